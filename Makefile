@@ -1,0 +1,51 @@
+# `make` sets up and runs the pipeline on the bundled music; `make test` sets up and runs the tests.
+PYTHON ?= python3
+VENV := .venv
+# DVC runs a stage's `python` from the path: this environment's must come first.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: all repro test check table paper paper-first bench clean
+all: repro
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); overtone needs 3.11 or newer (make PYTHON=python3.12)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[pipeline,dev]'
+	@# torchaudio's wheel links CUDA and does not import beside a CPU-only torch; without its compiled
+	@# part it runs in pure Python, and what overtone uses of it is as fast.
+	@$(VENV)/bin/python -c 'import torchaudio' 2>/dev/null || rm -f $(VENV)/lib/python3*/site-packages/torchaudio/lib/*.so
+	@$(VENV)/bin/python -c 'import torchaudio'
+	@touch $@
+
+repro: $(VENV)/ready
+	@dvc repro
+	@echo "table: make table   plots: plots/   examples to listen to: data/examples/"
+
+test: $(VENV)/ready
+	@pytest
+
+check: $(VENV)/ready
+	@ruff format --check src stages tests bench
+	@ruff check src stages tests bench
+	@mypy
+
+table: $(VENV)/ready
+	@python -m overtone.tables metrics/test.json
+
+# The paper's second run and its first: Free Music Archive, small subset (7.2 GiB to download).
+PAPER = -S download.subset=small -S split.by=track -S segment.scale=separate \
+	-S 'model.unet.channels=[64,128,256,512]' -S '~train.loss.stft' -S +train.loss.stft_magnitude=1.0 \
+	-S train.batch=64 -S train.epochs=100
+paper: $(VENV)/ready
+	dvc exp run $(PAPER) -S select.tracks=2000 -S segment.length=65536 -S segment.hop=65536
+
+paper-first: $(VENV)/ready
+	dvc exp run $(PAPER) -S select.tracks=1000 -S segment.length=16384 -S segment.hop=16384
+
+bench: $(VENV)/ready
+	python bench/preparation.py
+	python bench/training.py
+
+clean:
+	rm -rf $(VENV) .runs

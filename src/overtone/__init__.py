@@ -1,0 +1,3 @@
+"""overtone gives band-limited music its treble back."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,78 @@
+"""The models by name; building, saving and loading them."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from overtone.errors import OvertoneError
+from overtone.models.unet import UNet, UNetSettings
+from overtone.params import one_of
+
+MODELS = {"unet": (UNet, UNetSettings)}
+
+# Raised when a saved model's JSON changes its meaning.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The group ``model`` of params.yaml: a name, and each architecture's own settings."""
+
+    name: str
+    unet: UNetSettings
+
+    def __post_init__(self) -> None:
+        one_of("model.name", self.name, MODELS)
+
+
+def build(settings: ModelSettings) -> UNet:
+    """Build the network that the settings name, with fresh weights."""
+    network, _ = MODELS[settings.name]
+    return network(getattr(settings, settings.name))
+
+
+def save(net: UNet, name: str, folder: Path, about: dict[str, Any]) -> None:
+    """Write a network as weights (safetensors) and the JSON that rebuilds it.
+
+    Args:
+        net: the network.
+        name: its key in ``MODELS``.
+        folder: where to; it is made.
+        about: what is known of it (rate, training, scores), kept as it is under ``about``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.contiguous() for key, value in net.state_dict().items()}
+    save_file(weights, folder / "weights.safetensors")
+    card = {"format": FORMAT, "name": name, "settings": asdict(net.settings), "about": about}
+    (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def load(folder: str | Path) -> tuple[UNet, dict[str, Any]]:
+    """Load a saved network, ready to run, and what is known of it.
+
+    Raises:
+        OvertoneError: the folder holds no model, or a damaged one, or one of another version.
+    """
+    folder = Path(folder)
+    for part in ("model.json", "weights.safetensors"):
+        if not (folder / part).is_file():
+            raise OvertoneError(f"{folder} holds no model: {part} is missing")
+    try:
+        card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        weights = load_file(folder / "weights.safetensors")
+    except (SafetensorError, ValueError) as error:
+        raise OvertoneError(f"the model in {folder} is damaged: {error}") from None
+    if not isinstance(card, dict) or card.get("format") != FORMAT or card.get("name") not in MODELS:
+        raise OvertoneError(f"the model in {folder} is of another version of overtone; train it again")
+    network, settings = MODELS[card["name"]]
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in card["settings"].items()}
+    net = network(settings(**values))
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise OvertoneError(f"the model in {folder} is damaged: {str(error).splitlines()[0]}") from None
+    return net.eval(), card["about"]

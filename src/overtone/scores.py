@@ -1,0 +1,156 @@
+"""The metrics: each takes what was and what came out, and gives a finite number.
+
+`reference` and `estimate` are float32, full scale = 1, shaped (..., time) alike; channels count as one
+longer signal. Spectra are taken block by block, so a track of minutes needs little memory, and sums are
+kept in float64. `overtone.tables.SCORES` says what each metric rewards and what it misses.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from overtone import spectral
+
+# (n_fft, hop, window) of the paper's evaluation. It gives sizes and hops but no window lengths: these
+# are the ones that its hops come with in Parallel WaveGAN (arXiv 1910.11480), so they are our choice.
+RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
+POWER_FLOOR = 1e-8  # of |STFT|^2: below it, two spectra count as equally silent
+LIMIT = 100.0  # dB; SNR and SI-SDR stay within plus and minus this, also where the formula is infinite
+
+
+def measure(reference: Tensor, estimate: Tensor, rate: int, cutoff: float) -> dict[str, float]:
+    """What is scored on whole tracks, by the keys of `overtone.tables.SCORES`; rate and cutoff in Hz."""
+    return {
+        "lsd": log_spectral_distance(reference, estimate, rate),
+        "lsd_low": log_spectral_distance(reference, estimate, rate, high=cutoff),
+        "lsd_high": log_spectral_distance(reference, estimate, rate, low=cutoff),
+        "si_sdr": si_sdr(reference, estimate),
+        "snr": snr(reference, estimate),
+    }
+
+
+def measure_paper(reference: Tensor, estimate: Tensor) -> dict[str, float]:
+    """The paper's three metrics; they depend on the scale, so they are for segments scaled as its are."""
+    return {
+        "l1": l1(reference, estimate),
+        "mse": mse(reference, estimate),
+        "stft": paper_stft(reference, estimate),
+    }
+
+
+def l1(reference: Tensor, estimate: Tensor) -> float:
+    """The mean absolute difference of the samples."""
+    return float((reference - estimate).abs().mean(dtype=torch.float64))
+
+
+def mse(reference: Tensor, estimate: Tensor) -> float:
+    """The mean squared difference of the samples."""
+    return float((reference - estimate).square().mean(dtype=torch.float64))
+
+
+def paper_stft(reference: Tensor, estimate: Tensor) -> float:
+    """The paper's STFT loss as its evaluation computes it: the mean over RESOLUTIONS of C + M.
+
+    With linear magnitudes |R| and |E|, C = norm(|R| - |E|) / norm(|R|) in the Frobenius norm (spectral
+    convergence) and M = mean(abs(|R| - |E|)), as in Parallel WaveGAN (arXiv 1910.11480, equations 4 to 6)
+    but for the logarithm that M has there. The paper names FFT sizes and hops only; the window lengths
+    are our choice (see RESOLUTIONS). Where the reference is silent, C is 0 for a silent estimate and
+    else 1.
+    """
+    return sum(_magnitude_distance(reference, estimate, *sizes) for sizes in RESOLUTIONS) / len(RESOLUTIONS)
+
+
+def _magnitude_distance(reference: Tensor, estimate: Tensor, n_fft: int, hop: int, window: int) -> float:
+    absolute = squared = power = 0.0
+    count = 0
+    pairs = zip(
+        spectral.blocks(reference, n_fft, hop, window),
+        spectral.blocks(estimate, n_fft, hop, window),
+        strict=True,
+    )
+    for true, made in pairs:
+        magnitude = true.abs()
+        difference = magnitude - made.abs()
+        absolute += float(difference.abs().sum(dtype=torch.float64))
+        squared += float(difference.square().sum(dtype=torch.float64))
+        power += float(magnitude.square().sum(dtype=torch.float64))
+        count += magnitude.numel()
+    convergence = math.sqrt(squared / power) if power > 0 else float(squared > 0)
+    return convergence + absolute / count
+
+
+def log_spectral_distance(
+    reference: Tensor, estimate: Tensor, rate: int, low: float = 0, high: float | None = None
+) -> float:
+    """How far two spectra lie apart on a logarithmic scale, in bels of power (1.0 is 10 dB).
+
+    LSD = mean over t of sqrt(mean over f of (log10 max(|R(t,f)|^2, 1e-8) - log10 max(|E(t,f)|^2, 1e-8))^2)
+    with a 2048-point Hann STFT, hop 512, over the bins low <= f < high in Hz (all the way up without
+    `high`); further channels are further frames. Publications that take log10 of the magnitude instead of
+    the power (floor aside) report half this value.
+    """
+    bins = spectral.above(low, rate)
+    if high is not None:
+        bins &= ~spectral.above(high, rate)
+    total = 0.0
+    count = 0
+    for true, made in zip(spectral.blocks(reference), spectral.blocks(estimate), strict=True):
+        difference = _log_power(true[..., bins, :]) - _log_power(made[..., bins, :])
+        distance = difference.square().mean(dim=-2).sqrt()
+        total += float(distance.sum(dtype=torch.float64))
+        count += distance.numel()
+    return total / count
+
+
+def distance_by_frequency(reference: Tensor, estimate: Tensor) -> Tensor:
+    """The log-spectral difference of each bin, root mean square over time (and channels), in bels.
+
+    Shape:
+        (..., time) twice -> (1025,), float64; the bins are those of `spectral.frequencies`.
+    """
+    squared = torch.zeros(spectral.N_FFT // 2 + 1, dtype=torch.float64)
+    count = 0
+    for true, made in zip(spectral.blocks(reference), spectral.blocks(estimate), strict=True):
+        difference = (_log_power(true) - _log_power(made)).square()
+        difference = difference.transpose(-1, -2).reshape(-1, squared.numel())
+        squared += difference.sum(dim=0, dtype=torch.float64).cpu()
+        count += difference.shape[0]
+    return (squared / count).sqrt()
+
+
+def _log_power(spectrum: Tensor) -> Tensor:
+    return (spectrum.real.square() + spectrum.imag.square()).clamp(min=POWER_FLOOR).log10()
+
+
+def snr(reference: Tensor, estimate: Tensor) -> float:
+    """The signal-to-noise ratio in dB: 10 log10(sum(r^2) / sum((r - e)^2)), within +-LIMIT.
+
+    Silence as the estimate has 0 dB, a perfect estimate LIMIT, sound where there was silence -LIMIT.
+    """
+    error = _energy(reference - estimate)
+    return LIMIT if error == 0 else _decibels(_energy(reference), error)
+
+
+def si_sdr(reference: Tensor, estimate: Tensor) -> float:
+    """The scale-invariant signal-to-distortion ratio in dB, within +-LIMIT.
+
+    10 log10(sum((a r)^2) / sum((a r - e)^2)) with a = sum(r e) / sum(r^2) (Le Roux et al., "SDR - half-baked
+    or well done?", arXiv 1811.02508; no mean is removed). An estimate with nothing of the reference in it
+    has -LIMIT, silence among them; a perfect one, at any level and of either sign, has LIMIT.
+    """
+    common = float((reference.double() * estimate).sum())
+    if common == 0:
+        return -LIMIT
+    target = reference.double() * (common / _energy(reference))
+    error = _energy(target - estimate)
+    return LIMIT if error == 0 else _decibels(_energy(target), error)
+
+
+def _energy(samples: Tensor) -> float:
+    return float(samples.square().sum(dtype=torch.float64))
+
+
+def _decibels(signal: float, error: float) -> float:
+    ratio = 10 * math.log10(signal / error) if signal > 0 else -LIMIT
+    return max(-LIMIT, min(LIMIT, ratio))

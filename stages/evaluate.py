@@ -1,0 +1,54 @@
+"""Score the model and what needs no training on the test split: metrics/test.json, plots/, examples."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from overtone import models, params, plots, tables
+from overtone.baselines import BASELINES
+from overtone.degrade import DegradeSettings
+from overtone.evaluation import EvaluateSettings, Evaluation, System, show, takes
+from overtone.restore import run_network
+from overtone.shards import Pairs, SegmentSettings
+from overtone.training import choose_device
+from stages import run
+
+
+def main() -> None:
+    """Run the stage."""
+    settings = params.read("evaluate", EvaluateSettings)
+    cutoff = params.read("degrade", DegradeSettings).cutoff_hz
+    scale = params.read("segment", SegmentSettings).scale
+    pairs = Pairs("data/pairs")
+    segments = pd.read_csv("data/segments.csv")
+    subset = pd.read_csv("data/subset.csv", index_col="track_id", dtype={"genre": str, "title": str})
+    titles = subset["title"].to_dict()
+    net, _ = models.load("data/model")
+    net.to(choose_device())
+    systems: dict[str, System] = {
+        **BASELINES,
+        "model": lambda samples, cutoff, rate: run_network(net, samples),
+    }
+
+    for folder in map(Path, ("data/examples", "plots/spectrograms", "metrics")):
+        folder.mkdir(parents=True, exist_ok=True)
+    evaluation = Evaluation(systems, pairs.rate, cutoff, scale)
+    shown = []
+    for number, take in enumerate(takes(pairs, segments[segments["split"] == "test"]), start=1):
+        made = evaluation.add(take)
+        if number <= settings.pictures:
+            title = f"{titles[take.track_id]} (track {take.track_id:06d})"
+            shown.append(show(number, take, made["model"], evaluation, settings.excerpt, title))
+        print(f"scored {number}: track {take.track_id:06d}", flush=True)
+    joined = {name: torch.cat([versions[name] for versions in shown], dim=1) for name in shown[0]}
+    plots.mean_spectra(joined, pairs.rate, cutoff, Path("plots/spectrum.png"))
+    plots.distance_by_frequency(evaluation.distances(), cutoff, Path("plots/distance.png"))
+    genres = {str(track): genre for track, genre in subset["genre"].items()}
+    results = tables.summarize(evaluation.by_track(), genres, settings.resamples, settings.seed)
+    tables.write(results, Path("metrics/test.json"))
+    print(f"\n{tables.text(results)}\nplots: plots/*.png   examples: data/examples/*.flac")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,20 @@
+"""Draw the tracks to work with, balanced over genres, into data/subset.csv."""
+
+from pathlib import Path
+
+from overtone import catalog, params
+from stages import run
+
+
+def main() -> None:
+    """Write data/subset.csv."""
+    settings = params.read("select", catalog.SelectSettings)
+    tracks = catalog.read_catalog(Path("data/fma"))
+    subset = catalog.select_subset(tracks, settings)
+    catalog.write_table(subset, Path("data/subset.csv"))
+    genres = ", ".join(f"{genre} {count}" for genre, count in subset["genre"].value_counts().items())
+    print(f"{len(subset)} of {len(tracks)} tracks: {genres}")
+
+
+if __name__ == "__main__":
+    run(main)

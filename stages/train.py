@@ -1,0 +1,88 @@
+"""Train the network that params.yaml names: data/model/, plots/loss.csv, metrics/train.json."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import torch
+import yaml
+
+from overtone import models, params, plots
+from overtone.checkpoint import Checkpoint, fingerprint
+from overtone.degrade import DegradeSettings
+from overtone.shards import Pairs, Segments, SegmentSettings
+from overtone.training import TrainSettings, choose_device, choose_precision, fit
+from stages import run
+
+LOSS = Path("plots/loss.csv")
+
+
+def decides(pairs: Path) -> list[Path]:
+    """The files that decide the run: what dvc.yaml lists, with the pairs named by their checksums."""
+    deps = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]["train"]["deps"]
+    return [Path(dep) for dep in deps if Path(dep) != pairs] + [pairs / "index.csv", pairs / "shards.csv"]
+
+
+def report(history: list[dict[str, float]], seconds_left: float) -> None:
+    """Write the whole loss curve, so that plots work while it trains, and say where it stands."""
+    LOSS.parent.mkdir(exist_ok=True)
+    partial = LOSS.with_suffix(".tmp")
+    pd.DataFrame(history).to_csv(partial, index=False)
+    partial.replace(LOSS)
+    last = history[-1]
+    print(
+        f"epoch {last['epoch']}: training loss {last['train_loss']:.5g}, validation loss "
+        f"{last['validation_loss']:.5g}, lr {last['lr']:g}, {seconds_left:.0f} s left at most"
+    )
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Run the stage."""
+    settings = params.read("train", TrainSettings)
+    model = params.read("model", models.ModelSettings)
+    degrade = params.read("degrade", DegradeSettings)
+    segment = params.read("segment", SegmentSettings)
+    device = choose_device()
+    precision = choose_precision(settings.precision, device)
+    pairs = Pairs("data/pairs")
+    table = pd.read_csv("data/segments.csv")
+    training, validation = (
+        Segments(pairs, table[table["split"] == name], segment.scale) for name in ("training", "validation")
+    )
+    torch.manual_seed(settings.seed)
+    net = models.build(model)
+    size = sum(weight.numel() for weight in net.parameters())
+    print(f"{model.name}, {size:,} parameters, on {device} in {precision}; {len(training)} segments")
+
+    everything = {"train": asdict(settings), "model": asdict(model), "segment": asdict(segment)}
+    checkpoint = Checkpoint(fingerprint(everything | {"precision": precision}, decides(pairs.folder)))
+    state = checkpoint.load()
+    if state is not None:
+        print(f"going on in epoch {state['epoch']}, at step {state['step']}, from {checkpoint.folder}")
+        if state["history"]:
+            report(state["history"], float("nan"))
+    state = fit(net, training, validation, settings, device, precision, state, checkpoint.keep, report)
+
+    history = state["history"]
+    best = min(history, key=lambda row: row["validation_loss"])
+    result = {
+        "train_loss": best["train_loss"],
+        "validation_loss": best["validation_loss"],
+        "best_epoch": best["epoch"],
+        "epochs": len(history),
+        "parameters": size,
+    }
+    Path("metrics").mkdir(exist_ok=True)
+    Path("metrics/train.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    report(history, 0.0)
+    plots.loss_curves(history, Path("plots/loss.png"))
+    about = everything | {"degrade": asdict(degrade), "precision": precision, "result": result}
+    models.save(net.cpu(), model.name, Path("data/model"), about)
+    checkpoint.delete()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,61 @@
+"""Small real audio and small settings that several test files need."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from overtone.degrade import DegradeSettings
+from overtone.training import TrainSettings
+
+# Tensors are small here: a second thread costs more than it gives, most of all on a busy machine.
+torch.set_num_threads(1)
+
+RATE = 44100
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def degrade_settings():
+    """The paper's degradation, as params.yaml has it; keywords replace values."""
+
+    def make(**changes):
+        values = {
+            "rate": RATE,
+            "channels": "mono",
+            "low_rate": 16000,
+            "interpolation": "sinc",
+            "filter": "biquad",
+            "cutoff": 0.6,
+            "order": 2,
+            "phase": "one_way",
+            "ripple_db": 0.05,
+            "stopband_db": 80.0,
+            "tracks_per_shard": 2,
+        }
+        return DegradeSettings(**(values | changes))
+
+    return make
+
+
+@pytest.fixture
+def train_settings():
+    """Two quick epochs; keywords replace values."""
+    whole = TrainSettings(
+        loss={"l1": 1.0},
+        lr=0.001,
+        batch=4,
+        micro_batch=4,
+        epochs=2,
+        plateau_factor=0.5,
+        plateau_patience=5,
+        stop_patience=10,
+        precision="float32",
+        seed=1,
+    )
+    return lambda **changes: dataclasses.replace(whole, **changes)

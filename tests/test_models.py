@@ -1,0 +1,134 @@
+import json
+
+import pytest
+import torch
+
+from overtone import models
+from overtone.errors import OvertoneError
+from overtone.models.unet import UNet, UNetSettings
+from overtone.restore import run_network
+
+SMALL = UNetSettings((2, 3, 4, 5))
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(1)
+    net = UNet(SMALL)
+    # Batch norm that has seen something: with fresh statistics a mistake in it would not show.
+    with torch.no_grad():
+        for _ in range(3):
+            net(torch.randn(2, 512))
+    return net.eval()
+
+
+@pytest.mark.parametrize("time", [1, 7, 64, 1001, 4096])
+def test_the_output_is_as_long_as_the_input(net, time):
+    assert net(torch.zeros(2, time)).shape == (2, time)
+
+
+def test_the_papers_network_has_the_papers_layers():
+    net = UNet(UNetSettings((64, 128, 256, 512)))
+    convolutions = [m for m in net.modules() if isinstance(m, torch.nn.Conv1d | torch.nn.ConvTranspose1d)]
+    assert [(m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0]) for m in convolutions] == [
+        (1, 64, 15, 1),
+        (64, 128, 15, 2),
+        (128, 256, 15, 2),
+        (256, 512, 15, 2),
+        (512, 256, 16, 2),
+        (512, 128, 16, 2),
+        (256, 64, 16, 2),
+        (128, 1, 15, 1),
+    ]
+
+
+def test_the_network_starts_out_time_invariant(net):
+    # A shift by its stride shifts the output: nothing depends on where a window starts.
+    samples = torch.randn(1, 4096)
+    shifted = net(samples[:, 8:])
+    middle = slice(net.context, -net.context)
+    torch.testing.assert_close(net(samples)[:, 8:][:, middle], shifted[:, middle])
+
+
+def test_an_output_sample_depends_on_no_more_than_the_stated_context(net):
+    samples = torch.randn(1, 4096, requires_grad=True)
+    net(samples)[0, 2048].backward()
+    touched = samples.grad[0].nonzero()[:, 0]
+    assert 2048 - net.context <= touched.min()
+    assert touched.max() <= 2048 + net.context
+
+
+def test_windows_give_what_the_whole_gives(net, monkeypatch):
+    samples = torch.randn(2, 10_001) / 3
+    peak = samples.abs().max()
+    whole = net(samples / peak).detach() * peak
+    monkeypatch.setattr("overtone.restore.WINDOW", 1024)
+    torch.testing.assert_close(run_network(net, samples), whole)
+
+
+def test_silence_stays_finite(net):
+    assert torch.isfinite(run_network(net, torch.zeros(1, 2000))).all()
+
+
+def test_a_saved_model_comes_back_whole(net, tmp_path):
+    models.save(net, "unet", tmp_path, {"rate": 44100})
+    loaded, about = models.load(tmp_path)
+    assert about == {"rate": 44100}
+    assert loaded.settings == SMALL
+    assert not loaded.training
+    samples = torch.randn(1, 999)
+    torch.testing.assert_close(loaded(samples), net(samples), rtol=0, atol=0)
+
+
+def test_a_model_is_built_by_the_name_in_the_settings():
+    built = models.build(models.ModelSettings("unet", SMALL))
+    assert isinstance(built, UNet)
+    assert built.settings == SMALL
+
+
+def spoil_weights(folder):
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def spoil_json(folder):
+    (folder / "model.json").write_text("{")
+
+
+def change(folder, **values):
+    card = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(card | values))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "model.json").unlink(), "holds no model: model.json is missing"),
+        (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors is missing"),
+        (spoil_weights, "is damaged"),
+        (spoil_json, "is damaged"),
+        (lambda folder: change(folder, format=99), "of another version"),
+        (lambda folder: change(folder, name="unknown"), "of another version"),
+        (lambda folder: change(folder, settings={"channels": [2, 3, 4, 6]}), "is damaged"),
+    ],
+)
+def test_a_folder_that_holds_no_good_model_is_one_line(net, tmp_path, spoil, message):
+    models.save(net, "unet", tmp_path, {})
+    spoil(tmp_path)
+    with pytest.raises(OvertoneError) as caught:
+        models.load(tmp_path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: UNetSettings((8, 16)), "model.unet.channels is [8, 16]; it is four numbers of channels"),
+        (lambda: models.ModelSettings("wavenet", SMALL), "model.name is 'wavenet'; it is one of unet"),
+    ],
+)
+def test_a_bad_param_is_one_line(make, message):
+    with pytest.raises(OvertoneError) as caught:
+        make()
+    assert message in str(caught.value)

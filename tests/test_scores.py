@@ -1,0 +1,145 @@
+"""scores: against NumPy and SciPy, against theory, and finite where a formula is not."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+
+from overtone import scores
+from overtone.tables import SCORES
+
+RATE = 44_100
+LENGTH = 30_000
+
+
+def music(seed: int = 0, channels: int = 1) -> torch.Tensor:
+    """Noise that falls towards the treble, as music does."""
+    white = np.random.default_rng(seed).normal(size=(channels, LENGTH))
+    return torch.from_numpy(0.1 * scipy.signal.lfilter([1], [1, -0.95], white)).float()
+
+
+def log_powers(samples: torch.Tensor) -> np.ndarray:
+    """(channels, frames, 1025) without any code of ours but the definition."""
+    padded = np.pad(samples.double().numpy(), ((0, 0), (1024, 1024)))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, 2048, axis=-1)[:, ::512]
+    spectrum = np.fft.rfft(frames * scipy.signal.get_window("hann", 2048))
+    return np.log10(np.maximum(np.abs(spectrum) ** 2, 1e-8))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, None), (0, 4800), (4800, None), (6000, 12_000)])
+def test_log_spectral_distance_is_its_formula(low: float, high: float | None) -> None:
+    reference, estimate = music(0, 2), music(1, 2)
+    hertz = np.arange(1025) * RATE / 2048
+    bins = (hertz >= low) & (hertz < (high or math.inf))
+    squares = (log_powers(reference) - log_powers(estimate))[..., bins] ** 2
+    expected = np.sqrt(squares.mean(axis=-1)).mean()
+    found = scores.log_spectral_distance(reference, estimate, RATE, low, high)
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_log_spectral_distance_of_a_tenth_of_the_amplitude_is_two_bels() -> None:
+    assert scores.log_spectral_distance(music(), 0.1 * music(), RATE) == pytest.approx(2, abs=1e-3)
+
+
+def test_log_spectral_distance_of_the_very_quiet_is_limited_by_the_floor() -> None:
+    reference, estimate = music(0), 1e-6 * music(1)
+    squares = (log_powers(reference) - log_powers(estimate)) ** 2
+    expected = np.sqrt(squares.mean(axis=-1)).mean()
+    assert scores.log_spectral_distance(reference, estimate, RATE) == pytest.approx(expected, rel=1e-4)
+
+
+def test_log_spectral_distance_counts_all_below_the_floor_as_silent() -> None:
+    assert scores.log_spectral_distance(1e-8 * music(), torch.zeros(1, LENGTH), RATE) == 0
+
+
+def test_distance_by_frequency_is_its_formula() -> None:
+    reference, estimate = music(0, 2), music(1, 2)
+    squares = (log_powers(reference) - log_powers(estimate)) ** 2
+    found = scores.distance_by_frequency(reference, estimate)
+    np.testing.assert_allclose(found.numpy(), np.sqrt(squares.mean(axis=(0, 1))), rtol=1e-3)
+
+
+def test_paper_stft_is_its_formula() -> None:
+    reference, estimate = music(0), music(1)
+    parts = []
+    for n_fft, hop, window in ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240)):
+        hann = np.pad(scipy.signal.get_window("hann", window), (n_fft - window) // 2)
+        true, made = (
+            np.abs(
+                np.fft.rfft(
+                    np.lib.stride_tricks.sliding_window_view(
+                        np.pad(samples.double().numpy()[0], n_fft // 2), n_fft
+                    )[::hop]
+                    * hann
+                )
+            )
+            for samples in (reference, estimate)
+        )
+        parts.append(np.linalg.norm(true - made) / np.linalg.norm(true) + np.abs(true - made).mean())
+    assert scores.paper_stft(reference, estimate) == pytest.approx(np.mean(parts), rel=1e-4)
+
+
+def test_paper_stft_does_not_see_the_sign() -> None:
+    assert scores.paper_stft(music(), -music()) == pytest.approx(0, abs=1e-6)
+
+
+def test_l1_and_mse_of_a_constant_difference() -> None:
+    assert scores.l1(music(), music() + 0.5) == pytest.approx(0.5, rel=1e-6)
+    assert scores.mse(music(), music() - 0.5) == pytest.approx(0.25, rel=1e-6)
+
+
+@pytest.mark.parametrize("decibels", [-20, 0, 30])
+def test_snr_of_noise_added_at_a_known_level(decibels: float) -> None:
+    reference, noise = music(0), music(1)
+    noise = noise * reference.norm() / noise.norm() * 10 ** (-decibels / 20)
+    assert scores.snr(reference, reference + noise) == pytest.approx(decibels, abs=1e-3)
+
+
+@pytest.mark.parametrize("gain", [0.01, -1, 3])
+def test_si_sdr_does_not_see_level_or_sign(gain: float) -> None:
+    reference, estimate = music(0), music(0) + music(1)
+    expected = scores.si_sdr(reference, estimate)
+    assert scores.si_sdr(reference, gain * estimate) == pytest.approx(expected, abs=1e-3)
+
+
+def test_si_sdr_of_orthogonal_noise_is_the_ratio_of_energies() -> None:
+    reference = torch.tensor([[3.0, 0.0, 0.0]])
+    assert scores.si_sdr(reference, torch.tensor([[3.0, 0.3, 0.0]])) == pytest.approx(20, abs=1e-4)
+
+
+SILENT = torch.zeros(1, LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("reference", "estimate", "snr", "si_sdr"),
+    [
+        (music(), music(), scores.LIMIT, scores.LIMIT),
+        (music(), SILENT, 0, -scores.LIMIT),
+        (SILENT, music(), -scores.LIMIT, -scores.LIMIT),
+        (SILENT, SILENT, scores.LIMIT, -scores.LIMIT),
+    ],
+    ids=["perfect", "silent estimate", "silent reference", "both silent"],
+)
+def test_scores_of_silence_and_perfection_are_finite(
+    reference: torch.Tensor, estimate: torch.Tensor, snr: float, si_sdr: float
+) -> None:
+    found = scores.measure(reference, estimate, RATE, 4800) | scores.measure_paper(reference, estimate)
+    assert (found["snr"], found["si_sdr"]) == (snr, si_sdr)
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_paper_s_metrics_and_ours_are_the_columns_of_the_table_in_their_order() -> None:
+    paper = scores.measure_paper(music(0), music(1))
+    ours = scores.measure(music(0), music(1), RATE, 4800)
+    assert [*paper, *ours] == list(SCORES)
+
+
+def test_measure_splits_the_spectrum_at_the_cutoff() -> None:
+    treble = torch.from_numpy(
+        scipy.signal.sosfilt(scipy.signal.ellip(8, 0.1, 100, 0.5, "high", output="sos"), music(1))
+    )
+    found = scores.measure(music(), music() + treble.float(), RATE, RATE / 8)
+    assert found["lsd_low"] < 0.01 < 0.1 < found["lsd_high"]

@@ -1,0 +1,142 @@
+"""tables: means and intervals against theory, JSON that diffs well, a table that fits a terminal."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from overtone.tables import SCORES, main, summarize, text, write
+
+SYSTEMS = ("input", "silence", "noise fill", "band replication", "model")
+MEANS = dict(zip(SCORES, (0.04, 0.005, 0.3, 2.6, 0.1, 3.0, 12.0, 13.0), strict=True))
+GENRES = {f"{track:06}": ("Rock", "Old-Time / Historic", "")[track % 3] for track in range(60)}
+
+
+def scores() -> dict[str, Any]:
+    draw = np.random.default_rng(0)
+    made = {
+        system: {track: {key: draw.normal(mean, mean / 5) for key, mean in MEANS.items()} for track in GENRES}
+        for system in SYSTEMS
+    }
+    for values in made["silence"].values():
+        values["si_sdr"] = -100.0
+    return made
+
+
+def results() -> dict[str, Any]:
+    return summarize(scores(), GENRES)
+
+
+def test_mean_is_over_all_tracks_to_five_digits() -> None:
+    expected = np.mean([values["lsd"] for values in scores()["model"].values()])
+    assert results()["systems"]["model"]["lsd"]["mean"] == float(f"{expected:.5g}")
+    assert results()["tracks"] == 60
+
+
+def test_genre_means_are_over_their_own_tracks() -> None:
+    found = results()["genres"]
+    assert list(found) == ["Old-Time / Historic", "Rock", "none"]
+    rock = [scores()["model"][track]["snr"] for track, genre in GENRES.items() if genre == "Rock"]
+    assert found["Rock"]["model"]["snr"] == float(f"{np.mean(rock):.5g}")
+
+
+def test_interval_is_that_of_the_normal_distribution_for_normal_scores() -> None:
+    values = [track["l1"] for track in scores()["input"].values()]
+    half = 1.96 * np.std(values) / math.sqrt(len(values))
+    found = summarize(scores(), GENRES, resamples=20_000)["systems"]["input"]["l1"]
+    assert found["mean"] - found["low"] == pytest.approx(half, rel=0.05)
+    assert found["high"] - found["mean"] == pytest.approx(half, rel=0.05)
+
+
+def test_same_seed_gives_the_same_intervals() -> None:
+    assert results() == results()
+    assert summarize(scores(), GENRES, seed=1) != results()
+
+
+def test_order_of_tracks_does_not_matter() -> None:
+    turned = {system: dict(reversed(of_track.items())) for system, of_track in scores().items()}
+    assert summarize(turned, GENRES) == results()
+
+
+def test_one_track_has_an_interval_of_no_width() -> None:
+    one = {system: {"000001": of_track["000001"]} for system, of_track in scores().items()}
+    value = summarize(one, GENRES)["systems"]["model"]["snr"]
+    assert value["low"] == value["mean"] == value["high"]
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+    write(results(), tmp_path / "test.json")
+    assert json.loads((tmp_path / "test.json").read_text()) == results()
+    assert [path.name for path in tmp_path.iterdir()] == ["test.json"]
+
+
+def test_a_value_that_is_not_finite_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "test.json"
+    write(results(), path)
+    with pytest.raises(ValueError, match="JSON"):
+        write({"tracks": math.nan}, path)
+    assert json.loads(path.read_text()) == results()
+
+
+def test_text_fits_110_columns() -> None:
+    assert max(map(len, text(results()).splitlines())) <= 110
+
+
+def test_text_has_a_row_per_system_and_genre_and_a_line_per_metric() -> None:
+    lines = text(results()).splitlines()
+    for name in (*SYSTEMS, "Rock", "none"):
+        assert sum(line.startswith(name + "  ") for line in lines) == 1
+    for score in SCORES.values():
+        assert any(line.startswith(score.heading) and line.endswith(score.says) for line in lines)
+
+
+def test_text_shows_the_interval_under_its_mean() -> None:
+    made = results()
+    made["systems"]["model"]["snr"] = {"mean": 12.34, "low": -3.21, "high": 14.56}
+    lines = text(made).splitlines()
+    row = next(index for index, line in enumerate(lines) if line.startswith("model "))
+    assert lines[row].endswith(" 12.3")
+    assert lines[row + 1].endswith(" -3.2\N{EN DASH}14.6")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [(0.12, 0.34, ".1\N{EN DASH}.3"), (-0.5, 10.04, "-.5\N{EN DASH}10.0"), (-100.0, -100.0, "-100.0")],
+)
+def test_intervals_are_short(low: float, high: float, shown: str) -> None:
+    made = results()
+    made["systems"]["model"]["snr"] = {"mean": low, "low": low, "high": high}
+    assert any(line.endswith(f" {shown}") for line in text(made).splitlines())
+
+
+def test_module_prints_the_table_without_torch(tmp_path: Path) -> None:
+    write(results(), tmp_path / "test.json")
+    code = "import runpy, sys; runpy.run_module('overtone.tables', run_name='__main__', alter_sys=True)"
+    guarded = f"import sys; sys.modules['torch'] = None; sys.argv[1:] = [sys.argv[1]]; {code}"
+    run = [sys.executable, "-c", guarded, str(tmp_path / "test.json")]
+    assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == text(results())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is not here; `dvc repro` writes it"),
+        ("{", "is not JSON"),
+        ('{"tracks": 1}', "is not a results file"),
+    ],
+)
+def test_a_file_that_is_no_result_is_one_line_and_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, message: str
+) -> None:
+    path = tmp_path / "test.json"
+    if content is not None:
+        path.write_text(content)
+    assert main([str(path)]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1

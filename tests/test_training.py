@@ -1,0 +1,159 @@
+import copy
+import math
+
+import pytest
+import torch
+
+from overtone import training
+from overtone.errors import OvertoneError
+from overtone.models.unet import UNet, UNetSettings
+
+CPU = torch.device("cpu")
+
+
+class Noise:
+    """Segments of noise, the degraded ones half as loud."""
+
+    def __init__(self, count, seed=0):
+        self.original = torch.rand(count, 512, generator=torch.Generator().manual_seed(seed)) - 0.5
+        self.asked = []
+
+    def __len__(self):
+        return len(self.original)
+
+    def batch(self, places):
+        self.asked.append(places)
+        return self.original[places] / 2, self.original[places]
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return UNet(UNetSettings((2, 2, 2, 2)))
+
+
+def fit(net, settings, **rest):
+    return training.fit(net, Noise(10), Noise(4, seed=9), settings, CPU, "float32", **rest)
+
+
+def test_training_lowers_the_loss_and_leaves_the_best_weights(net, train_settings):
+    settings = train_settings(epochs=8, lr=0.01)
+    state = fit(net, settings)
+    history = state["history"]
+    assert [row["epoch"] for row in history] == list(range(1, 9))
+    best = min(row["validation_loss"] for row in history)
+    assert best < history[0]["validation_loss"]
+    again = training.evaluate(net, training.weighted(settings.loss), Noise(4, seed=9), 4, CPU, "float32")
+    assert again == pytest.approx(best, rel=1e-6)
+
+
+def test_every_epoch_sees_every_segment_once_in_an_order_of_its_own(net, train_settings):
+    data = Noise(10)
+    training.fit(net, data, Noise(4), train_settings(epochs=2), CPU, "float32")
+    epochs = [[place for batch in data.asked[at : at + 3] for place in batch] for at in (0, 3)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 2
+    assert epochs[0] != epochs[1]
+
+
+@pytest.mark.parametrize("stop", range(7))
+def test_going_on_from_any_state_gives_the_same_losses_to_the_last_digit(
+    net, train_settings, monkeypatch, stop
+):
+    monkeypatch.setattr(training, "KEEP_SECONDS", -1.0)  # a state after every step
+    settings = train_settings(epochs=2)
+    states = []
+    untouched = copy.deepcopy(net)
+    whole = fit(net, settings, keep=lambda state: states.append(copy.deepcopy(state)))
+    assert len(states) == 8  # three steps and an end, twice
+    resumed = fit(untouched, settings, state=states[stop])
+    assert resumed["history"] == whole["history"]
+    for key, value in net.state_dict().items():
+        assert torch.equal(value, untouched.state_dict()[key]), key
+
+
+def test_the_same_seed_gives_the_same_losses(net, train_settings):
+    twin = copy.deepcopy(net)
+    assert fit(net, train_settings())["history"] == fit(twin, train_settings())["history"]
+
+
+def test_micro_batches_add_up_to_the_batch(train_settings):
+    # Without batch norm, which sees micro-batches, the gradients are the same.
+    nets = [torch.nn.Linear(512, 512) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    losses = [
+        fit(net, train_settings(batch=5, micro_batch=micro))["history"][-1]["train_loss"]
+        for net, micro in zip(nets, (5, 2), strict=True)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_training_stops_early_when_the_validation_loss_stalls(net, train_settings):
+    state = fit(net, train_settings(epochs=50, stop_patience=2, lr=1e-12))
+    best = min(state["history"], key=lambda row: row["validation_loss"])
+    assert len(state["history"]) == best["epoch"] + 3 < 50
+
+
+def test_the_learning_rate_falls_when_the_validation_loss_stalls(net, train_settings):
+    settings = train_settings(epochs=12, lr=0.5, plateau_patience=0, plateau_factor=0.1, stop_patience=12)
+    history = fit(net, settings)["history"]
+    assert history[-1]["lr"] < history[0]["lr"] == 0.5
+
+
+def test_a_loss_that_is_not_a_number_names_epoch_and_batch_and_keeps_the_last_good_state(
+    net, train_settings, monkeypatch
+):
+    data = Noise(10)
+    data.original[3] = math.nan
+    monkeypatch.setattr(training, "KEEP_SECONDS", -1.0)
+    kept = [{"net": copy.deepcopy(net.state_dict())}]
+    with pytest.raises(OvertoneError, match=r"the loss became nan in epoch 1, batch [123] of 3"):
+        training.fit(
+            net,
+            data,
+            Noise(4),
+            train_settings(),
+            CPU,
+            "float32",
+            keep=lambda state: kept.append(copy.deepcopy(state)),
+        )
+    assert all(torch.isfinite(value).all() for value in kept[-1]["net"].values())
+
+
+def test_half_precision_trains_to_about_the_same_loss(net, train_settings):
+    twin = copy.deepcopy(net)
+    settings = train_settings(epochs=4, lr=0.01)
+    whole = fit(net, settings)["history"][-1]["validation_loss"]
+    half = training.fit(twin, Noise(10), Noise(4, seed=9), settings, CPU, "bfloat16")["history"][-1]
+    assert half["validation_loss"] == pytest.approx(whole, rel=0.1)
+
+
+def test_auto_precision_is_one_of_the_two():
+    assert training.choose_precision("auto", CPU) in ("float32", "bfloat16")
+    assert training.choose_precision("float32", CPU) == "float32"
+
+
+def test_a_device_that_is_not_there_is_one_line(monkeypatch):
+    monkeypatch.setenv("OVERTONE_DEVICE", "nonsense")
+    with pytest.raises(OvertoneError, match="OVERTONE_DEVICE is 'nonsense', which cannot be used here"):
+        training.choose_device()
+    monkeypatch.setenv("OVERTONE_DEVICE", "cpu")
+    assert training.choose_device() == CPU
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 0.0}, "train.lr is 0.0; it is a learning rate, above 0 and up to 1"),
+        ({"batch": 0}, "train.batch is 0; it is a number of segments, 1 or more"),
+        ({"micro_batch": 9}, "train.micro_batch is 9; it is a number of segments, 1 to train.batch (4)"),
+        ({"epochs": 0}, "train.epochs is 0"),
+        ({"plateau_factor": 1.0}, "train.plateau_factor is 1.0"),
+        ({"stop_patience": -1}, "train.stop_patience is -1"),
+        ({"precision": "half"}, "train.precision is 'half'; it is one of float32, bfloat16, auto"),
+        ({"loss": {"mel": 1.0}}, "train.loss is 'mel'"),
+    ],
+)
+def test_a_bad_param_is_one_line(train_settings, changes, message):
+    with pytest.raises(OvertoneError) as caught:
+        train_settings(**changes)
+    assert message in str(caught.value)
