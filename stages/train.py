@@ -25,12 +25,17 @@ def decides(pairs: Path) -> list[Path]:
     return [Path(dep) for dep in deps if Path(dep) != pairs] + [pairs / "index.csv", pairs / "shards.csv"]
 
 
-def report(history: list[dict[str, float]], seconds_left: float) -> None:
-    """Write the whole loss curve, so that plots work while it trains, and say where it stands."""
+def write_curve(history: list[dict[str, float]]) -> None:
+    """Write the whole loss curve, or none of it."""
     LOSS.parent.mkdir(exist_ok=True)
     partial = LOSS.with_suffix(".tmp")
     pd.DataFrame(history).to_csv(partial, index=False)
     partial.replace(LOSS)
+
+
+def report(history: list[dict[str, float]], seconds_left: float) -> None:
+    """Write the curve after every epoch, so that plots work while it trains, and say where it stands."""
+    write_curve(history)
     last = history[-1]
     print(
         f"epoch {last['epoch']}: training loss {last['train_loss']:.5g}, validation loss "
@@ -62,8 +67,6 @@ def main() -> None:
     state = checkpoint.load()
     if state is not None:
         print(f"going on in epoch {state['epoch']}, at step {state['step']}, from {checkpoint.folder}")
-        if state["history"]:
-            report(state["history"], float("nan"))
     state = fit(net, training, validation, settings, device, precision, state, checkpoint.keep, report)
 
     history = state["history"]
@@ -77,7 +80,7 @@ def main() -> None:
     }
     Path("metrics").mkdir(exist_ok=True)
     Path("metrics/train.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    report(history, 0.0)
+    write_curve(history)
     plots.loss_curves(history, Path("plots/loss.png"))
     about = everything | {"degrade": asdict(degrade), "precision": precision, "result": result}
     models.save(net.cpu(), model.name, Path("data/model"), about)

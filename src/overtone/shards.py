@@ -30,7 +30,7 @@ from overtone.params import check, one_of
 # Tracks longer than this are kept as several parts, so that no array is longer; with a second of
 # context at each side the filters settle far below an int16 step (the slowest, a 24th-order
 # elliptic, in 0.1 s).
-PART_SECONDS = 300
+PART_SECONDS = 120
 CONTEXT_SECONDS = 1
 
 INDEX = ("pair", "track_id", "part", "channel", "shard", "start", "samples", "scale", "rate")
