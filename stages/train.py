@@ -55,7 +55,8 @@ def main() -> None:
     pairs = Pairs("data/pairs")
     table = pd.read_csv("data/segments.csv")
     training, validation = (
-        Segments(pairs, table[table["split"] == name], segment.scale) for name in ("training", "validation")
+        Segments(pairs, table[table["split"] == name], segment.scale, degrade.cutoff_hz)
+        for name in ("training", "validation")
     )
     torch.manual_seed(settings.seed)
     net = models.build(model)

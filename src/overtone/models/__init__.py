@@ -9,10 +9,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from overtone.errors import OvertoneError
+from overtone.models.spectral import Spectral, SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
 from overtone.params import one_of
 
-MODELS = {"unet": (UNet, UNetSettings)}
+Network = UNet | Spectral
+MODELS = {"unet": (UNet, UNetSettings), "spectral": (Spectral, SpectralSettings)}
 
 # Raised when a saved model's JSON changes its meaning.
 FORMAT = 1
@@ -24,18 +26,19 @@ class ModelSettings:
 
     name: str
     unet: UNetSettings
+    spectral: SpectralSettings
 
     def __post_init__(self) -> None:
         one_of("model.name", self.name, MODELS)
 
 
-def build(settings: ModelSettings) -> UNet:
+def build(settings: ModelSettings) -> Network:
     """Build the network that the settings name, with fresh weights."""
     network, _ = MODELS[settings.name]
     return network(getattr(settings, settings.name))
 
 
-def save(net: UNet, name: str, folder: Path, about: dict[str, Any]) -> None:
+def save(net: Network, name: str, folder: Path, about: dict[str, Any]) -> None:
     """Write a network as weights (safetensors) and the JSON that rebuilds it.
 
     Args:
@@ -51,7 +54,7 @@ def save(net: UNet, name: str, folder: Path, about: dict[str, Any]) -> None:
     (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
-def load(folder: str | Path) -> tuple[UNet, dict[str, Any]]:
+def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     """Load a saved network, ready to run, and what is known of it.
 
     Raises:

@@ -69,8 +69,11 @@ class UNet(nn.Module):
         up = sum(UP_KERNEL // 2 * step for step in (4, 2, 1))
         return -(-(down + up + KERNEL // 2) // self.stride) * self.stride
 
-    def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Map (batch, time) degraded samples, peak 1, to (batch, time) restored ones."""
+    def forward(self, samples: torch.Tensor, cutoff: torch.Tensor) -> torch.Tensor:
+        """Map (batch, time) degraded samples, peak 1, to (batch, time) restored ones.
+
+        It hears by itself where the band ends: ``cutoff`` (batch,) is there for other models' sake.
+        """
         time = samples.shape[-1]
         x = nn.functional.pad(samples, (0, -time % self.stride))[:, None]
         skips = []
