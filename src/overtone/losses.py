@@ -68,7 +68,9 @@ def treble(
     """
     total = estimate.new_zeros(())
     for n_fft in TREBLE_FFTS:
-        ours, theirs = (_stft(samples, n_fft).abs().clamp_min(TREBLE_FLOOR) for samples in (estimate, original))
+        ours, theirs = (
+            _stft(samples, n_fft).abs().clamp_min(TREBLE_FLOOR) for samples in (estimate, original)
+        )
         frequency = torch.arange(n_fft // 2 + 1, device=estimate.device)[:, None] * (TREBLE_RATE / n_fft)
         low, high = cutoff[:, None, None], bandwidth[:, None, None]
         inside = ((frequency >= low) & (frequency < high)).to(ours.dtype)

@@ -54,6 +54,8 @@ class Restorer:
         peak: the input's largest absolute sample; networks are trained at a peak of 1.
         out_rate: the output's rate in Hz; by default 48,000 if the input's rate is of that family,
             else 44,100.
+        keep_low: False gives what the network makes of all bands, to judge it by; the low band is then
+            the network's.
 
     Raises:
         OvertoneError: a rate is out of range, or the cutoff is not between 500 Hz and the highest
@@ -68,6 +70,7 @@ class Restorer:
         cutoff: float,
         peak: float = 1.0,
         out_rate: int | None = None,
+        keep_low: bool = True,
     ) -> None:
         self.rate = check_rate(rate)
         self.out_rate = default_rate(rate) if out_rate is None else check_rate(out_rate)
@@ -78,7 +81,7 @@ class Restorer:
         self._device = next(net.parameters()).device
         margin = net.context + TAPS + HUSH
         self._context = -(-margin // net.stride) * net.stride
-        self._highpass = torch.from_numpy(_highpass(cutoff)).to(self._device)
+        self._highpass = torch.from_numpy(_highpass(cutoff)).to(self._device) if keep_low else None
 
         self._dry = _Resampler(rate, self.out_rate, channels)
         self._to_model = _Resampler(rate, MODEL_RATE, channels)
@@ -149,14 +152,17 @@ class Restorer:
         if len(scaled) == 2:
             scaled = torch.stack([scaled[0] + scaled[1], scaled[0] - scaled[1]]) / 2
         cutoff = torch.full((len(scaled),), self._cutoff, device=scaled.device)
-        made = self._net(scaled, cutoff) - scaled
+        made: Tensor = self._net(scaled, cutoff) - scaled
         if len(made) == 2:
             made = torch.stack([made[0] + made[1], made[0] - made[1]])
+        if self._highpass is None:
+            return made * self._peak
         time = made.shape[-1]
         size = _fast_length(time + 2 * TAPS)
         response = torch.fft.rfft(self._highpass, n=size)
         high = torch.fft.irfft(torch.fft.rfft(made, n=size) * response, n=size)[:, TAPS : TAPS + time]
-        return high * self._peak * _gate(window)
+        added: Tensor = high * self._peak * _gate(window)
+        return added
 
 
 class _Resampler:
@@ -181,7 +187,7 @@ def _highpass(cutoff: float) -> np.ndarray:
     middle = min(cutoff + CROSSOVER_HZ / 2, MODEL_RATE / 2) / MODEL_RATE
     n = np.arange(-TAPS, TAPS + 1)
     lowpass = 2 * middle * np.sinc(2 * middle * n) * np.kaiser(2 * TAPS + 1, BETA)
-    taps = -lowpass / lowpass.sum()
+    taps: np.ndarray = -lowpass / lowpass.sum()
     taps[TAPS] += 1
     return taps.astype(np.float32)
 

@@ -7,9 +7,9 @@ side (time, 2), so that a segment is one contiguous read::
                      pair 0          pair 1
 
 ``index.csv`` has a row per pair: pair, track_id, part, channel, shard, start (in frames of the shard),
-samples, scale (what an int16 step is worth), rate and the original's bandwidth, both in Hz. ``shards.csv`` has each shard's SHA-1, so that a
-run over gigabytes can be named by a file of a few lines. ``left_out.csv`` lists the tracks that could
-not be used, with the reason.
+samples, scale (what an int16 step is worth), rate and the original's bandwidth, both in Hz.
+``shards.csv`` has each shard's SHA-1, so that a run over gigabytes can be named by a file of a few
+lines. ``left_out.csv`` lists the tracks that could not be used, with the reason.
 """
 
 import hashlib

@@ -100,7 +100,8 @@ def bandwidth(samples: Tensor, rate: int) -> float:
     Shape:
         (channels, time) -> a number, at most rate / 2.
     """
-    window = torch.hann_window(N_FFT)
+    # A Hann window's side lobes beside a loud edge would stand over the noise for several hundred Hz.
+    window = torch.blackman_window(N_FFT)
     frames = samples.unfold(-1, N_FFT, N_FFT * 2) if samples.shape[-1] >= N_FFT else None
     if frames is None or not frames.shape[1]:
         return rate / 2
@@ -111,4 +112,4 @@ def bandwidth(samples: Tensor, rate: int) -> float:
     noise = float(window.square().sum()) / 12 / 32768**2
     heard = (loud > 16 * noise).nonzero()
     highest = int(heard.max()) + 1 if len(heard) else 0
-    return min(rate / 2, highest * width * rate / N_FFT)
+    return rate / 2 if highest == len(loud) else highest * width * rate / N_FFT

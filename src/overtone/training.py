@@ -291,7 +291,7 @@ def evaluate(
     device: torch.device,
     precision: str,
 ) -> float:
-    """Mean loss over all segments, with the network in evaluation mode; the damage drawn is always the same."""
+    """Mean loss over all segments, the network in evaluation mode and the damage always the same."""
     net.eval()
     size = settings.micro_batch
     todo = [list(range(at, min(at + size, len(data)))) for at in range(0, len(data), size)]

@@ -35,7 +35,8 @@ class ModelSettings:
 def build(settings: ModelSettings) -> Network:
     """Build the network that the settings name, with fresh weights."""
     network, _ = MODELS[settings.name]
-    return network(getattr(settings, settings.name))
+    net: Network = network(getattr(settings, settings.name))
+    return net
 
 
 def save(net: Network, name: str, folder: Path, about: dict[str, Any]) -> None:

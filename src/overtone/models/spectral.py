@@ -55,7 +55,8 @@ class Block(nn.Module):
         """(batch, frames, features) to the same."""
         y = self.mix(x.transpose(1, 2)).transpose(1, 2)
         y = self.narrow(nn.functional.gelu(self.wide(self.norm(y))))
-        return x + self.scale * y
+        result: Tensor = x + self.scale * y
+        return result
 
 
 class Spectral(nn.Module):
@@ -63,14 +64,15 @@ class Spectral(nn.Module):
 
     ::
 
-        (B, T) - STFT - log|.| below cutoff - linear - blocks - linear - log|.| above cutoff -+
-                   |                                                                          |- iSTFT - (B, T)
-                   +--- bins below the cutoff, as they are; their phases moved up ------------+
+        (B, T) - STFT - log|.| below cutoff - linear - blocks - linear - log|.| above it -+
+                   |                                                                      |- iSTFT - (B, T)
+                   +--- bins below the cutoff, as they are; their phases moved up --------+
     """
 
     # A window must start where a frame of the whole signal would, and where the phases of the moved
     # octave, which turn by a multiple of a quarter a frame, come round again.
     stride = 4 * HOP
+    window: Tensor
 
     def __init__(self, settings: SpectralSettings) -> None:
         super().__init__()
@@ -110,9 +112,7 @@ class Spectral(nn.Module):
         magnitude = self.magnitudes(spectrum, below)
         moved = _moved_phases(spectrum, first)
         restored = torch.where(below[:, None], spectrum, moved * magnitude)
-        return torch.istft(
-            restored.transpose(1, 2), N_FFT, HOP, window=self.window, center=True, length=time
-        )
+        return torch.istft(restored.transpose(1, 2), N_FFT, HOP, window=self.window, center=True, length=time)
 
     def magnitudes(self, spectrum: Tensor, below: Tensor) -> Tensor:
         """Magnitudes of all bins, (batch, frames, bins), from those below the cutoff."""
@@ -123,7 +123,8 @@ class Spectral(nn.Module):
         # Far from zero, bfloat16 steps in the exponent would be steps of several dB.
         with torch.autocast(x.device.type, enabled=False):
             level = self.leave(self.norm(x.float()))
-        return FLOOR * (4 * level).clamp(-3, 14).exp()
+        magnitude: Tensor = FLOOR * (4 * level).clamp(-3, 14).exp()
+        return magnitude
 
     def _stft(self, samples: Tensor) -> Tensor:
         """(batch, time) to complex (batch, frames, bins); silence before the start and after the end."""
@@ -149,9 +150,9 @@ def _moved_phases(spectrum: Tensor, first: Tensor) -> Tensor:
     width = (first // 2)[:, None]
     shift = (width * (1 + (bins - first[:, None]).clamp_min(0) // width)).clamp(max=bins)
     source = (bins - shift)[:, None].expand(spectrum.shape)
-    octave = torch.view_as_complex(torch.stack(
-        [spectrum.real.gather(2, source), spectrum.imag.gather(2, source)], dim=-1
-    ))
+    octave = torch.view_as_complex(
+        torch.stack([spectrum.real.gather(2, source), spectrum.imag.gather(2, source)], dim=-1)
+    )
     frames = torch.arange(spectrum.shape[1], device=spectrum.device)
     # In whole samples first: the angle of a late frame would not fit a float32.
     samples = (frames[:, None] * HOP - N_FFT // 2) * shift[:, None] % N_FFT
