@@ -1,7 +1,6 @@
 """Train the network that params.yaml names: data/model/, plots/loss.csv, metrics/train.json."""
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -37,11 +36,15 @@ def report(history: list[dict[str, float]], seconds_left: float) -> None:
     """Write the curve after every epoch, so that plots work while it trains, and say where it stands."""
     write_curve(history)
     last = history[-1]
-    print(
+    tell(
         f"epoch {last['epoch']}: training loss {last['train_loss']:.5g}, validation loss "
         f"{last['validation_loss']:.5g}, lr {last['lr']:g}, {seconds_left:.0f} s left at most"
     )
-    sys.stdout.flush()
+
+
+def tell(line: str) -> None:
+    """Print at once, also into a pipe."""
+    print(line, flush=True)
 
 
 def main() -> None:
@@ -68,7 +71,7 @@ def main() -> None:
     state = checkpoint.load()
     if state is not None:
         print(f"going on in epoch {state['epoch']}, at step {state['step']}, from {checkpoint.folder}")
-    state = fit(net, training, validation, settings, device, precision, state, checkpoint.keep, report)
+    state = fit(net, training, validation, settings, device, precision, state, checkpoint.keep, report, tell)
 
     history = state["history"]
     best = min(history, key=lambda row: row["validation_loss"])

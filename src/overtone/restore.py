@@ -15,14 +15,19 @@ Level is never changed by window: the network hears the input at one scale from 
 """
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import soxr
 import torch
 from torch import Tensor
 
+from overtone import models
+from overtone.cutoff import Cutoff, SpectrumMeter
 from overtone.errors import OvertoneError
 from overtone.models import Network
+from overtone.training import choose_device
 
 MODEL_RATE = 44100
 RATES = (8000, 192000)
@@ -36,6 +41,15 @@ WINDOW = 1 << 18
 TAPS = 512
 CROSSOVER_HZ = 250.0
 BETA = 0.1102 * (90 - 8.7)
+
+# A cutoff found with less confidence may be where the music itself ends: such input is left as it is.
+SURE = 0.5
+# Samples of a block that goes through a stream at a time.
+BLOCK = 1 << 16
+MAX_CHANNELS = 64
+DEVICES = ("cpu", "cuda", "mps")
+
+Samples = TypeVar("Samples", np.ndarray, Tensor)
 
 # Digital silence stays silent: what is added fades out within this many samples (12 ms) of it.
 HUSH = 512
@@ -165,6 +179,34 @@ class Restorer:
         return added
 
 
+class Unchanged:
+    """The stream of what there is nothing to restore in: it changes the rate and nothing else.
+
+    Args:
+        rate, channels, out_rate: as for ``Restorer``.
+    """
+
+    def __init__(self, rate: int, channels: int, out_rate: int | None = None) -> None:
+        self.rate = check_rate(rate)
+        self.out_rate = default_rate(rate) if out_rate is None else check_rate(out_rate)
+        self._channels = channels
+        self._resampler = _Resampler(rate, self.out_rate, channels)
+        self._taken = self._given = 0
+
+    def process(self, block: np.ndarray) -> np.ndarray:
+        """Take (channels, time) float32 samples; give those of the output that are ready."""
+        out = self._resampler(block, False)
+        self._taken += block.shape[1]
+        self._given += out.shape[1]
+        return out
+
+    def flush(self) -> np.ndarray:
+        """End the stream; give the rest. In all, round(samples in * out_rate / rate) come out."""
+        rest = self._resampler(np.zeros((self._channels, 0), np.float32), True)
+        missing = round(self._taken * self.out_rate / self.rate) - self._given
+        return np.pad(rest, ((0, 0), (0, max(0, missing - rest.shape[1]))))[:, :missing]
+
+
 class _Resampler:
     """A stream at another rate, aligned with the input; soxr takes out its own delay."""
 
@@ -216,3 +258,153 @@ def check_rate(rate: int) -> int:
 def default_rate(rate: int) -> int:
     """48,000 Hz for input of that family (8, 16, 24, 32, 48, 96, 192 kHz), else 44,100."""
     return 48000 if 48000 % rate == 0 or rate % 48000 == 0 or rate == 32000 else 44100
+
+
+def restore(
+    samples: Samples,
+    rate: int,
+    *,
+    cutoff: float | None = None,
+    model: str | Path | Network | None = None,
+    out_rate: int | None = None,
+    device: str | torch.device | None = None,
+) -> Samples:
+    """Restore the band above the cutoff of (time,) or (channels, time) samples.
+
+    Integers are taken at full scale (unsigned ones around their middle) and clipped there. Input that
+    is full band, silent or without a clear cutoff comes back as it is, at the output's rate.
+
+    Args:
+        samples: a NumPy array or a tensor on any device, of any float or integer type.
+        rate: its rate in Hz, 8,000 to 192,000.
+        cutoff: frequency in Hz above which to make the band anew; found if not given.
+        model: a folder that the pipeline's train stage wrote, or a network; by default the shipped one.
+        out_rate: the output's rate in Hz; by default 48,000 if the input's rate is of that family,
+            else 44,100 (``default_rate``).
+        device: where the network runs; by default a GPU if there is one.
+
+    Returns:
+        As the input in kind, type and device, shape (time,) or (channels, time), of
+        round(time * out_rate / rate) samples.
+
+    Raises:
+        OvertoneError: the samples, a rate, the cutoff, the model or the device cannot be used.
+
+    Example:
+        >>> from overtone.models import Spectral, SpectralSettings
+        >>> net = Spectral(SpectralSettings(features=8, blocks=1, expansion=1)).eval()
+        >>> speech = np.random.default_rng(0).normal(0, 3000, (2, 16000)).astype(np.int16)
+        >>> restored = restore(speech, 8000, model=net)
+        >>> restored.shape, restored.dtype
+        ((2, 96000), dtype('int16'))
+    """
+    if not isinstance(samples, np.ndarray | Tensor):
+        raise OvertoneError(f"the samples are a {type(samples).__name__}; it is a NumPy array or a tensor")
+    given = samples.detach().cpu() if isinstance(samples, Tensor) else samples
+    if given.ndim not in (1, 2) or 0 in given.shape or given.shape[-1] < 2:
+        raise OvertoneError(
+            f"the samples have shape {tuple(given.shape)}; it is (time,) or (channels, time), "
+            "2 samples or more"
+        )
+    if given.ndim == 2 and len(given) > min(MAX_CHANNELS, given.shape[1]):
+        raise OvertoneError(
+            f"the samples have shape {tuple(given.shape)}, which is {len(given)} channels; the shape is "
+            f"(channels, time), up to {MAX_CHANNELS} channels: transpose them"
+        )
+    check_rate(rate)
+    wave = np.atleast_2d(_to_float(given))
+    if not np.isfinite(wave).all():
+        raise OvertoneError("the samples hold NaN or infinity; replace them first")
+    found = Cutoff(cutoff, 1.0, False, "given") if cutoff is not None else _measure(wave, rate)
+    stream: Restorer | Unchanged
+    if needs_treble(found):
+        net = open_model(model, device)
+        stream = Restorer(net, rate, len(wave), found.hz, float(np.abs(wave).max()), out_rate)
+    else:
+        stream = Unchanged(rate, len(wave), out_rate)
+        if stream.out_rate == rate:
+            return samples.clone() if isinstance(samples, Tensor) else samples.copy()
+    pieces: list[np.ndarray] = [
+        stream.process(wave[:, at : at + BLOCK]) for at in range(0, wave.shape[1], BLOCK)
+    ]
+    restored = check_made(np.concatenate([*pieces, stream.flush()], axis=1))
+    return _as_given(restored if given.ndim == 2 else restored[0], samples)
+
+
+def needs_treble(found: Cutoff) -> bool:
+    """Whether a band is missing above the cutoff for certain."""
+    return found.confidence >= SURE and not found.full_band and found.kind != "silence"
+
+
+def check_made(wave: np.ndarray) -> np.ndarray:
+    """The wave that a network made, if it is one: damaged weights give NaN or infinity."""
+    if not np.isfinite(wave).all():
+        raise OvertoneError("the model makes NaN or infinity of this input; its weights are damaged")
+    return wave
+
+
+def open_model(model: str | Path | Network | None, device: str | torch.device | None) -> Network:
+    """The network that a folder holds (the shipped one if None), on its device, ready to run.
+
+    A network is taken as it is and stays where it is, unless a device is named.
+    """
+    if isinstance(model, torch.nn.Module):
+        return model if device is None else model.to(_device(device))
+    net, _ = models.default() if model is None else models.load(model)
+    return net.to(choose_device() if device is None else _device(device))
+
+
+def _device(asked: str | torch.device) -> torch.device:
+    """The device, if this machine has it."""
+    try:
+        device = torch.device(asked)
+        if device.type not in DEVICES:
+            raise RuntimeError("overtone does not run there")
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise OvertoneError(
+            f"the device is {str(asked)!r}, which cannot be used here ({str(error).splitlines()[0]}); "
+            f"it is one of {', '.join(DEVICES)}"
+        ) from None
+    return device
+
+
+def _measure(wave: np.ndarray, rate: int) -> Cutoff:
+    meter = SpectrumMeter(rate)
+    meter.add(wave)
+    return meter.cutoff()
+
+
+def _to_float(samples: Any) -> np.ndarray:
+    """float32 of a NumPy array or tensor; integers come to -1 to 1."""
+    if isinstance(samples, Tensor):
+        samples = samples.float().numpy() if samples.is_floating_point() else samples.numpy()
+    if samples.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return np.asarray(samples, np.float32, order="C")
+    if samples.dtype.kind not in "iu":
+        raise OvertoneError(f"the samples are of type {samples.dtype}; it is a float or an integer type")
+    half = 2.0 ** (8 * samples.dtype.itemsize - 1)
+    middle = half if samples.dtype.kind == "u" else 0.0
+    return np.asarray((samples.astype(np.float64) - middle) / half, np.float32, order="C")
+
+
+def _as_given(wave: np.ndarray, samples: Samples) -> Samples:
+    """The wave, float32, in the kind, type and place of the samples."""
+    if isinstance(samples, Tensor):
+        if samples.is_floating_point():
+            return torch.from_numpy(wave).to(samples)
+        kind = samples[:0].cpu().numpy().dtype
+        return torch.from_numpy(_to_integer(wave, kind)).to(samples.device)
+    if samples.dtype.kind == "f":
+        return wave.astype(samples.dtype)
+    return _to_integer(wave, samples.dtype)
+
+
+def _to_integer(wave: np.ndarray, kind: np.dtype) -> np.ndarray:
+    """The wave at an integer type's full scale, rounded and clipped."""
+    half = 2.0 ** (8 * kind.itemsize - 1)
+    middle = half if kind.kind == "u" else 0.0
+    # The largest integer of 64 bits is no float64; the float64 below it is.
+    top = min(middle + half - 1, np.nextafter(middle + half, 0))
+    return np.clip(np.rint(wave.astype(np.float64) * half) + middle, middle - half, top).astype(kind)

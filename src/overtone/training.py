@@ -137,6 +137,7 @@ def fit(
     state: dict[str, Any] | None = None,
     keep: Callable[[dict[str, Any]], None] = lambda state: None,
     report: Callable[[list[dict[str, float]], float], None] = lambda history, seconds_left: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Train a network and leave the best weights in it.
 
@@ -150,6 +151,7 @@ def fit(
         keep: is given a state after every epoch and at least once a minute.
         report: is given the history (a row per epoch: epoch, train_loss, validation_loss, lr) and
             the seconds that the epochs left may take.
+        say: is given a line on how far a long epoch has come, whenever a state is kept within one.
 
     Returns:
         The last state; ``history`` and ``best_loss`` are in it.
@@ -214,6 +216,13 @@ def fit(
             if time.monotonic() - kept > KEEP_SECONDS:
                 keep(whole_state())
                 kept = time.monotonic()
+                done = epoch - 1 + state["step"] * settings.batch / len(order)
+                left = (kept - began) / (done + 1 - first) * (settings.epochs - done)
+                mean = state["sum"] / (state["step"] * settings.batch)
+                say(
+                    f"epoch {epoch}, {state['step'] * settings.batch} of {len(order)} segments: "
+                    f"training loss {mean:.5g} so far, {left:.0f} s left at most"
+                )
         validation_loss = evaluate(net, loss, validation, settings, device, precision)
         if not math.isfinite(validation_loss):
             raise OvertoneError(

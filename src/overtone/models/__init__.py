@@ -1,5 +1,6 @@
 """The models by name; building, saving and loading them."""
 
+import functools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from overtone.params import one_of
 
 Network = UNet | Spectral
 MODELS = {"unet": (UNet, UNetSettings), "spectral": (Spectral, SpectralSettings)}
+
+# The model that comes with the package.
+SHIPPED = Path(__file__).parents[1] / "shipped"
 
 # Raised when a saved model's JSON changes its meaning.
 FORMAT = 1
@@ -68,15 +72,22 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     try:
         card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "weights.safetensors")
-    except (SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise OvertoneError(f"the model in {folder} is damaged: {error}") from None
-    if not isinstance(card, dict) or card.get("format") != FORMAT or card.get("name") not in MODELS:
+    if not isinstance(card, dict) or card.get("format") != FORMAT or card.get("name") not in list(MODELS):
         raise OvertoneError(f"the model in {folder} is of another version of overtone; train it again")
     network, settings = MODELS[card["name"]]
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in card["settings"].items()}
-    net = network(settings(**values))
     try:
+        values = {key: tuple(v) if isinstance(v, list) else v for key, v in card["settings"].items()}
+        net = network(settings(**values))
         net.load_state_dict(weights)
-    except RuntimeError as error:
+        about = dict(card["about"])
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError, OvertoneError) as error:
         raise OvertoneError(f"the model in {folder} is damaged: {str(error).splitlines()[0]}") from None
-    return net.eval(), card["about"]
+    return net.eval(), about
+
+
+@functools.cache
+def default() -> tuple[Network, dict[str, Any]]:
+    """The shipped network, loaded once, and what is known of it."""
+    return load(SHIPPED)
