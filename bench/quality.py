@@ -20,7 +20,7 @@ from scipy import signal
 
 from overtone import audio, models, scores, spectral
 from overtone.baselines import BASELINES
-from overtone.restore import Restorer
+from overtone.restoring import Restorer
 
 RATE, SECONDS = 44100, 30
 CUTOFFS = (4000, 5500, 8000, 11000)

@@ -10,11 +10,11 @@ from torch import Tensor
 from overtone import models, params, plots, tables
 from overtone.baselines import BASELINES
 from overtone.degrade import DegradeSettings
+from overtone.device import choose_device
 from overtone.evaluation import EvaluateSettings, Evaluation, System, show, takes
 from overtone.models import Network
-from overtone.restore import Restorer
+from overtone.restoring import Restorer
 from overtone.shards import Pairs, SegmentSettings
-from overtone.training import choose_device
 from stages import run
 
 

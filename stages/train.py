@@ -11,8 +11,9 @@ import yaml
 from overtone import models, params, plots
 from overtone.checkpoint import Checkpoint, fingerprint
 from overtone.degrade import DegradeSettings
+from overtone.device import choose_device
 from overtone.shards import Pairs, Segments, SegmentSettings
-from overtone.training import TrainSettings, choose_device, choose_precision, fit
+from overtone.training import TrainSettings, choose_precision, fit
 from stages import run
 
 LOSS = Path("plots/loss.csv")

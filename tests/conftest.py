@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import soxr
 import torch
 
 from overtone.augment import AugmentSettings
@@ -62,3 +63,9 @@ def train_settings():
         augment=AugmentSettings(filters=False, lowest=3000.0, highest=16000.0, gain_db=0.0),
     )
     return lambda **changes: dataclasses.replace(whole, **changes)
+
+
+@pytest.fixture
+def low(rng):
+    """Two seconds of stereo noise up to 6 kHz, at 44.1 kHz."""
+    return soxr.resample(rng.normal(0, 0.1, (24000, 2)), 12000, RATE).astype(np.float32).T

@@ -151,19 +151,6 @@ def test_half_precision_trains_to_about_the_same_loss(net, train_settings):
     assert half["validation_loss"] == pytest.approx(whole, rel=0.1)
 
 
-def test_auto_precision_is_one_of_the_two():
-    assert training.choose_precision("auto", CPU) in ("float32", "bfloat16")
-    assert training.choose_precision("float32", CPU) == "float32"
-
-
-def test_a_device_that_is_not_there_is_one_line(monkeypatch):
-    monkeypatch.setenv("OVERTONE_DEVICE", "nonsense")
-    with pytest.raises(OvertoneError, match="OVERTONE_DEVICE is 'nonsense', which cannot be used here"):
-        training.choose_device()
-    monkeypatch.setenv("OVERTONE_DEVICE", "cpu")
-    assert training.choose_device() == CPU
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -5,14 +5,13 @@ they are first used: ``import overtone`` brings in neither PyTorch nor NumPy.
 """
 
 import importlib
-import sys
-import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from overtone.arrays import restore
     from overtone.errors import OvertoneError
     from overtone.files import Report, restore_file
-    from overtone.restore import Restorer, restore
+    from overtone.restoring import Restorer
 
 __version__ = "0.1.0"
 __all__ = ["OvertoneError", "Report", "Restorer", "restore", "restore_file"]
@@ -20,8 +19,8 @@ __all__ = ["OvertoneError", "Report", "Restorer", "restore", "restore_file"]
 _HOMES = {
     "OvertoneError": "overtone.errors",
     "Report": "overtone.files",
-    "Restorer": "overtone.restore",
-    "restore": "overtone.restore",
+    "Restorer": "overtone.restoring",
+    "restore": "overtone.arrays",
     "restore_file": "overtone.files",
 }
 
@@ -34,15 +33,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
-
-
-class _Package(types.ModuleType):
-    """Keeps ``overtone.restore`` the function; importing the module of that name would put it there."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "restore" and isinstance(value, types.ModuleType):
-            value = value.restore
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -171,7 +171,7 @@ def _restore(args: argparse.Namespace) -> int:
         from overtone import picture
 
         picture.check_installed()
-    from overtone.restore import open_model
+    from overtone.restoring import open_model
 
     net = open_model(args.model, args.device)
     done = 0
@@ -238,7 +238,10 @@ def _plan(names: Sequence[str], output: str | None) -> tuple[list[_Job], list[st
         else:
             target = Path(output)
         if target in jobs:
-            failures.append(f"{source} and {jobs[target].source} would both be written to {target}; use -o")
+            failures.append(
+                f"{source} and {jobs[target].source} would both be written to {target}; "
+                "restore one of them by itself, with -o"
+            )
         else:
             jobs[target] = _Job(source, target)
     return list(jobs.values()), failures
@@ -261,7 +264,7 @@ def _search(folder: Path, failures: list[str]) -> Iterator[Path]:
 
 def _restore_one(job: _Job, net: "Network", args: argparse.Namespace, bar: "_Bar") -> "Report":
     """Restore one file, by way of temporary files for standard input and output."""
-    from overtone.files import check_target, restore_file
+    from overtone.files import restore_file
 
     with contextlib.ExitStack() as stack:
         source, target = job
@@ -279,7 +282,6 @@ def _restore_one(job: _Job, net: "Network", args: argparse.Namespace, bar: "_Bar
         if args.picture and picture_path.exists() and not args.force:
             raise OvertoneError(f"{picture_path} exists; overwrite it with --force")
         try:
-            check_target(source, target, args.bits, args.force)
             report = restore_file(
                 source,
                 target,
@@ -324,7 +326,8 @@ class _Bar:
         self._shown = now
         left = (now - self._began) * (1 - share) / max(share, 1e-3)
         full = round(self.WIDTH * share)
-        tail = f" [{'#' * full}{'.' * (self.WIDTH - full)}] {share:4.0%} {left // 60:3.0f}:{left % 60:02.0f} left"
+        bar = "#" * full + "." * (self.WIDTH - full)
+        tail = f" [{bar}] {share:4.0%} {left // 60:3.0f}:{left % 60:02.0f} left"
         label = self._label[: max(8, shutil.get_terminal_size().columns - len(tail) - 1)]
         print(f"\r{label}{tail}\x1b[K", end="", file=sys.stderr, flush=True)
 

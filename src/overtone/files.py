@@ -22,7 +22,7 @@ import torch
 from overtone.cutoff import Cutoff, SpectrumMeter
 from overtone.errors import OvertoneError
 from overtone.models import Network
-from overtone.restore import (
+from overtone.restoring import (
     MAX_CHANNELS,
     Restorer,
     Unchanged,
@@ -159,7 +159,10 @@ def restore_file(
     stream: Restorer | Unchanged
     if added:
         net = open_model(model, device)
-        stream = Restorer(net, scan.rate, channels, scan.found.hz, scan.peak, rate)
+        try:
+            stream = Restorer(net, scan.rate, channels, scan.found.hz, scan.peak, rate)
+        except OvertoneError as error:
+            raise OvertoneError(f"{source}: {error}") from None
     else:
         stream = Unchanged(scan.rate, channels, rate)
     length = round(scan.samples * rate / scan.rate)
@@ -213,7 +216,7 @@ class _Scan:
 def _scan(path: Path, cutoff: float | None, told: Callable[[float], None]) -> _Scan:
     """Read a whole file, check that it is sound and whole, and measure it."""
     samples, peak = 0, 0.0
-    with _open(path) as file:
+    with open_sound(path) as file:
         rate, channels = file.samplerate, file.channels
         try:
             check_rate(rate)
@@ -255,7 +258,8 @@ class _Reader(soundfile.SoundFile):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[soundfile.SoundFile]:
+def open_sound(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open a file to be read from beginning to end; what is no sound file is an error that says why."""
     try:
         kind = path.stat()
         if stat.S_ISDIR(kind.st_mode):
@@ -331,17 +335,21 @@ def _made(
 ) -> Iterator[np.ndarray]:
     """Yield the output as (channels, time) blocks, none longer than BLOCK."""
     done = 0
-    with _open(source) as file:
+    with open_sound(source) as file:
         for block in _blocks(file, source):
-            yield from _short(stream.process(np.ascontiguousarray(block)))
+            yield from _short(stream.process(np.ascontiguousarray(block)), source)
             done += block.shape[1]
             told(min(1.0, SCAN_SHARE + (1 - SCAN_SHARE) * done / scan.samples))
-    yield from _short(stream.flush())
+    yield from _short(stream.flush(), source)
 
 
-def _short(wave: np.ndarray) -> Iterator[np.ndarray]:
+def _short(wave: np.ndarray, source: Path) -> Iterator[np.ndarray]:
+    try:
+        check_made(wave)
+    except OvertoneError as error:
+        raise OvertoneError(f"{source}: {error}") from None
     for at in range(0, wave.shape[1], BLOCK):
-        yield check_made(wave[:, at : at + BLOCK])
+        yield wave[:, at : at + BLOCK]
 
 
 def _write(
@@ -364,13 +372,15 @@ def _write(
                     if subtype != "FLOAT":
                         clipped += int((np.abs(block) > 1).sum())
                     file.write(_encoded(block, subtype, bits).T)
-        if subtypes and soundfile.info(str(temporary)).frames != length:
-            raise OvertoneError(f"{target} was not written whole")
+        with open_sound(temporary) as written:
+            if subtypes and written.frames != length:
+                raise OvertoneError(f"{target} was not written whole")
         os.replace(temporary, target)
     except (soundfile.LibsndfileError, OSError) as error:
         raise OvertoneError(f"{target} cannot be written: {_reason(temporary, error)}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return clipped
 
 
@@ -382,10 +392,10 @@ def _encoded(block: np.ndarray, subtype: str | None, bits: int) -> np.ndarray:
     if subtype == "FLOAT":
         return block
     if subtype is None:
-        return np.clip(block, -1, 1)
+        return block.clip(-1, 1)
     full = 1 << (bits - 1)
-    whole: np.ndarray = np.clip(np.rint(block * np.float32(full)), -full, full - 1).astype(np.int32)
-    return whole << (32 - bits)
+    whole = np.rint(block * np.float32(full)).clip(-full, full - 1).astype(np.int32)
+    return np.left_shift(whole, 32 - bits)
 
 
 def _reason(temporary: Path, error: Exception) -> str:

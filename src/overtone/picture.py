@@ -5,18 +5,21 @@ matplotlib is loaded when a picture is drawn, not before.
 """
 
 import importlib.util
+import math
 import os
 import secrets
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
+from numpy.lib.stride_tricks import sliding_window_view
 
 from overtone.errors import OvertoneError
+from overtone.files import open_sound
 
 COLUMNS = 1500
-N_FFT = 2048
+FRAME_SECONDS = 0.046  # to the next power of two: 2048 samples at 44.1 and 48 kHz
 # Samples from one frame to the next: all are looked at, and short files have columns to show.
 HOPS = (128, 1024)
 BLOCK_FRAMES = 64
@@ -66,10 +69,12 @@ def draw(before: str | Path, after: str | Path, path: str | Path, cutoff: float,
     axes[1].set_xlabel("time (min:s)")
     axes[1].xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{int(s) // 60}:{int(s) % 60:02d}"))
     figure.colorbar(image, ax=axes, label="level (dB)", pad=0.01)
-    figure.suptitle(title.replace("$", r"\$"))
+    # Of a name that is no valid text, or in a script that the font lacks, what can be drawn is drawn.
+    figure.suptitle("".join(char if char.isprintable() else "?" for char in title), parse_math=False)
     temporary = Path(path).with_name(f".overtone-{secrets.token_hex(4)}.part")
     try:
-        figure.savefig(temporary, format="png", dpi=110)
+        with warnings.catch_warnings(action="ignore"):
+            figure.savefig(temporary, format="png", dpi=110)
         os.replace(temporary, path)
     except OSError as error:
         raise OvertoneError(f"{path} cannot be written: {error.strerror}") from None
@@ -82,22 +87,24 @@ def spectrogram(path: str | Path) -> tuple[np.ndarray, int, float]:
 
     A column is the mean power over its stretch of time and over channels; there are COLUMNS at most.
     """
-    with soundfile.SoundFile(path) as file:
+    with open_sound(Path(path)) as file:
         rate, length = file.samplerate, file.frames
         hop = min(max(length // COLUMNS, HOPS[0]), HOPS[1])
+        size = 2 ** round(math.log2(rate * FRAME_SECONDS))
         frames = -(-length // hop)
         columns = min(COLUMNS, frames)
-        power = np.zeros((columns, N_FFT // 2 + 1))
+        power = np.zeros((columns, size // 2 + 1))
         count = np.zeros(columns)
-        window = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
-        held = np.zeros((file.channels, N_FFT // 2), np.float32)
+        window = np.hanning(size + 1)[:-1].astype(np.float32)
+        window *= 2 / window.sum()
+        held = np.zeros((file.channels, size // 2), np.float32)
         for first in range(0, frames, BLOCK_FRAMES):
             number = min(BLOCK_FRAMES, frames - first)
-            size = (number - 1) * hop + N_FFT
-            fresh = file.read(size - held.shape[1], dtype="float32", always_2d=True).T
+            needed = (number - 1) * hop + size
+            fresh = file.read(max(0, needed - held.shape[1]), dtype="float32", always_2d=True).T
             held = np.concatenate([held, fresh], axis=1)
-            held = np.pad(held, ((0, 0), (0, size - held.shape[1])))
-            cut = np.lib.stride_tricks.sliding_window_view(held, N_FFT, axis=1)[:, ::hop]
+            held = np.pad(held, ((0, 0), (0, max(0, needed - held.shape[1]))))
+            cut = sliding_window_view(held[:, :needed], size, axis=1)[:, ::hop]
             spectrum = np.fft.rfft(cut * window, axis=-1)
             of = np.arange(first, first + number) * columns // frames
             np.add.at(power, of, (spectrum.real**2 + spectrum.imag**2).mean(0))

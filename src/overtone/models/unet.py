@@ -38,6 +38,8 @@ class UNet(nn.Module):
 
     # Whole windows must start at multiples of the product of the strides.
     stride = 8
+    # What it adds is the difference of two loud waveforms: bfloat16's rounding would be heard.
+    half_precision = False
 
     def __init__(self, settings: UNetSettings) -> None:
         super().__init__()

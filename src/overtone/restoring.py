@@ -16,18 +16,17 @@ Level is never changed by window: the network hears the input at one scale from 
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import soxr
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from overtone import models
-from overtone.cutoff import Cutoff, SpectrumMeter
+from overtone.cutoff import Cutoff
+from overtone.device import choose_device, fast_in_bfloat16
 from overtone.errors import OvertoneError
 from overtone.models import Network
-from overtone.training import choose_device
 
 MODEL_RATE = 44100
 RATES = (8000, 192000)
@@ -47,9 +46,6 @@ SURE = 0.5
 # Samples of a block that goes through a stream at a time.
 BLOCK = 1 << 16
 MAX_CHANNELS = 64
-DEVICES = ("cpu", "cuda", "mps")
-
-Samples = TypeVar("Samples", np.ndarray, Tensor)
 
 # Digital silence stays silent: what is added fades out within this many samples (12 ms) of it.
 HUSH = 512
@@ -93,6 +89,7 @@ class Restorer:
             raise OvertoneError(f"the cutoff is {cutoff:g} Hz; for this input it is 500 to {top:g}")
         self._net, self._cutoff, self._peak = net, float(cutoff), max(peak, 1e-6)
         self._device = next(net.parameters()).device
+        self._half = net.half_precision and fast_in_bfloat16(self._device)
         margin = net.context + TAPS + HUSH
         self._context = -(-margin // net.stride) * net.stride
         self._highpass = torch.from_numpy(_highpass(cutoff)).to(self._device) if keep_low else None
@@ -164,19 +161,19 @@ class Restorer:
         """What is added to a window: (channels, time) to the same."""
         scaled = window / self._peak
         if len(scaled) == 2:
-            scaled = torch.stack([scaled[0] + scaled[1], scaled[0] - scaled[1]]) / 2
+            scaled = torch.stack([scaled[0] + scaled[1], scaled[0] - scaled[1]]) / 2  # mid and side
         cutoff = torch.full((len(scaled),), self._cutoff, device=scaled.device)
-        made: Tensor = self._net(scaled, cutoff) - scaled
-        if len(made) == 2:
-            made = torch.stack([made[0] + made[1], made[0] - made[1]])
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
+            made: Tensor = self._net(scaled, cutoff) - scaled
         if self._highpass is None:
-            return made * self._peak
+            return _left_and_right(made * self._peak)
         time = made.shape[-1]
         size = _fast_length(time + 2 * TAPS)
         response = torch.fft.rfft(self._highpass, n=size)
         high = torch.fft.irfft(torch.fft.rfft(made, n=size) * response, n=size)[:, TAPS : TAPS + time]
-        added: Tensor = high * self._peak * _gate(window)
-        return added
+        # Gated as mid and side: what is the same in both channels has a silent side, and must keep it.
+        added: Tensor = high * self._peak * _gate(scaled)
+        return _left_and_right(added)
 
 
 class Unchanged:
@@ -234,12 +231,20 @@ def _highpass(cutoff: float) -> np.ndarray:
     return taps.astype(np.float32)
 
 
-def _gate(window: Tensor) -> Tensor:
-    """1 where there is sound nearby, 0 in digital silence, (1, time)."""
-    sound = (window != 0).any(0).to(window.dtype)[None, None]
-    near = torch.nn.functional.max_pool1d(sound, HUSH + 1, 1, HUSH // 2)
-    faded = torch.nn.functional.avg_pool1d(near, HUSH + 1, 1, HUSH // 2, count_include_pad=False)
-    return faded[0]
+def _left_and_right(signals: Tensor) -> Tensor:
+    """Left and right from mid and side, (2, time); any other number of channels as it is."""
+    if len(signals) != 2:
+        return signals
+    return torch.stack([signals[0] + signals[1], signals[0] - signals[1]])
+
+
+def _gate(signals: Tensor) -> Tensor:
+    """1 where there is sound nearby, 0 in digital silence: (channels, time) to the same."""
+    sound = signals != 0
+    if sound.all():
+        return torch.ones_like(signals)
+    near = nn.functional.max_pool1d(sound.to(signals.dtype)[None], HUSH + 1, 1, HUSH // 2)
+    return nn.functional.avg_pool1d(near, HUSH + 1, 1, HUSH // 2, count_include_pad=False)[0]
 
 
 def _fast_length(length: int) -> int:
@@ -260,77 +265,6 @@ def default_rate(rate: int) -> int:
     return 48000 if 48000 % rate == 0 or rate % 48000 == 0 or rate == 32000 else 44100
 
 
-def restore(
-    samples: Samples,
-    rate: int,
-    *,
-    cutoff: float | None = None,
-    model: str | Path | Network | None = None,
-    out_rate: int | None = None,
-    device: str | torch.device | None = None,
-) -> Samples:
-    """Restore the band above the cutoff of (time,) or (channels, time) samples.
-
-    Integers are taken at full scale (unsigned ones around their middle) and clipped there. Input that
-    is full band, silent or without a clear cutoff comes back as it is, at the output's rate.
-
-    Args:
-        samples: a NumPy array or a tensor on any device, of any float or integer type.
-        rate: its rate in Hz, 8,000 to 192,000.
-        cutoff: frequency in Hz above which to make the band anew; found if not given.
-        model: a folder that the pipeline's train stage wrote, or a network; by default the shipped one.
-        out_rate: the output's rate in Hz; by default 48,000 if the input's rate is of that family,
-            else 44,100 (``default_rate``).
-        device: where the network runs; by default a GPU if there is one.
-
-    Returns:
-        As the input in kind, type and device, shape (time,) or (channels, time), of
-        round(time * out_rate / rate) samples.
-
-    Raises:
-        OvertoneError: the samples, a rate, the cutoff, the model or the device cannot be used.
-
-    Example:
-        >>> from overtone.models import Spectral, SpectralSettings
-        >>> net = Spectral(SpectralSettings(features=8, blocks=1, expansion=1)).eval()
-        >>> speech = np.random.default_rng(0).normal(0, 3000, (2, 16000)).astype(np.int16)
-        >>> restored = restore(speech, 8000, model=net)
-        >>> restored.shape, restored.dtype
-        ((2, 96000), dtype('int16'))
-    """
-    if not isinstance(samples, np.ndarray | Tensor):
-        raise OvertoneError(f"the samples are a {type(samples).__name__}; it is a NumPy array or a tensor")
-    given = samples.detach().cpu() if isinstance(samples, Tensor) else samples
-    if given.ndim not in (1, 2) or 0 in given.shape or given.shape[-1] < 2:
-        raise OvertoneError(
-            f"the samples have shape {tuple(given.shape)}; it is (time,) or (channels, time), "
-            "2 samples or more"
-        )
-    if given.ndim == 2 and len(given) > min(MAX_CHANNELS, given.shape[1]):
-        raise OvertoneError(
-            f"the samples have shape {tuple(given.shape)}, which is {len(given)} channels; the shape is "
-            f"(channels, time), up to {MAX_CHANNELS} channels: transpose them"
-        )
-    check_rate(rate)
-    wave = np.atleast_2d(_to_float(given))
-    if not np.isfinite(wave).all():
-        raise OvertoneError("the samples hold NaN or infinity; replace them first")
-    found = Cutoff(cutoff, 1.0, False, "given") if cutoff is not None else _measure(wave, rate)
-    stream: Restorer | Unchanged
-    if needs_treble(found):
-        net = open_model(model, device)
-        stream = Restorer(net, rate, len(wave), found.hz, float(np.abs(wave).max()), out_rate)
-    else:
-        stream = Unchanged(rate, len(wave), out_rate)
-        if stream.out_rate == rate:
-            return samples.clone() if isinstance(samples, Tensor) else samples.copy()
-    pieces: list[np.ndarray] = [
-        stream.process(wave[:, at : at + BLOCK]) for at in range(0, wave.shape[1], BLOCK)
-    ]
-    restored = check_made(np.concatenate([*pieces, stream.flush()], axis=1))
-    return _as_given(restored if given.ndim == 2 else restored[0], samples)
-
-
 def needs_treble(found: Cutoff) -> bool:
     """Whether a band is missing above the cutoff for certain."""
     return found.confidence >= SURE and not found.full_band and found.kind != "silence"
@@ -348,63 +282,8 @@ def open_model(model: str | Path | Network | None, device: str | torch.device | 
 
     A network is taken as it is and stays where it is, unless a device is named.
     """
+    place = choose_device(None if device is None else str(device))
     if isinstance(model, torch.nn.Module):
-        return model if device is None else model.to(_device(device))
+        return model if device is None else model.to(place)
     net, _ = models.default() if model is None else models.load(model)
-    return net.to(choose_device() if device is None else _device(device))
-
-
-def _device(asked: str | torch.device) -> torch.device:
-    """The device, if this machine has it."""
-    try:
-        device = torch.device(asked)
-        if device.type not in DEVICES:
-            raise RuntimeError("overtone does not run there")
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise OvertoneError(
-            f"the device is {str(asked)!r}, which cannot be used here ({str(error).splitlines()[0]}); "
-            f"it is one of {', '.join(DEVICES)}"
-        ) from None
-    return device
-
-
-def _measure(wave: np.ndarray, rate: int) -> Cutoff:
-    meter = SpectrumMeter(rate)
-    meter.add(wave)
-    return meter.cutoff()
-
-
-def _to_float(samples: Any) -> np.ndarray:
-    """float32 of a NumPy array or tensor; integers come to -1 to 1."""
-    if isinstance(samples, Tensor):
-        samples = samples.float().numpy() if samples.is_floating_point() else samples.numpy()
-    if samples.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return np.asarray(samples, np.float32, order="C")
-    if samples.dtype.kind not in "iu":
-        raise OvertoneError(f"the samples are of type {samples.dtype}; it is a float or an integer type")
-    half = 2.0 ** (8 * samples.dtype.itemsize - 1)
-    middle = half if samples.dtype.kind == "u" else 0.0
-    return np.asarray((samples.astype(np.float64) - middle) / half, np.float32, order="C")
-
-
-def _as_given(wave: np.ndarray, samples: Samples) -> Samples:
-    """The wave, float32, in the kind, type and place of the samples."""
-    if isinstance(samples, Tensor):
-        if samples.is_floating_point():
-            return torch.from_numpy(wave).to(samples)
-        kind = samples[:0].cpu().numpy().dtype
-        return torch.from_numpy(_to_integer(wave, kind)).to(samples.device)
-    if samples.dtype.kind == "f":
-        return wave.astype(samples.dtype)
-    return _to_integer(wave, samples.dtype)
-
-
-def _to_integer(wave: np.ndarray, kind: np.dtype) -> np.ndarray:
-    """The wave at an integer type's full scale, rounded and clipped."""
-    half = 2.0 ** (8 * kind.itemsize - 1)
-    middle = half if kind.kind == "u" else 0.0
-    # The largest integer of 64 bits is no float64; the float64 below it is.
-    top = min(middle + half - 1, np.nextafter(middle + half, 0))
-    return np.clip(np.rint(wave.astype(np.float64) * half) + middle, middle - half, top).astype(kind)
+    return net.to(place)
