@@ -2,17 +2,27 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from overtone import models, params, plots, tables
 from overtone.baselines import BASELINES
 from overtone.degrade import DegradeSettings
+from overtone.device import choose_device
 from overtone.evaluation import EvaluateSettings, Evaluation, System, show, takes
-from overtone.restore import run_network
+from overtone.models import Network
+from overtone.restoring import Restorer
 from overtone.shards import Pairs, SegmentSettings
-from overtone.training import choose_device
 from stages import run
+
+
+def whole(net: Network, samples: Tensor, cutoff: float, rate: int, keep_low: bool = True) -> Tensor:
+    """Restore (channels, time) as ``overtone restore`` does; what is scored is what people get."""
+    peak = float(samples.abs().max())
+    restorer = Restorer(net, rate, len(samples), cutoff, peak, out_rate=rate, keep_low=keep_low)
+    return torch.from_numpy(np.concatenate([restorer.process(samples.numpy()), restorer.flush()], axis=1))
 
 
 def main() -> None:
@@ -28,7 +38,8 @@ def main() -> None:
     net.to(choose_device())
     systems: dict[str, System] = {
         **BASELINES,
-        "model": lambda samples, cutoff, rate: run_network(net, samples),
+        "model": lambda samples, cutoff, rate: whole(net, samples, cutoff, rate),
+        "network alone": lambda samples, cutoff, rate: whole(net, samples, cutoff, rate, keep_low=False),
     }
 
     for folder in map(Path, ("data/examples", "plots/spectrograms", "metrics")):

@@ -1,7 +1,6 @@
 """Train the network that params.yaml names: data/model/, plots/loss.csv, metrics/train.json."""
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,8 +11,9 @@ import yaml
 from overtone import models, params, plots
 from overtone.checkpoint import Checkpoint, fingerprint
 from overtone.degrade import DegradeSettings
+from overtone.device import choose_device
 from overtone.shards import Pairs, Segments, SegmentSettings
-from overtone.training import TrainSettings, choose_device, choose_precision, fit
+from overtone.training import TrainSettings, choose_precision, fit
 from stages import run
 
 LOSS = Path("plots/loss.csv")
@@ -37,11 +37,15 @@ def report(history: list[dict[str, float]], seconds_left: float) -> None:
     """Write the curve after every epoch, so that plots work while it trains, and say where it stands."""
     write_curve(history)
     last = history[-1]
-    print(
+    tell(
         f"epoch {last['epoch']}: training loss {last['train_loss']:.5g}, validation loss "
         f"{last['validation_loss']:.5g}, lr {last['lr']:g}, {seconds_left:.0f} s left at most"
     )
-    sys.stdout.flush()
+
+
+def tell(line: str) -> None:
+    """Print at once, also into a pipe."""
+    print(line, flush=True)
 
 
 def main() -> None:
@@ -55,7 +59,8 @@ def main() -> None:
     pairs = Pairs("data/pairs")
     table = pd.read_csv("data/segments.csv")
     training, validation = (
-        Segments(pairs, table[table["split"] == name], segment.scale) for name in ("training", "validation")
+        Segments(pairs, table[table["split"] == name], segment.scale, degrade.cutoff_hz)
+        for name in ("training", "validation")
     )
     torch.manual_seed(settings.seed)
     net = models.build(model)
@@ -67,7 +72,7 @@ def main() -> None:
     state = checkpoint.load()
     if state is not None:
         print(f"going on in epoch {state['epoch']}, at step {state['step']}, from {checkpoint.folder}")
-    state = fit(net, training, validation, settings, device, precision, state, checkpoint.keep, report)
+    state = fit(net, training, validation, settings, device, precision, state, checkpoint.keep, report, tell)
 
     history = state["history"]
     best = min(history, key=lambda row: row["validation_loss"])

@@ -4,8 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+import soxr
 import torch
 
+from overtone.augment import AugmentSettings
 from overtone.degrade import DegradeSettings
 from overtone.training import TrainSettings
 
@@ -52,10 +54,18 @@ def train_settings():
         batch=4,
         micro_batch=4,
         epochs=2,
+        schedule="plateau",
         plateau_factor=0.5,
         plateau_patience=5,
         stop_patience=10,
         precision="float32",
         seed=1,
+        augment=AugmentSettings(filters=False, lowest=3000.0, highest=16000.0, gain_db=0.0),
     )
     return lambda **changes: dataclasses.replace(whole, **changes)
+
+
+@pytest.fixture
+def low(rng):
+    """Two seconds of stereo noise up to 6 kHz, at 44.1 kHz."""
+    return soxr.resample(rng.normal(0, 0.1, (24000, 2)), 12000, RATE).astype(np.float32).T

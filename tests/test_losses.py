@@ -60,16 +60,54 @@ def test_gradients_are_finite_for_silence(name):
 
 
 def test_a_weighted_sum_is_one(pair):
-    both = losses.weighted({"l1": 2.0, "stft": 0.5})
-    expected = 2 * losses.LOSSES["l1"](*pair) + 0.5 * losses.stft(*pair)
-    torch.testing.assert_close(both(*pair), expected)
+    both = losses.weighted({"l1": 2.0, "stft": 0.5, "treble": 0.1})
+    band = torch.full((2,), 4000.0), torch.full((2,), 16000.0)
+    expected = 2 * losses.LOSSES["l1"](*pair) + 0.5 * losses.stft(*pair) + 0.1 * losses.treble(*pair, *band)
+    torch.testing.assert_close(both(*pair, *band), expected)
+
+
+def treble(estimate, original, cutoff=4000.0, bandwidth=22050.0):
+    count = len(original)
+    return float(
+        losses.treble(estimate, original, torch.full((count,), cutoff), torch.full((count,), bandwidth))
+    )
+
+
+def band(samples, low, high):
+    """Only what lies between two frequencies in Hz."""
+    spectrum = torch.fft.rfft(samples)
+    frequency = torch.fft.rfftfreq(samples.shape[-1], 1 / 44100)
+    return torch.fft.irfft(spectrum * ((frequency >= low) & (frequency < high)), n=samples.shape[-1])
+
+
+def test_the_treble_loss_is_nothing_for_a_perfect_estimate_and_deaf_below_the_cutoff(pair):
+    original = pair[1]
+    assert treble(original, original) == pytest.approx(0, abs=1e-6)
+    low = band(pair[0], 0, 3000)
+    assert treble(original + low, original) < 0.01 < treble(original + band(pair[0], 6000, 9000), original)
+
+
+def test_the_treble_loss_of_a_wrong_level_is_its_logarithm(pair):
+    # 20 dB too soft: one unit of log10 in magnitude, and 0.3 times 90 % of linear error.
+    assert treble(pair[1] * 0.1, pair[1]) == pytest.approx(1 + 0.3 * 0.9, rel=0.02)
+
+
+def test_what_no_recording_shows_is_held_down_and_not_learnt(pair):
+    original = band(pair[1], 0, 16000)
+    soft = original + 0.05 * band(pair[0], 16500, 22050)
+    loud = original + 20 * band(pair[0], 16500, 22050)
+    assert treble(soft, original, bandwidth=16000.0) < 0.1
+    assert treble(loud, original, bandwidth=16000.0) > 0.5
 
 
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({}, "train.loss is {}; it is one or more of l1, l2, stft, stft_magnitude, each with a weight"),
-        ({"mel": 1.0}, "train.loss is 'mel'; it is one of l1, l2, stft, stft_magnitude"),
+        (
+            {},
+            "train.loss is {}; it is one or more of l1, l2, stft, stft_magnitude, treble, each with a weight",
+        ),
+        ({"mel": 1.0}, "train.loss is 'mel'; it is one of l1, l2, stft, stft_magnitude, treble"),
         ({"l1": 0.0}, "train.loss.l1 is 0.0; it is a weight above 0"),
     ],
 )

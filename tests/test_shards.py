@@ -157,7 +157,9 @@ def test_a_batch_is_scaled_as_asked(tmp_path, rng, degrade_settings, scale):
     write(tmp_path, {1: music(rng, 1)}, degrade_settings())
     pairs = Pairs(tmp_path)
     table, _ = cut(pairs, segment_settings(scale=scale))
-    degraded, original = Segments(pairs, table, scale).batch([1, 0])
+    degraded, original, cutoff, bandwidth = Segments(pairs, table, scale, 4800.0).batch([1, 0])
+    assert cutoff.tolist() == [4800, 4800]
+    assert bandwidth.tolist() == [pytest.approx(RATE / 2)] * 2  # the music is white noise
     raw = pairs.read(0, 8192, 8192)
     np.testing.assert_allclose(original.abs().amax(1), 1, rtol=1e-6)
     own = raw[1] / np.abs(raw[1]).max()

@@ -59,3 +59,20 @@ def test_high_band_keeps_a_tone_above_and_removes_one_below(length: int) -> None
     kept = spectral.high_band((low + high).float(), 4800, RATE)
     inner = slice(4410, -4410)
     assert float((kept - high)[inner].abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize("edge", [5000, 16000, 19000])
+@pytest.mark.parametrize("level", [1.0, 0.01])
+def test_bandwidth_is_where_a_recording_ends_whatever_its_level(edge: int, level: float) -> None:
+    samples = spectral.high_band(noise(1, 2 * RATE), 0, RATE)
+    limited = level * (samples - spectral.high_band(samples, edge, RATE)) / 4
+    rounded = (limited * 32767).round() / 32767  # its noise must not count as content
+    assert spectral.bandwidth(rounded, RATE) == pytest.approx(edge, abs=350)
+
+
+def test_bandwidth_of_what_reaches_the_nyquist_frequency_is_that() -> None:
+    assert spectral.bandwidth(noise(1, RATE) / 4, RATE) == RATE / 2
+
+
+def test_bandwidth_of_silence_is_nothing() -> None:
+    assert spectral.bandwidth(torch.zeros(1, RATE), RATE) == 0

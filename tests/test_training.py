@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from overtone import training
+from overtone.augment import AugmentSettings, Batch
 from overtone.errors import OvertoneError
 from overtone.models.unet import UNet, UNetSettings
 
@@ -13,6 +14,8 @@ CPU = torch.device("cpu")
 
 class Noise:
     """Segments of noise, the degraded ones half as loud."""
+
+    rate = 44100
 
     def __init__(self, count, seed=0):
         self.original = torch.rand(count, 512, generator=torch.Generator().manual_seed(seed)) - 0.5
@@ -23,7 +26,19 @@ class Noise:
 
     def batch(self, places):
         self.asked.append(places)
-        return self.original[places] / 2, self.original[places]
+        original = self.original[places]
+        cutoff, bandwidth = torch.full((len(places),), 8000.0), torch.full((len(places),), 20000.0)
+        return Batch(original / 2, original, cutoff, bandwidth)
+
+
+class Linear(torch.nn.Linear):
+    """A network without batch norm."""
+
+    def __init__(self):
+        super().__init__(512, 512)
+
+    def forward(self, samples, cutoff):
+        return super().forward(samples)
 
 
 @pytest.fixture
@@ -43,7 +58,8 @@ def test_training_lowers_the_loss_and_leaves_the_best_weights(net, train_setting
     assert [row["epoch"] for row in history] == list(range(1, 9))
     best = min(row["validation_loss"] for row in history)
     assert best < history[0]["validation_loss"]
-    again = training.evaluate(net, training.weighted(settings.loss), Noise(4, seed=9), 4, CPU, "float32")
+    loss = training.weighted(settings.loss)
+    again = training.evaluate(net, loss, Noise(4, seed=9), settings, CPU, "float32")
     assert again == pytest.approx(best, rel=1e-6)
 
 
@@ -60,7 +76,8 @@ def test_going_on_from_any_state_gives_the_same_losses_to_the_last_digit(
     net, train_settings, monkeypatch, stop
 ):
     monkeypatch.setattr(training, "KEEP_SECONDS", -1.0)  # a state after every step
-    settings = train_settings(epochs=2)
+    drawn = AugmentSettings(filters=True, lowest=3000.0, highest=16000.0, gain_db=20.0)
+    settings = train_settings(epochs=2, schedule="cosine", augment=drawn)
     states = []
     untouched = copy.deepcopy(net)
     whole = fit(net, settings, keep=lambda state: states.append(copy.deepcopy(state)))
@@ -78,7 +95,7 @@ def test_the_same_seed_gives_the_same_losses(net, train_settings):
 
 def test_micro_batches_add_up_to_the_batch(train_settings):
     # Without batch norm, which sees micro-batches, the gradients are the same.
-    nets = [torch.nn.Linear(512, 512) for _ in range(2)]
+    nets = [Linear() for _ in range(2)]
     nets[1].load_state_dict(nets[0].state_dict())
     losses = [
         fit(net, train_settings(batch=5, micro_batch=micro))["history"][-1]["train_loss"]
@@ -97,6 +114,13 @@ def test_the_learning_rate_falls_when_the_validation_loss_stalls(net, train_sett
     settings = train_settings(epochs=12, lr=0.5, plateau_patience=0, plateau_factor=0.1, stop_patience=12)
     history = fit(net, settings)["history"]
     assert history[-1]["lr"] < history[0]["lr"] == 0.5
+
+
+def test_the_cosine_schedule_falls_to_nothing_over_all_epochs(net, train_settings):
+    history = fit(net, train_settings(epochs=4, schedule="cosine", lr=0.01))["history"]
+    # The rate of each epoch's last step, of three.
+    expected = [0.01 * (1 + math.cos(math.pi * (epoch + 2 / 2.5) / 4)) / 2 for epoch in range(4)]
+    assert [row["lr"] for row in history] == pytest.approx(expected)
 
 
 def test_a_loss_that_is_not_a_number_names_epoch_and_batch_and_keeps_the_last_good_state(
@@ -127,19 +151,6 @@ def test_half_precision_trains_to_about_the_same_loss(net, train_settings):
     assert half["validation_loss"] == pytest.approx(whole, rel=0.1)
 
 
-def test_auto_precision_is_one_of_the_two():
-    assert training.choose_precision("auto", CPU) in ("float32", "bfloat16")
-    assert training.choose_precision("float32", CPU) == "float32"
-
-
-def test_a_device_that_is_not_there_is_one_line(monkeypatch):
-    monkeypatch.setenv("OVERTONE_DEVICE", "nonsense")
-    with pytest.raises(OvertoneError, match="OVERTONE_DEVICE is 'nonsense', which cannot be used here"):
-        training.choose_device()
-    monkeypatch.setenv("OVERTONE_DEVICE", "cpu")
-    assert training.choose_device() == CPU
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -149,6 +160,7 @@ def test_a_device_that_is_not_there_is_one_line(monkeypatch):
         ({"epochs": 0}, "train.epochs is 0"),
         ({"plateau_factor": 1.0}, "train.plateau_factor is 1.0"),
         ({"stop_patience": -1}, "train.stop_patience is -1"),
+        ({"schedule": "step"}, "train.schedule is 'step'; it is one of plateau, cosine"),
         ({"precision": "half"}, "train.precision is 'half'; it is one of float32, bfloat16, auto"),
         ({"loss": {"mel": 1.0}}, "train.loss is 'mel'"),
     ],

@@ -8,10 +8,16 @@ from torch.nn import functional as F
 from overtone.params import check, one_of
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+# (estimate, original, cutoff, bandwidth): the last two (batch,) in Hz.
+BandLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 # The authors' code: FFT sizes with a hop of a quarter.
 MAGNITUDE_FFTS = (512, 1024, 2048, 4096)
 COMPLEX_FFT = 2048
+TREBLE_FFTS = (512, 2048)
+TREBLE_RATE = 44100
+# The power floor of the log-spectral distance, as a magnitude.
+TREBLE_FLOOR = 1e-4
 # Keeps the square root's gradient finite where a bin is empty.
 POWER_FLOOR = 1e-7
 
@@ -45,30 +51,74 @@ def stft_magnitude(estimate: torch.Tensor, original: torch.Tensor) -> torch.Tens
     return total / len(MAGNITUDE_FFTS)
 
 
+def treble(
+    estimate: torch.Tensor, original: torch.Tensor, cutoff: torch.Tensor, bandwidth: torch.Tensor
+) -> torch.Tensor:
+    """How far the level of every bin above the cutoff is off, on a log scale; blind to phase.
+
+    Per FFT size, over the bins from the cutoff to the recording's own bandwidth, ``mean |log10 |E| -
+    log10 |O||`` plus 0.3 times the linear magnitude error relative to the original's. A lossy recording
+    stops at its bandwidth, which must not be learnt as music; but bins that no loss sees fill with
+    garbage, so above it the estimate is held under the level at the band's edge.
+
+    Args:
+        estimate, original: (batch, time) at 44.1 kHz.
+        cutoff: (batch,) in Hz, where the input ended.
+        bandwidth: (batch,) in Hz, where the original ends.
+    """
+    total = estimate.new_zeros(())
+    for n_fft in TREBLE_FFTS:
+        ours, theirs = (
+            _stft(samples, n_fft).abs().clamp_min(TREBLE_FLOOR) for samples in (estimate, original)
+        )
+        frequency = torch.arange(n_fft // 2 + 1, device=estimate.device)[:, None] * (TREBLE_RATE / n_fft)
+        low, high = cutoff[:, None, None], bandwidth[:, None, None]
+        inside = ((frequency >= low) & (frequency < high)).to(ours.dtype)
+        edge = ((frequency >= high - 2000) & (frequency < high - 300)).to(ours.dtype)
+        beyond = (frequency >= torch.maximum(high, low) + 300).to(ours.dtype)
+        frames = ours.shape[-1]
+        log_ours, log_theirs = ours.log10(), theirs.log10()
+        count = inside.sum() * frames
+        distance = ((log_ours - log_theirs).abs() * inside).sum() / count.clamp_min(1)
+        linear = ((ours - theirs).abs() * inside).sum() / (theirs * inside).sum().clamp_min(1e-3)
+        level = (log_theirs * edge).sum(1, keepdim=True) / edge.sum(1, keepdim=True).clamp_min(1)
+        excess = ((log_ours - level).clamp_min(0) * beyond).sum() / (beyond.sum() * frames).clamp_min(1)
+        total = total + distance + 0.3 * linear + excess
+    return total / len(TREBLE_FFTS)
+
+
 LOSSES: dict[str, Loss] = {
     "l1": F.l1_loss,
     "l2": F.mse_loss,
     "stft": stft,
     "stft_magnitude": stft_magnitude,
 }
+# Losses that must know where the input's band and the original's end.
+BAND_LOSSES: dict[str, BandLoss] = {"treble": treble}
 
 
 def check_weights(weights: dict[str, float]) -> None:
     """Raise unless ``train.loss`` names losses with positive weights."""
-    names = ", ".join(LOSSES)
+    names = ", ".join(LOSSES | BAND_LOSSES)
     check(bool(weights), "train.loss", weights, f"one or more of {names}, each with a weight")
     for name, weight in weights.items():
-        one_of("train.loss", name, LOSSES)
+        one_of("train.loss", name, LOSSES | BAND_LOSSES)
         check(weight > 0, f"train.loss.{name}", weight, "a weight above 0; leave a loss out to switch it off")
 
 
-def weighted(weights: dict[str, float]) -> Loss:
-    """Sum of the named losses: ``(estimate, original)``, each (batch, time), to a scalar."""
+def weighted(weights: dict[str, float]) -> BandLoss:
+    """Sum of the named losses: ``(estimate, original, cutoff, bandwidth)`` to a scalar."""
 
-    def loss(estimate: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
+    def loss(
+        estimate: torch.Tensor, original: torch.Tensor, cutoff: torch.Tensor, bandwidth: torch.Tensor
+    ) -> torch.Tensor:
         total = estimate.new_zeros(())
         for name, weight in weights.items():
-            total = total + weight * LOSSES[name](estimate, original)
+            if name in BAND_LOSSES:
+                value = BAND_LOSSES[name](estimate, original, cutoff, bandwidth)
+            else:
+                value = LOSSES[name](estimate, original)
+            total = total + weight * value
         return total
 
     return loss

@@ -7,9 +7,9 @@ side (time, 2), so that a segment is one contiguous read::
                      pair 0          pair 1
 
 ``index.csv`` has a row per pair: pair, track_id, part, channel, shard, start (in frames of the shard),
-samples, scale (what an int16 step is worth) and rate. ``shards.csv`` has each shard's SHA-1, so that a
-run over gigabytes can be named by a file of a few lines. ``left_out.csv`` lists the tracks that could
-not be used, with the reason.
+samples, scale (what an int16 step is worth), rate and the original's bandwidth, both in Hz.
+``shards.csv`` has each shard's SHA-1, so that a run over gigabytes can be named by a file of a few
+lines. ``left_out.csv`` lists the tracks that could not be used, with the reason.
 """
 
 import hashlib
@@ -22,7 +22,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from overtone import spectral
 from overtone.audio import parts, resample
+from overtone.augment import Batch
 from overtone.degrade import DegradeSettings, degrade
 from overtone.errors import OvertoneError
 from overtone.params import check, one_of
@@ -33,7 +35,7 @@ from overtone.params import check, one_of
 PART_SECONDS = 120
 CONTEXT_SECONDS = 1
 
-INDEX = ("pair", "track_id", "part", "channel", "shard", "start", "samples", "scale", "rate")
+INDEX = ("pair", "track_id", "part", "channel", "shard", "start", "samples", "scale", "rate", "bandwidth")
 
 
 class ShardWriter:
@@ -73,6 +75,7 @@ class ShardWriter:
             raise OvertoneError("holds samples that are not numbers (NaN or infinity)")
         original = torch.from_numpy(resample(samples, rate, settings.rate))
         degraded = degrade(original, settings)
+        reach = spectral.bandwidth(original, settings.rate)
         first = before // rate * settings.rate
         last = first + PART_SECONDS * settings.rate if after else None
         both = torch.stack([original[:, first:last], degraded[:, first:last]], dim=-1)
@@ -82,7 +85,7 @@ class ShardWriter:
             data = np.rint(frames / np.float32(scale)).astype("<i2").tobytes()
             self._file.write(data)
             self._hash.update(data)
-            row = (track_id, part, channel, self.name, self._frames, len(frames), scale, settings.rate)
+            row = (track_id, part, channel, self.name, self._frames, len(frames), scale, settings.rate, reach)
             self.rows.append(dict(zip(INDEX[1:], row, strict=True)))
             self._frames += len(frames)
         return float(original[:, first:last].abs().max())
@@ -208,8 +211,11 @@ def scaled(original: torch.Tensor, other: torch.Tensor, scale: str) -> tuple[tor
 class Segments:
     """The segments of one split as batches of tensors, scaled to a peak of 1."""
 
-    def __init__(self, pairs: Pairs, table: pd.DataFrame, scale: str) -> None:
+    def __init__(self, pairs: Pairs, table: pd.DataFrame, scale: str, cutoff: float) -> None:
         self.pairs = pairs
+        self.rate = pairs.rate
+        self._cutoff = cutoff
+        self._bandwidth = pairs.index["bandwidth"].reindex(table["pair"]).to_numpy(np.float32)
         self.length = int(table["length"].iloc[0])
         self._where = list(zip(table["pair"], table["start"], strict=True))
         peaks = table[["peak_original", "peak_degraded"]].to_numpy(np.float32)
@@ -218,10 +224,12 @@ class Segments:
     def __len__(self) -> int:
         return len(self._where)
 
-    def batch(self, places: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Read segments by their place: (degraded, original), each (batch, time) float32."""
+    def batch(self, places: list[int]) -> Batch:
+        """Read segments by their place."""
         both = np.empty((2, len(places), self.length), dtype=np.float32)
         for row, place in enumerate(places):
             pair, start = self._where[place]
             both[:, row] = self.pairs.read(pair, start, self.length) / self._divisor[place][:, None]
-        return torch.from_numpy(both[1]), torch.from_numpy(both[0])
+        cutoff = torch.full((len(places),), self._cutoff)
+        bandwidth = torch.from_numpy(self._bandwidth[places])
+        return Batch(torch.from_numpy(both[1]), torch.from_numpy(both[0]), cutoff, bandwidth)

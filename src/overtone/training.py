@@ -6,7 +6,6 @@ last digit as one that was never stopped.
 """
 
 import math
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,10 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from overtone.augment import AugmentSettings, Batch, augment
+from overtone.device import fast_in_bfloat16
 from overtone.errors import OvertoneError
-from overtone.losses import check_weights, weighted
+from overtone.losses import BandLoss, check_weights, weighted
 from overtone.params import check, one_of
 
 # A state is kept at least this often, also within an epoch. Writing the full-width U-Net's (73 MB
@@ -36,12 +37,15 @@ class TrainSettings:
         micro_batch: segments that go through the network at once; gradients are added up to a whole
             batch. Smaller needs less memory; batch norm then sees fewer segments, so results differ.
         epochs: how many at most.
+        schedule: ``plateau`` lowers the learning rate when the validation loss stalls, as the paper does;
+            ``cosine`` lowers it step by step to nothing over all epochs.
         plateau_factor: what the learning rate is multiplied by when the validation loss stalls.
         plateau_patience: epochs without a better validation loss before that.
         stop_patience: epochs without a better validation loss before training stops.
         precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the device multiplies it
             faster.
-        seed: seeds the first weights and the order of the segments.
+        seed: seeds the first weights, the order of the segments and their augmentation.
+        augment: damage drawn on the fly.
     """
 
     loss: dict[str, float]
@@ -49,11 +53,13 @@ class TrainSettings:
     batch: int
     micro_batch: int
     epochs: int
+    schedule: str
     plateau_factor: float
     plateau_patience: int
     stop_patience: int
     precision: str
     seed: int
+    augment: AugmentSettings
 
     def __post_init__(self) -> None:
         check_weights(self.loss)
@@ -66,6 +72,7 @@ class TrainSettings:
             f"a number of segments, 1 to train.batch ({self.batch})",
         )
         check(self.epochs >= 1, "train.epochs", self.epochs, "a whole number, 1 or more")
+        one_of("train.schedule", self.schedule, ("plateau", "cosine"))
         inside = 0 < self.plateau_factor < 1
         check(inside, "train.plateau_factor", self.plateau_factor, "a factor, above 0 and below 1")
         for key in ("plateau_patience", "stop_patience"):
@@ -77,45 +84,20 @@ class TrainSettings:
 class Data(Protocol):
     """Segments that can be read by their place."""
 
+    rate: int
+
     def __len__(self) -> int: ...
 
-    def batch(self, places: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(degraded, original), each (batch, time)."""
+    def batch(self, places: list[int]) -> Batch:
+        """The segments at these places."""
         ...
 
 
-def choose_device() -> torch.device:
-    """The device named by ``OVERTONE_DEVICE``, else CUDA, else Apple's MPS, else the CPU."""
-    asked = os.environ.get("OVERTONE_DEVICE")
-    if asked:
-        try:
-            torch.empty(0, device=asked)
-        except (RuntimeError, AssertionError) as error:
-            raise OvertoneError(
-                f"OVERTONE_DEVICE is {asked!r}, which cannot be used here ({str(error).splitlines()[0]}); "
-                "try cpu, cuda or mps"
-            ) from None
-        return torch.device(asked)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
 def choose_precision(asked: str, device: torch.device) -> str:
-    """Resolve ``auto``: bfloat16 where the processor has instructions for it, else float32.
-
-    On a Xeon with AVX512-BF16 the U-Net trained 1.0 to 2.2 times as fast with it; without such
-    instructions bfloat16 is emulated and slower.
-    """
+    """Resolve ``auto``: bfloat16 where the device is fast in it, else float32."""
     if asked != "auto":
         return asked
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device.type == "cpu":
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    else:
-        fast = False
-    return "bfloat16" if fast else "float32"
+    return "bfloat16" if fast_in_bfloat16(device) else "float32"
 
 
 def fit(
@@ -128,11 +110,12 @@ def fit(
     state: dict[str, Any] | None = None,
     keep: Callable[[dict[str, Any]], None] = lambda state: None,
     report: Callable[[list[dict[str, float]], float], None] = lambda history, seconds_left: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Train a network and leave the best weights in it.
 
     Args:
-        net: maps (batch, time) to (batch, time).
+        net: maps (batch, time) and the cutoff (batch,) to (batch, time).
         training, validation: the segments.
         settings: the group ``train``.
         device: where to run.
@@ -141,6 +124,7 @@ def fit(
         keep: is given a state after every epoch and at least once a minute.
         report: is given the history (a row per epoch: epoch, train_loss, validation_loss, lr) and
             the seconds that the epochs left may take.
+        say: is given a line on how far a long epoch has come, whenever a state is kept within one.
 
     Returns:
         The last state; ``history`` and ``best_loss`` are in it.
@@ -188,10 +172,13 @@ def fit(
         done = state["step"] * settings.batch
         todo = [order[at : at + settings.batch] for at in range(done, len(order), settings.batch)]
         net.train()
-        for (degraded, original), places in zip(_ahead(training, todo), todo, strict=True):
-            step_loss = _step(
-                net, loss, optimiser, degraded, original, settings.micro_batch, device, precision
-            )
+        for batch, places in zip(_ahead(training, todo), todo, strict=True):
+            if settings.schedule == "cosine":
+                done = (epoch - 1 + state["step"] * settings.batch / len(order)) / settings.epochs
+                optimiser.param_groups[0]["lr"] = settings.lr * (1 + math.cos(math.pi * done)) / 2
+            seed = (settings.seed * 1_000_003 + epoch) * 1_000_003 + state["step"]
+            batch = augment(batch.to(device), settings.augment, training.rate, seed)
+            step_loss = _step(net, loss, optimiser, batch, settings.micro_batch, precision)
             if not math.isfinite(step_loss):
                 raise OvertoneError(
                     f"the loss became {step_loss} in epoch {epoch}, batch {state['step'] + 1} of "
@@ -202,7 +189,14 @@ def fit(
             if time.monotonic() - kept > KEEP_SECONDS:
                 keep(whole_state())
                 kept = time.monotonic()
-        validation_loss = evaluate(net, loss, validation, settings.micro_batch, device, precision)
+                done = epoch - 1 + state["step"] * settings.batch / len(order)
+                left = (kept - began) / (done + 1 - first) * (settings.epochs - done)
+                mean = state["sum"] / (state["step"] * settings.batch)
+                say(
+                    f"epoch {epoch}, {state['step'] * settings.batch} of {len(order)} segments: "
+                    f"training loss {mean:.5g} so far, {left:.0f} s left at most"
+                )
+        validation_loss = evaluate(net, loss, validation, settings, device, precision)
         if not math.isfinite(validation_loss):
             raise OvertoneError(
                 f"the validation loss became {validation_loss} after epoch {epoch}; "
@@ -215,7 +209,8 @@ def fit(
             "lr": optimiser.param_groups[0]["lr"],
         }
         state["history"] = [*state["history"], row]
-        scheduler.step(validation_loss)
+        if settings.schedule == "plateau":
+            scheduler.step(validation_loss)
         state["stale"] += 1
         if validation_loss < state["best_loss"]:
             best = {key: value.detach().cpu().clone() for key, value in net.state_dict().items()}
@@ -241,21 +236,18 @@ def _ahead(data: Data, todo: list[list[int]]) -> Any:
 
 def _step(
     net: nn.Module,
-    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    loss: BandLoss,
     optimiser: torch.optim.Optimizer,
-    degraded: torch.Tensor,
-    original: torch.Tensor,
+    batch: Batch,
     micro_batch: int,
-    device: torch.device,
     precision: str,
 ) -> float:
     """One step of the optimiser, in micro-batches; no step is taken if the loss it returns is not finite."""
     optimiser.zero_grad(set_to_none=True)
     total = 0.0
-    pieces = zip(torch.split(degraded, micro_batch), torch.split(original, micro_batch), strict=True)
-    for x, y in pieces:
-        share = len(x) / len(degraded)
-        value = loss(_forward(net, x.to(device), precision), y.to(device)) * share
+    for piece in batch.split(micro_batch):
+        share = len(piece.original) / len(batch.original)
+        value = _loss(net, loss, piece, precision) * share
         total += value.item()
         if not math.isfinite(total):
             return total
@@ -264,27 +256,29 @@ def _step(
     return total
 
 
-def _forward(net: nn.Module, samples: torch.Tensor, precision: str) -> torch.Tensor:
-    """Run the network in the given precision; the result is float32."""
-    with torch.autocast(samples.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-        estimate: torch.Tensor = net(samples)
-    return estimate.float()
+def _loss(net: nn.Module, loss: BandLoss, batch: Batch, precision: str) -> torch.Tensor:
+    """The loss of a batch, the network run in the given precision."""
+    device = batch.degraded.device.type
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+        estimate: torch.Tensor = net(batch.degraded, batch.cutoff)
+    return loss(estimate.float(), batch.original, batch.cutoff, batch.bandwidth)
 
 
 @torch.no_grad()
 def evaluate(
     net: nn.Module,
-    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    loss: BandLoss,
     data: Data,
-    micro_batch: int,
+    settings: TrainSettings,
     device: torch.device,
     precision: str,
 ) -> float:
-    """Mean loss over all segments, with the network in evaluation mode."""
+    """Mean loss over all segments, the network in evaluation mode and the damage always the same."""
     net.eval()
-    places = list(range(len(data)))
-    todo = [places[at : at + micro_batch] for at in range(0, len(places), micro_batch)]
+    size = settings.micro_batch
+    todo = [list(range(at, min(at + size, len(data)))) for at in range(0, len(data), size)]
     total = 0.0
-    for (degraded, original), batch in zip(_ahead(data, todo), todo, strict=True):
-        total += loss(_forward(net, degraded.to(device), precision), original.to(device)).item() * len(batch)
-    return total / len(places)
+    for batch, places in zip(_ahead(data, todo), todo, strict=True):
+        batch = augment(batch.to(device), settings.augment, data.rate, seed=places[0])
+        total += _loss(net, loss, batch, precision).item() * len(places)
+    return total / len(data)

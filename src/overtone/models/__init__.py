@@ -1,5 +1,6 @@
 """The models by name; building, saving and loading them."""
 
+import functools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,10 +10,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from overtone.errors import OvertoneError
+from overtone.models.spectral import Spectral, SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
 from overtone.params import one_of
 
-MODELS = {"unet": (UNet, UNetSettings)}
+Network = UNet | Spectral
+MODELS = {"unet": (UNet, UNetSettings), "spectral": (Spectral, SpectralSettings)}
+
+# The model that comes with the package.
+SHIPPED = Path(__file__).parents[1] / "shipped"
 
 # Raised when a saved model's JSON changes its meaning.
 FORMAT = 1
@@ -24,18 +30,20 @@ class ModelSettings:
 
     name: str
     unet: UNetSettings
+    spectral: SpectralSettings
 
     def __post_init__(self) -> None:
         one_of("model.name", self.name, MODELS)
 
 
-def build(settings: ModelSettings) -> UNet:
+def build(settings: ModelSettings) -> Network:
     """Build the network that the settings name, with fresh weights."""
     network, _ = MODELS[settings.name]
-    return network(getattr(settings, settings.name))
+    net: Network = network(getattr(settings, settings.name))
+    return net
 
 
-def save(net: UNet, name: str, folder: Path, about: dict[str, Any]) -> None:
+def save(net: Network, name: str, folder: Path, about: dict[str, Any]) -> None:
     """Write a network as weights (safetensors) and the JSON that rebuilds it.
 
     Args:
@@ -51,7 +59,7 @@ def save(net: UNet, name: str, folder: Path, about: dict[str, Any]) -> None:
     (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
-def load(folder: str | Path) -> tuple[UNet, dict[str, Any]]:
+def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     """Load a saved network, ready to run, and what is known of it.
 
     Raises:
@@ -64,15 +72,22 @@ def load(folder: str | Path) -> tuple[UNet, dict[str, Any]]:
     try:
         card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "weights.safetensors")
-    except (SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise OvertoneError(f"the model in {folder} is damaged: {error}") from None
-    if not isinstance(card, dict) or card.get("format") != FORMAT or card.get("name") not in MODELS:
+    if not isinstance(card, dict) or card.get("format") != FORMAT or card.get("name") not in list(MODELS):
         raise OvertoneError(f"the model in {folder} is of another version of overtone; train it again")
     network, settings = MODELS[card["name"]]
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in card["settings"].items()}
-    net = network(settings(**values))
     try:
+        values = {key: tuple(v) if isinstance(v, list) else v for key, v in card["settings"].items()}
+        net = network(settings(**values))
         net.load_state_dict(weights)
-    except RuntimeError as error:
+        about = dict(card["about"])
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError, OvertoneError) as error:
         raise OvertoneError(f"the model in {folder} is damaged: {str(error).splitlines()[0]}") from None
-    return net.eval(), card["about"]
+    return net.eval(), about
+
+
+@functools.cache
+def default() -> tuple[Network, dict[str, Any]]:
+    """The shipped network, loaded once, and what is known of it."""
+    return load(SHIPPED)

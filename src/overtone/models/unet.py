@@ -38,6 +38,8 @@ class UNet(nn.Module):
 
     # Whole windows must start at multiples of the product of the strides.
     stride = 8
+    # What it adds is the difference of two loud waveforms: bfloat16's rounding would be heard.
+    half_precision = False
 
     def __init__(self, settings: UNetSettings) -> None:
         super().__init__()
@@ -69,8 +71,11 @@ class UNet(nn.Module):
         up = sum(UP_KERNEL // 2 * step for step in (4, 2, 1))
         return -(-(down + up + KERNEL // 2) // self.stride) * self.stride
 
-    def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Map (batch, time) degraded samples, peak 1, to (batch, time) restored ones."""
+    def forward(self, samples: torch.Tensor, cutoff: torch.Tensor) -> torch.Tensor:
+        """Map (batch, time) degraded samples, peak 1, to (batch, time) restored ones.
+
+        It hears by itself where the band ends: ``cutoff`` (batch,) is there for other models' sake.
+        """
         time = samples.shape[-1]
         x = nn.functional.pad(samples, (0, -time % self.stride))[:, None]
         skips = []

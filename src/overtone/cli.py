@@ -1,0 +1,394 @@
+"""The command: ``overtone restore``, ``overtone models``; what is heavy is loaded when it is needed."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from overtone import __version__
+from overtone.errors import OvertoneError
+
+if TYPE_CHECKING:
+    from overtone.files import Report
+    from overtone.models import Network
+
+SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif")  # searched for in folders
+OUTPUTS = (".flac", ".wav", ".ogg", ".mp3")
+ALL_GOOD, SOME_FAILED, NOTHING_DONE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+
+RESTORE = """\
+Find where the treble of each file stops, and make what is missing above anew. Below that
+frequency the output is the input. Full-band and silent files come out as they are.
+
+The output is IN.restored.flac beside the input, unless -o says otherwise; its suffix decides
+the format: .flac, .wav, .ogg or .mp3. Folders are searched through, except for *.restored.*
+files."""
+
+EXAMPLES = """\
+examples:
+  overtone restore talk.mp3                   talk.restored.flac, beside it
+  overtone restore talk.mp3 -o better.wav     WAV, 24 bits
+  overtone restore tapes/ -o restored/        every sound file in tapes/, sub-folders kept
+  overtone restore radio.ogg --cutoff 4000    the treble is known to stop at 4 kHz
+  ffmpeg -i film.mkv -f wav - | overtone restore - -o - > film.wav
+
+exit code:
+  0  all files were restored, or needed nothing
+  1  some files failed; there is a line on standard error for each
+  2  nothing was done: wrong usage, or every file failed"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where to read on, and leave with 2."""
+        self.exit(NOTHING_DONE, f"{self.prog}: {_printable(message)}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name need not be valid text.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    # Ends like an error, so that temporary files are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        args = _parser().parse_args(argv)
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except OvertoneError as error:
+        _complain(str(error))
+        return NOTHING_DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Or Python would fail to flush standard output at exit, and say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="overtone", description="Give band-limited music its treble back.")
+    parser.add_argument("--version", action="version", version=f"overtone {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    restore = commands.add_parser(
+        "restore",
+        help="restore the treble of sound files",
+        description=RESTORE,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    restore.set_defaults(run=_restore)
+    add = restore.add_argument
+    add("inputs", nargs="+", metavar="IN", help="files or folders; - is standard input")
+    add(
+        "-o",
+        dest="output",
+        metavar="OUT",
+        help="a file; or a folder (always one for several inputs; end a new one in /); - is standard "
+        "output, as WAV",
+    )
+    add("--force", action="store_true", help="overwrite what is there")
+    add(
+        "--cutoff",
+        metavar="HZ",
+        type=_number(float, "a frequency in Hz, 500 or more", 500),
+        help="where the treble stops; found if not given",
+    )
+    add("--model", metavar="FOLDER", help="what the pipeline's train stage wrote; by default the shipped one")
+    add(
+        "--rate",
+        metavar="HZ",
+        type=_number(int, "a whole number of Hz, 8000 to 192000", 8000, 192000),
+        help="the output's sample rate; by default 48000 for 8, 16, 24, 32, 48, 96 and 192 kHz, else 44100",
+    )
+    add(
+        "--bits",
+        type=int,
+        choices=(16, 24, 32),
+        default=24,
+        help="of a FLAC (16, 24) or WAV (16, 24, 32 as float); by default 24",
+    )
+    add("--device", metavar="NAME", help="cpu, cuda or mps; by default a GPU if there is one")
+    add("--picture", action="store_true", help="draw the spectrogram before and after, as OUT with .png")
+    add("--json", action="store_true", help="print a JSON object per file")
+
+    shown = commands.add_parser(
+        "models",
+        help="say what a model was trained on, how, and how good it is",
+        description="Say what a model was trained on, how, and how good it is.",
+    )
+    shown.set_defaults(run=_models)
+    shown.add_argument("folder", nargs="?", metavar="FOLDER", help="by default the shipped model")
+    return parser
+
+
+def _number(kind: type[int] | type[float], allowed: str, least: float, most: float = float("inf")) -> Any:
+    """A converter for argparse that names what is allowed."""
+
+    def convert(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = -1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {allowed}")
+        return value
+
+    return convert
+
+
+class _Job(NamedTuple):
+    """A file to restore, and where to; ``-`` is standard input or output."""
+
+    source: Path
+    target: Path
+
+
+STANDARD = Path("-")
+
+
+def _restore(args: argparse.Namespace) -> int:
+    """Restore all inputs; a failure is a line and does not stop the others."""
+    jobs, failures = _plan(args.inputs, args.output)
+    for failure in failures:
+        _complain(failure)
+    if not jobs:
+        return NOTHING_DONE
+    if args.picture:
+        from overtone import picture
+
+        picture.check_installed()
+    from overtone.restoring import open_model
+
+    net = open_model(args.model, args.device)
+    done = 0
+    with _libraries_silenced():
+        for number, job in enumerate(jobs):
+            bar = _Bar(f"[{number + 1}/{len(jobs)}] " if len(jobs) > 1 else "", job.source)
+            try:
+                report = _restore_one(job, net, args, bar)
+            except (OvertoneError, OSError, MemoryError) as error:
+                if isinstance(error, BrokenPipeError):
+                    raise
+                bar.clear()
+                _complain(str(error) or "out of memory")
+                continue
+            finally:
+                bar.clear()
+            done += 1
+            # Standard output may be the sound itself.
+            out = sys.stderr if job.target == STANDARD else sys.stdout
+            print(json.dumps(report.json()) if args.json else _printable(report.line()), file=out, flush=True)
+    if done == len(jobs) and not failures:
+        return ALL_GOOD
+    return SOME_FAILED if done else NOTHING_DONE
+
+
+def _plan(names: Sequence[str], output: str | None) -> tuple[list[_Job], list[str]]:
+    """What to restore and where to, and a line for each input that cannot be."""
+    found: list[tuple[Path, Path]] = []  # a file, and its place in the output's folder
+    failures: list[str] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            files = list(_search(path, failures))
+            if not files:
+                failures.append(f"{path} is a folder without audio ({' '.join(SUFFIXES)})")
+            # Several albums may hold a 01.mp3 each.
+            base = path.parent if len(names) > 1 and path.name else path
+            found += [(file, file.parent.relative_to(base)) for file in files]
+        else:
+            found.append((path, Path()))
+    if output is None and STANDARD in [file for file, _ in found]:
+        output = "-"
+    to_folder = output is not None and (
+        output.endswith(("/", os.sep)) or Path(output).is_dir() or any(map(os.path.isdir, names))
+    )
+    if output is not None and not to_folder:
+        if len(names) > 1:
+            raise OvertoneError(
+                f"-o {output} is one file for {len(names)} inputs; name a folder: -o {output}/"
+            )
+        if output != "-" and Path(output).suffix.lower() not in OUTPUTS:
+            raise OvertoneError(
+                f"-o {output} ends in none of {', '.join(OUTPUTS)}; for a new folder write {output}/"
+            )
+        if output == "-" and sys.stdout.isatty():
+            raise OvertoneError("sound is not written to a terminal; name a file with -o, or redirect it")
+    jobs: dict[Path, _Job] = {}
+    for source, place in dict(found).items():
+        if output is None:
+            target = source.with_name(f"{source.stem}.restored.flac")
+        elif to_folder:
+            name = "stdin" if source == STANDARD else source.stem
+            target = Path(output) / place / f"{name}.restored.flac"
+        else:
+            target = Path(output)
+        if target in jobs:
+            failures.append(
+                f"{source} and {jobs[target].source} would both be written to {target}; "
+                "restore one of them by itself, with -o"
+            )
+        else:
+            jobs[target] = _Job(source, target)
+    return list(jobs.values()), failures
+
+
+def _search(folder: Path, failures: list[str]) -> Iterator[Path]:
+    """Yield the sound files below a folder, sorted; hidden and restored ones are left out."""
+
+    def unreadable(error: OSError) -> None:
+        failures.append(f"{error.filename} cannot be searched: {error.strerror}")
+
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            hidden = name.startswith(".") or path.stem.endswith(".restored")
+            if path.suffix.lower() in SUFFIXES and not hidden:
+                yield path
+
+
+def _restore_one(job: _Job, net: "Network", args: argparse.Namespace, bar: "_Bar") -> "Report":
+    """Restore one file, by way of temporary files for standard input and output."""
+    from overtone.files import restore_file
+
+    with contextlib.ExitStack() as stack:
+        source, target = job
+        if STANDARD in job:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="overtone-")))
+        if source == STANDARD:
+            source = folder / "standard input"
+            with source.open("wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        if target == STANDARD:
+            target = folder / "standard output.wav"
+        picture_path = target.with_suffix(".png")
+        if args.picture and job.target == STANDARD:
+            raise OvertoneError("--picture is named after the output file; name one with -o")
+        if args.picture and picture_path.exists() and not args.force:
+            raise OvertoneError(f"{picture_path} exists; overwrite it with --force")
+        try:
+            report = restore_file(
+                source,
+                target,
+                cutoff=args.cutoff,
+                model=net,
+                out_rate=args.rate,
+                bits=args.bits,
+                force=args.force,
+                progress=bar.show,
+            )
+        except OvertoneError as error:
+            if STANDARD not in job:
+                raise
+            raise OvertoneError(str(error).replace(f"{folder}{os.sep}", "")) from None
+        if args.picture:
+            from overtone import picture
+
+            picture.draw(source, target, picture_path, report.cutoff.hz, job.source.name)
+        if job.target == STANDARD:
+            with target.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.flush()
+        return dataclasses.replace(report, source=job.source, target=job.target)
+
+
+class _Bar:
+    """A progress bar with the time left on a terminal; nothing elsewhere."""
+
+    WIDTH = 24
+
+    def __init__(self, prefix: str, source: Path) -> None:
+        self._label = _printable(prefix + (source.name or str(source)))
+        self._terminal = sys.stderr.isatty()
+        self._began = time.monotonic()
+        self._shown = 0.0
+
+    def show(self, share: float) -> None:
+        """Draw it, ten times a second at most."""
+        now = time.monotonic()
+        if not self._terminal or now - self._shown < 0.1:
+            return
+        self._shown = now
+        left = (now - self._began) * (1 - share) / max(share, 1e-3)
+        full = round(self.WIDTH * share)
+        bar = "#" * full + "." * (self.WIDTH - full)
+        tail = f" [{bar}] {share:4.0%} {left // 60:3.0f}:{left % 60:02.0f} left"
+        label = self._label[: max(8, shutil.get_terminal_size().columns - len(tail) - 1)]
+        print(f"\r{label}{tail}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Wipe it away."""
+        if self._terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _libraries_silenced() -> Iterator[None]:
+    """Keep what C libraries write to standard error from people.
+
+    mpg123 notes there what it stumbles over; what matters of it is in our own line.
+    """
+    if sys.stderr is not sys.__stderr__ or sys.stderr is None:
+        yield
+        return
+    sys.stderr.flush()
+    real, kept = sys.stderr, os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as ours:
+        os.dup2(null, 2)
+        sys.stderr = ours
+        try:
+            yield
+        finally:
+            sys.stderr = real
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(null)
+
+
+def _models(args: argparse.Namespace) -> int:
+    """Print what is known of a model."""
+    from overtone import models
+
+    folder = Path(args.folder or models.SHIPPED)
+    net, about = models.load(folder)
+    print(f"model in {_printable(str(folder))}")
+    print(f"network: {type(net).__name__}, {sum(weight.numel() for weight in net.parameters()):,} parameters")
+    _show(about, "")
+    return ALL_GOOD
+
+
+def _show(values: dict[str, Any], indent: str) -> None:
+    """Print nested values, a line each."""
+    for key, value in values.items():
+        label = _printable(f"{indent}{key.replace('_', ' ')}:")
+        if isinstance(value, dict):
+            print(label)
+            _show(value, indent + "  ")
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            print(label, _printable(f"{value:.4g}" if isinstance(value, float) else text))
+
+
+def _complain(message: str) -> None:
+    print(f"overtone: {_printable(message)}", file=sys.stderr, flush=True)
+
+
+def _printable(text: str) -> str:
+    """The text in one line without control characters: file names may hold any."""
+    return "".join(char if char.isprintable() or "\udc80" <= char <= "\udcff" else " " for char in text)

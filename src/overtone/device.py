@@ -1,0 +1,39 @@
+"""Where networks run, and in which precision they are fastest there."""
+
+import os
+
+import torch
+
+from overtone.errors import OvertoneError
+
+
+def choose_device(asked: str | None = None) -> torch.device:
+    """The device asked for, else ``OVERTONE_DEVICE``, else CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        OvertoneError: the device asked for is not here.
+    """
+    name, key = (asked, "the device") if asked else (os.environ.get("OVERTONE_DEVICE"), "OVERTONE_DEVICE")
+    if name:
+        try:
+            torch.empty(0, device=name)
+        except (RuntimeError, AssertionError) as error:
+            raise OvertoneError(
+                f"{key} is {name!r}, which cannot be used here ({str(error).splitlines()[0]}); "
+                "try cpu, cuda or mps"
+            ) from None
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices much faster than float32.
+
+    AVX512-BF16 alone is not enough: without AMX the spectral network ran at 114 times real time in
+    bfloat16 and at 158 in float32, and the U-Net trained no faster (bench/results/training.md).
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())

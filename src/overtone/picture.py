@@ -1,0 +1,114 @@
+"""A picture of what a restoration did: the spectrogram before and after, one above the other, as PNG.
+
+A file of any length is read in blocks and drawn in at most COLUMNS columns, in constant memory.
+matplotlib is loaded when a picture is drawn, not before.
+"""
+
+import importlib.util
+import math
+import os
+import secrets
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from overtone.errors import OvertoneError
+from overtone.files import open_sound
+
+COLUMNS = 1500
+FRAME_SECONDS = 0.046  # to the next power of two: 2048 samples at 44.1 and 48 kHz
+# Samples from one frame to the next: all are looked at, and short files have columns to show.
+HOPS = (128, 1024)
+BLOCK_FRAMES = 64
+RANGE = 90  # dB from the loudest point down to black
+
+
+def check_installed() -> None:
+    """Raise unless matplotlib can be loaded."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise OvertoneError(
+            "a picture needs matplotlib, which is not installed: pip install 'overtone[pipeline]'"
+        )
+
+
+def draw(before: str | Path, after: str | Path, path: str | Path, cutoff: float, title: str) -> None:
+    """Draw the spectrograms of two files of the same length.
+
+    Args:
+        before, after: the sound files.
+        path: the PNG.
+        cutoff: in Hz, drawn as a dashed line.
+        title: a line above.
+    """
+    check_installed()
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+    drawn = {"before": spectrogram(before), "after": spectrogram(after)}
+    loudest = max(float(levels.max()) for levels, _, _ in drawn.values())
+    top = max(rate for _, rate, _ in drawn.values()) / 2000
+    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    axes = figure.subplots(2, 1, sharex=True, sharey=True)
+    image: Any = None
+    for axis, (name, (levels, rate, seconds)) in zip(axes, drawn.items(), strict=True):
+        image = axis.imshow(
+            levels - loudest,
+            cmap="magma",
+            vmin=-RANGE,
+            vmax=0,
+            origin="lower",
+            aspect="auto",
+            extent=(0, seconds, 0, rate / 2000),
+        )
+        axis.set_facecolor("black")
+        axis.axhline(cutoff / 1000, color="white", linewidth=1, linestyle="--")
+        axis.set(title=name, ylabel="frequency (kHz)", ylim=(0, top))
+    axes[1].set_xlabel("time (min:s)")
+    axes[1].xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{int(s) // 60}:{int(s) % 60:02d}"))
+    figure.colorbar(image, ax=axes, label="level (dB)", pad=0.01)
+    # Of a name that is no valid text, or in a script that the font lacks, what can be drawn is drawn.
+    figure.suptitle("".join(char if char.isprintable() else "?" for char in title), parse_math=False)
+    temporary = Path(path).with_name(f".overtone-{secrets.token_hex(4)}.part")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            figure.savefig(temporary, format="png", dpi=110)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OvertoneError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def spectrogram(path: str | Path) -> tuple[np.ndarray, int, float]:
+    """Mean levels in dB, (bins, columns), with the rate in Hz and the length in seconds.
+
+    A column is the mean power over its stretch of time and over channels; there are COLUMNS at most.
+    """
+    with open_sound(Path(path)) as file:
+        rate, length = file.samplerate, file.frames
+        hop = min(max(length // COLUMNS, HOPS[0]), HOPS[1])
+        size = 2 ** round(math.log2(rate * FRAME_SECONDS))
+        frames = -(-length // hop)
+        columns = min(COLUMNS, frames)
+        power = np.zeros((columns, size // 2 + 1))
+        count = np.zeros(columns)
+        window = np.hanning(size + 1)[:-1].astype(np.float32)
+        window *= 2 / window.sum()
+        held = np.zeros((file.channels, size // 2), np.float32)
+        for first in range(0, frames, BLOCK_FRAMES):
+            number = min(BLOCK_FRAMES, frames - first)
+            needed = (number - 1) * hop + size
+            fresh = file.read(max(0, needed - held.shape[1]), dtype="float32", always_2d=True).T
+            held = np.concatenate([held, fresh], axis=1)
+            held = np.pad(held, ((0, 0), (0, max(0, needed - held.shape[1]))))
+            cut = sliding_window_view(held[:, :needed], size, axis=1)[:, ::hop]
+            spectrum = np.fft.rfft(cut * window, axis=-1)
+            of = np.arange(first, first + number) * columns // frames
+            np.add.at(power, of, (spectrum.real**2 + spectrum.imag**2).mean(0))
+            np.add.at(count, of, 1)
+            held = held[:, number * hop :]
+    levels: np.ndarray = 10 * np.log10(power / count[:, None] + 1e-12).T
+    return levels, rate, length / rate

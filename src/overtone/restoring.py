@@ -1,0 +1,289 @@
+"""Restoring a signal of any length: windows, overlap, low band kept.
+
+The input is cut into windows that carry enough context on both sides for every kept sample to come
+out as it would from one run over the whole::
+
+    |---- window 0 ----|ctx|
+                   |ctx|---- window 1 ----|ctx|
+
+Of what the network makes of a window only the band above the cutoff is added to the input, so that
+below the cutoff the output is the input, whatever the network::
+
+    out = input + highpass(network(input) - input)
+
+Level is never changed by window: the network hears the input at one scale from beginning to end.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from torch import Tensor, nn
+
+from overtone import models
+from overtone.cutoff import Cutoff
+from overtone.device import choose_device, fast_in_bfloat16
+from overtone.errors import OvertoneError
+from overtone.models import Network
+
+MODEL_RATE = 44100
+RATES = (8000, 192000)
+
+# Samples of one window: 6 s. On two cores windows of 1.5, 3, 6 and 12 s ran equally fast to within
+# the noise; each second costs about 20 MB.
+WINDOW = 1 << 18
+
+# The crossover is a linear-phase high-pass of 2 * 512 + 1 taps with a Kaiser window (beta 8.96, for
+# 90 dB): it falls from 0 to -90 dB over 250 Hz, all of it above the cutoff.
+TAPS = 512
+CROSSOVER_HZ = 250.0
+BETA = 0.1102 * (90 - 8.7)
+
+# A cutoff found with less confidence may be where the music itself ends: such input is left as it is.
+SURE = 0.5
+# Samples of a block that goes through a stream at a time.
+BLOCK = 1 << 16
+MAX_CHANNELS = 64
+
+# Digital silence stays silent: what is added fades out within this many samples (12 ms) of it.
+HUSH = 512
+
+
+class Restorer:
+    """Restores a stream: blocks in, blocks out, the same result however the stream is cut.
+
+    Output samples come ``latency`` seconds behind the input; memory does not grow with its length.
+
+    Args:
+        net: a network of ``overtone.models``, in evaluation mode, on the device to run on.
+        rate: the input's rate in Hz, 8,000 to 192,000.
+        channels: 1 for mono, 2 for stereo (restored as mid and side), or more (each for itself).
+        cutoff: frequency in Hz above which the band is made anew.
+        peak: the input's largest absolute sample; networks are trained at a peak of 1.
+        out_rate: the output's rate in Hz; by default 48,000 if the input's rate is of that family,
+            else 44,100.
+        keep_low: False gives what the network makes of all bands, to judge it by; the low band is then
+            the network's.
+
+    Raises:
+        OvertoneError: a rate is out of range, or the cutoff is not between 500 Hz and the highest
+            frequency of the input and the network.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        rate: int,
+        channels: int,
+        cutoff: float,
+        peak: float = 1.0,
+        out_rate: int | None = None,
+        keep_low: bool = True,
+    ) -> None:
+        self.rate = check_rate(rate)
+        self.out_rate = default_rate(rate) if out_rate is None else check_rate(out_rate)
+        top = min(rate, MODEL_RATE) / 2
+        if not 500 <= cutoff <= top:
+            raise OvertoneError(f"the cutoff is {cutoff:g} Hz; for this input it is 500 to {top:g}")
+        self._net, self._cutoff, self._peak = net, float(cutoff), max(peak, 1e-6)
+        self._device = next(net.parameters()).device
+        self._half = net.half_precision and fast_in_bfloat16(self._device)
+        margin = net.context + TAPS + HUSH
+        self._context = -(-margin // net.stride) * net.stride
+        self._highpass = torch.from_numpy(_highpass(cutoff)).to(self._device) if keep_low else None
+
+        self._dry = _Resampler(rate, self.out_rate, channels)
+        self._to_model = _Resampler(rate, MODEL_RATE, channels)
+        self._to_out = _Resampler(MODEL_RATE, self.out_rate, channels)
+        # What the next window needs, from `_start` on; the window itself begins at `_at`.
+        self._held = np.zeros((channels, 0), np.float32)
+        self._start = self._at = 0
+        # Output that waits for its other half.
+        self._waiting_dry = np.zeros((channels, 0), np.float32)
+        self._waiting_added = np.zeros((channels, 0), np.float32)
+        self._taken = self._given = 0
+
+    @property
+    def latency(self) -> float:
+        """How far the output lags behind the input, in seconds: one window and its context."""
+        return (WINDOW + self._context) / MODEL_RATE
+
+    def process(self, block: np.ndarray) -> np.ndarray:
+        """Take (channels, time) float32 samples; give those of the output that are ready."""
+        self._taken += block.shape[1]
+        return self._run(block, last=False)
+
+    def flush(self) -> np.ndarray:
+        """End the stream; give the rest. In all, round(samples in * out_rate / rate) come out."""
+        rest = self._run(self._held[:, :0], last=True)
+        missing = round(self._taken * self.out_rate / self.rate) - self._given
+        self._given += missing
+        if missing < 0:
+            return rest[:, :missing]
+        return np.pad(rest, ((0, 0), (0, missing)))
+
+    def _run(self, block: np.ndarray, last: bool) -> np.ndarray:
+        dry = self._dry(block, last)
+        self._held = np.concatenate([self._held, self._to_model(block, last)], axis=1)
+        added = [self._to_out(piece, False) for piece in self._windows(last)]
+        if last:
+            added.append(self._to_out(self._held[:, :0], True))
+        self._waiting_dry = np.concatenate([self._waiting_dry, dry], axis=1)
+        self._waiting_added = np.concatenate([self._waiting_added, *added], axis=1)
+        ready = self._waiting_dry.shape[1] if last else self._waiting_added.shape[1]
+        ready = min(ready, self._waiting_dry.shape[1])
+        wet = self._waiting_added[:, :ready]
+        out = self._waiting_dry[:, :ready] + np.pad(wet, ((0, 0), (0, ready - wet.shape[1])))
+        self._waiting_dry = self._waiting_dry[:, ready:]
+        self._waiting_added = self._waiting_added[:, ready:]
+        self._given += ready
+        return out
+
+    def _windows(self, last: bool) -> Iterator[np.ndarray]:
+        """Yield the added band of every window that is complete, and forget what no window needs."""
+        while True:
+            end = self._start + self._held.shape[1]
+            if end <= self._at or (end < self._at + WINDOW + self._context and not last):
+                return
+            held = self._held[:, : self._at + WINDOW + self._context - self._start]
+            added = self._added(torch.from_numpy(held).to(self._device)).cpu().numpy()
+            own = self._at - self._start
+            yield added[:, own : own + WINDOW]
+            self._at += WINDOW
+            first = max(self._at - self._context, 0)
+            self._held = self._held[:, first - self._start :]
+            self._start = first
+
+    @torch.inference_mode()
+    def _added(self, window: Tensor) -> Tensor:
+        """What is added to a window: (channels, time) to the same."""
+        scaled = window / self._peak
+        if len(scaled) == 2:
+            scaled = torch.stack([scaled[0] + scaled[1], scaled[0] - scaled[1]]) / 2  # mid and side
+        cutoff = torch.full((len(scaled),), self._cutoff, device=scaled.device)
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
+            made: Tensor = self._net(scaled, cutoff) - scaled
+        if self._highpass is None:
+            return _left_and_right(made * self._peak)
+        time = made.shape[-1]
+        size = _fast_length(time + 2 * TAPS)
+        response = torch.fft.rfft(self._highpass, n=size)
+        high = torch.fft.irfft(torch.fft.rfft(made, n=size) * response, n=size)[:, TAPS : TAPS + time]
+        # Gated as mid and side: what is the same in both channels has a silent side, and must keep it.
+        added: Tensor = high * self._peak * _gate(scaled)
+        return _left_and_right(added)
+
+
+class Unchanged:
+    """The stream of what there is nothing to restore in: it changes the rate and nothing else.
+
+    Args:
+        rate, channels, out_rate: as for ``Restorer``.
+    """
+
+    def __init__(self, rate: int, channels: int, out_rate: int | None = None) -> None:
+        self.rate = check_rate(rate)
+        self.out_rate = default_rate(rate) if out_rate is None else check_rate(out_rate)
+        self._channels = channels
+        self._resampler = _Resampler(rate, self.out_rate, channels)
+        self._taken = self._given = 0
+
+    def process(self, block: np.ndarray) -> np.ndarray:
+        """Take (channels, time) float32 samples; give those of the output that are ready."""
+        out = self._resampler(block, False)
+        self._taken += block.shape[1]
+        self._given += out.shape[1]
+        return out
+
+    def flush(self) -> np.ndarray:
+        """End the stream; give the rest. In all, round(samples in * out_rate / rate) come out."""
+        rest = self._resampler(np.zeros((self._channels, 0), np.float32), True)
+        missing = round(self._taken * self.out_rate / self.rate) - self._given
+        return np.pad(rest, ((0, 0), (0, max(0, missing - rest.shape[1]))))[:, :missing]
+
+
+class _Resampler:
+    """A stream at another rate, aligned with the input; soxr takes out its own delay."""
+
+    def __init__(self, rate: int, out_rate: int, channels: int) -> None:
+        self._stream = (
+            None
+            if rate == out_rate
+            else soxr.ResampleStream(rate, out_rate, channels, dtype="float32", quality="VHQ")
+        )
+
+    def __call__(self, block: np.ndarray, last: bool) -> np.ndarray:
+        if self._stream is None:
+            return block
+        converted: np.ndarray = self._stream.resample_chunk(np.ascontiguousarray(block.T), last=last)
+        return converted.T
+
+
+def _highpass(cutoff: float) -> np.ndarray:
+    """The crossover's taps, shape (2 * TAPS + 1,): half its transition above the cutoff lies the middle."""
+    middle = min(cutoff + CROSSOVER_HZ / 2, MODEL_RATE / 2) / MODEL_RATE
+    n = np.arange(-TAPS, TAPS + 1)
+    lowpass = 2 * middle * np.sinc(2 * middle * n) * np.kaiser(2 * TAPS + 1, BETA)
+    taps: np.ndarray = -lowpass / lowpass.sum()
+    taps[TAPS] += 1
+    return taps.astype(np.float32)
+
+
+def _left_and_right(signals: Tensor) -> Tensor:
+    """Left and right from mid and side, (2, time); any other number of channels as it is."""
+    if len(signals) != 2:
+        return signals
+    return torch.stack([signals[0] + signals[1], signals[0] - signals[1]])
+
+
+def _gate(signals: Tensor) -> Tensor:
+    """1 where there is sound nearby, 0 in digital silence: (channels, time) to the same."""
+    sound = signals != 0
+    if sound.all():
+        return torch.ones_like(signals)
+    near = nn.functional.max_pool1d(sound.to(signals.dtype)[None], HUSH + 1, 1, HUSH // 2)
+    return nn.functional.avg_pool1d(near, HUSH + 1, 1, HUSH // 2, count_include_pad=False)[0]
+
+
+def _fast_length(length: int) -> int:
+    """The next length whose transform is fast: a power of two times 1, 3/4 or 5/8."""
+    whole = 1 << (length - 1).bit_length()
+    return min(size for size in (whole * 5 // 8, whole * 3 // 4, whole) if size >= length)
+
+
+def check_rate(rate: int) -> int:
+    """The rate, if it is one that overtone takes."""
+    if not RATES[0] <= rate <= RATES[1]:
+        raise OvertoneError(f"the sample rate is {rate} Hz; it is {RATES[0]} to {RATES[1]}")
+    return rate
+
+
+def default_rate(rate: int) -> int:
+    """48,000 Hz for input of that family (8, 16, 24, 32, 48, 96, 192 kHz), else 44,100."""
+    return 48000 if 48000 % rate == 0 or rate % 48000 == 0 or rate == 32000 else 44100
+
+
+def needs_treble(found: Cutoff) -> bool:
+    """Whether a band is missing above the cutoff for certain."""
+    return found.confidence >= SURE and not found.full_band and found.kind != "silence"
+
+
+def check_made(wave: np.ndarray) -> np.ndarray:
+    """The wave that a network made, if it is one: damaged weights give NaN or infinity."""
+    if not np.isfinite(wave).all():
+        raise OvertoneError("the model makes NaN or infinity of this input; its weights are damaged")
+    return wave
+
+
+def open_model(model: str | Path | Network | None, device: str | torch.device | None) -> Network:
+    """The network that a folder holds (the shipped one if None), on its device, ready to run.
+
+    A network is taken as it is and stays where it is, unless a device is named.
+    """
+    place = choose_device(None if device is None else str(device))
+    if isinstance(model, torch.nn.Module):
+        return model if device is None else model.to(place)
+    net, _ = models.default() if model is None else models.load(model)
+    return net.to(place)

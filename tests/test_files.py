@@ -1,0 +1,329 @@
+"""Restoring files: formats, exact lengths, nothing lost or half-written, and a clear line for each fault."""
+
+import resource
+import struct
+import threading
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+
+from overtone import files, models
+from overtone.arrays import restore
+from overtone.errors import OvertoneError
+from overtone.files import restore_file
+from overtone.models import Spectral, SpectralSettings
+
+RATE = 44100
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    net = Spectral(SpectralSettings(features=8, blocks=1, expansion=1)).eval()
+    torch.nn.init.constant_(net.leave.bias, 0.5)
+    return net
+
+
+@pytest.fixture
+def low(rng):
+    """Two seconds of stereo noise up to 6 kHz, (time, 2), at 44.1 kHz."""
+    return soxr.resample(rng.normal(0, 0.1, (24000, 2)), 12000, RATE).astype(np.float32)
+
+
+@pytest.fixture
+def talk(tmp_path, low):
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, low, RATE, subtype="FLOAT")
+    return path
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_restored_beside_itself(talk, net, low):
+    report = restore_file(talk, model=net)
+    assert names(talk.parent) == ["talk.restored.flac", "talk.wav"]
+    made, rate = soundfile.read(report.target, dtype="float32")
+    assert (rate, soundfile.info(report.target).subtype) == (RATE, "PCM_24")
+    assert np.abs(made.T - restore(low.T, RATE, model=net)).max() < 2**-22
+    assert (report.seconds, report.channels, report.added, report.clipped) == (2.0, 2, True, 0)
+    assert 5000 < report.cutoff.hz < 6100
+    assert report.line().startswith(f"{talk} -> {report.target}: cutoff ")
+    assert "treble added; 2.0 s at " in report.line()
+    assert report.json()["cutoff"]["kind"] == report.cutoff.kind
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "subtype"),
+    [
+        ("x.flac", 16, "PCM_16"),
+        ("x.FLAC", 24, "PCM_24"),
+        ("x.wav", 16, "PCM_16"),
+        ("x.wav", 24, "PCM_24"),
+        ("x.wav", 32, "FLOAT"),
+        ("x.ogg", 24, "VORBIS"),
+        ("x.mp3", 24, "MPEG_LAYER_III"),
+    ],
+)
+def test_the_suffix_decides_the_format(talk, net, name, bits, subtype):
+    target = talk.parent / "new" / name
+    restore_file(talk, target, model=net, bits=bits, cutoff=6000)
+    info = soundfile.info(target)
+    assert (info.subtype, info.samplerate, info.channels) == (subtype, RATE, 2)
+    assert abs(info.frames - 88200) <= (0 if subtype.startswith(("PCM", "FLOAT")) else 2304)
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".wav", ".aiff", ".mp3", ".ogg", ".opus"])
+def test_every_format_is_read(tmp_path, low, net, suffix):
+    path = tmp_path / f"in{suffix}"
+    rate = 48000 if suffix == ".opus" else RATE
+    if suffix == ".opus":
+        soundfile.write(path, low[:60000], rate, format="OGG", subtype="OPUS")
+    else:
+        soundfile.write(path, low[:60000], rate)
+    report = restore_file(path, cutoff=5000, model=net)
+    expected = soundfile.read(path)[0].shape
+    assert soundfile.info(report.target).frames == expected[0]
+    assert (report.rate, report.out_rate) == (rate, rate)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 32000, 96000, 192000])
+@pytest.mark.parametrize("asked", [None, 22050])
+def test_lengths_are_exact(tmp_path, rng, net, rate, asked):
+    soundfile.write(tmp_path / "in.wav", rng.normal(0, 0.1, 12347), rate)
+    report = restore_file(tmp_path / "in.wav", cutoff=3000, model=net, out_rate=asked)
+    out_rate = asked or (44100 if rate == 11025 else 48000)
+    assert report.out_rate == out_rate
+    assert soundfile.info(report.target).frames == round(12347 * out_rate / rate)
+
+
+def test_blocks_leave_no_trace(talk, net, monkeypatch):
+    whole, _ = soundfile.read(restore_file(talk, model=net).target, dtype="float32")
+    monkeypatch.setattr(files, "BLOCK", 3001)
+    blocks, _ = soundfile.read(restore_file(talk, model=net, force=True).target, dtype="float32")
+    assert np.abs(whole - blocks).max() < 1e-6
+
+
+@pytest.mark.parametrize(("subtype", "bits"), [("PCM_16", 16), ("PCM_16", 24), ("PCM_24", 24), ("FLOAT", 32)])
+def test_full_band_comes_out_bit_for_bit(tmp_path, rng, subtype, bits):
+    noise = np.clip(rng.normal(0, 0.4, (RATE, 2)), -1, 1)
+    soundfile.write(tmp_path / "in.wav", noise, RATE, subtype=subtype)
+    report = restore_file(tmp_path / "in.wav", tmp_path / "out.wav", bits=bits, model="no such folder")
+    before, after = (soundfile.read(tmp_path / name, dtype="int32")[0] for name in ("in.wav", "out.wav"))
+    assert np.array_equal(before, after)
+    assert not report.added
+    assert "full band already (up to 2" in report.line()
+
+
+def test_silence_comes_out_silent(tmp_path):
+    soundfile.write(tmp_path / "in.wav", np.zeros((9000, 2)), 22050)
+    report = restore_file(tmp_path / "in.wav")
+    made, rate = soundfile.read(report.target)
+    assert (made.shape, rate, made.any()) == ((18000, 2), RATE, False)
+    assert "silent, left as it is" in report.line()
+
+
+def test_what_is_beyond_full_scale_is_clipped_and_counted(tmp_path, rng):
+    noise = rng.normal(0, 0.1, (RATE, 1))
+    noise[100:103] = 3.0
+    soundfile.write(tmp_path / "in.wav", noise, RATE, subtype="FLOAT")
+    report = restore_file(tmp_path / "in.wav")
+    assert report.clipped == 3
+    assert "; 3 samples clipped" in report.line()
+    assert soundfile.read(report.target)[0].max() == pytest.approx(1, abs=1e-6)
+    kept = restore_file(tmp_path / "in.wav", tmp_path / "out.wav", bits=32)
+    assert (kept.clipped, soundfile.read(kept.target)[0].max()) == (0, 3.0)
+
+
+def test_progress_goes_from_nothing_to_all(talk, net):
+    shares = []
+    restore_file(talk, model=net, progress=shares.append)
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.2
+    assert shares[-1] == 1
+
+
+def test_a_target_is_overwritten_only_if_asked(talk, net):
+    target = talk.parent / "out.flac"
+    target.write_text("dear to me")
+    with pytest.raises(OvertoneError, match="exists; overwrite it with --force"):
+        restore_file(talk, target, model=net)
+    assert target.read_text() == "dear to me"
+    restore_file(talk, target, model=net, force=True)
+    assert soundfile.info(target).frames == 88200
+
+
+def test_the_input_is_never_overwritten(talk, net):
+    link = talk.parent / "link.wav"
+    link.symlink_to(talk)
+    for target in (talk, link):
+        with pytest.raises(OvertoneError, match="is the input itself"):
+            restore_file(talk, target, model=net, force=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": "out.txt"}, r"out.txt ends in '.txt'; it is one of .flac, .wav, .ogg, .mp3"),
+        ({"target": "out"}, "ends in 'no suffix'"),
+        ({"target": "out.flac", "bits": 32}, "32 bits do not fit .*; .flac takes 16 or 24"),
+        ({"target": "out.wav", "bits": 8}, "takes 16 or 24 or 32"),
+        ({"out_rate": 4000}, "4000 Hz; it is 8000 to 192000"),
+        ({"cutoff": 30000}, "talk.wav: the cutoff is 30000 Hz; for this input it is 500 to 22050"),
+        ({"model": "nowhere"}, "nowhere holds no model"),
+        ({"model": None, "device": "abacus"}, "abacus|holds no model"),
+    ],
+)
+def test_an_option_that_is_not_allowed_is_an_error(talk, net, options, message):
+    options = {"model": net, "cutoff": 6000} | options
+    if "target" in options:
+        options["target"] = talk.parent / options["target"]
+    with pytest.raises(OvertoneError, match=message):
+        restore_file(talk, **options)
+    assert names(talk.parent) == ["talk.wav"]
+
+
+def cut(path, share):
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".aiff", ".flac", ".mp3", ".ogg", ".opus"])
+def test_a_truncated_file_is_said_to_be_so(tmp_path, low, suffix):
+    path = tmp_path / f"in{suffix}"
+    kind = {"format": "OGG", "subtype": "OPUS"} if suffix == ".opus" else {}
+    soundfile.write(path, np.tile(low, (4, 1))[:300000], 48000, **kind)
+    cut(path, 0.7)
+    with pytest.raises(OvertoneError, match=f"in{suffix} is truncated"):
+        restore_file(path)
+    assert names(tmp_path) == [path.name]
+
+
+def test_a_file_damaged_in_the_middle_is_said_to_be_so(tmp_path, low):
+    path = tmp_path / "in.flac"
+    soundfile.write(path, low, RATE)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 3000] = bytes(3000)
+    path.write_bytes(data)
+    with pytest.raises(OvertoneError, match=r"damaged: it does not decode beyond \d\.\d s"):
+        restore_file(path)
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000])
+def test_a_wav_from_a_pipe_is_whole(talk, net, low, size):
+    soundfile.write(talk, low, RATE, subtype="PCM_16")
+    data = bytearray(talk.read_bytes())
+    data[4:8] = data[40:44] = struct.pack("<I", size)
+    talk.write_bytes(data)
+    assert restore_file(talk, model=net).seconds == 2.0
+
+
+def test_a_flac_of_unknown_length_is_whole(tmp_path, low, net):
+    path = tmp_path / "in.flac"
+    soundfile.write(path, low, RATE)
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    assert restore_file(path, model=net).seconds == 2.0
+
+
+FAULTS = [
+    (np.zeros((0, 1)), "holds no samples; 2 are the least"),
+    (np.zeros((1, 1)), "holds one sample; 2 are the least"),
+    (np.array([[0, 0], [0, np.nan]]), "holds NaN or infinity, first at 0.000 s"),
+    (np.array([[0, 0]] * 44100 + [[0, np.inf]]), "holds NaN or infinity, first at 1.000 s"),
+    (np.array([[0, 1e30]] * 2), r"peaks at 1e\+30 times full scale; that is not sound"),
+    (np.zeros((9, 65)), "has 65 channels; up to 64 are allowed"),
+    (np.zeros((9, 12)), "has 12 channels; a .flac holds 8 at most"),
+]
+
+
+@pytest.mark.parametrize(("samples", "message"), FAULTS, ids=[message[:20] for _, message in FAULTS])
+def test_samples_that_are_no_sound_are_an_error(tmp_path, samples, message):
+    soundfile.write(tmp_path / "in.wav", samples, RATE, subtype="FLOAT")
+    with pytest.raises(OvertoneError, match=message):
+        restore_file(tmp_path / "in.wav")
+    assert names(tmp_path) == ["in.wav"]
+
+
+@pytest.mark.parametrize("rate", [4000, 384000])
+def test_a_rate_out_of_range_is_an_error(tmp_path, rate):
+    soundfile.write(tmp_path / "in.wav", np.zeros(99), rate)
+    with pytest.raises(OvertoneError, match=rf"in.wav: the sample rate is {rate} Hz; it is 8000 to 192000"):
+        restore_file(tmp_path / "in.wav")
+
+
+def test_what_cannot_be_opened_is_an_error(tmp_path):
+    (tmp_path / "empty.mp3").touch()
+    (tmp_path / "note.raw").write_text("not music at all")
+    (tmp_path / "dangling.wav").symlink_to("nowhere")
+    for name, message in (
+        ("empty.mp3", "empty.mp3 is empty"),
+        ("note.raw", "note.raw is not audio that overtone reads"),
+        ("dangling.wav", "dangling.wav cannot be read: No such file"),
+        ("", "is a folder; name a file"),
+        ("missing.wav", "missing.wav cannot be read: No such file"),
+    ):
+        with pytest.raises(OvertoneError, match=message):
+            restore_file(tmp_path / name, tmp_path / "out.flac")
+    with pytest.raises(OvertoneError, match="is no regular file"):
+        restore_file("/dev/zero", tmp_path / "out.flac")
+
+
+def test_what_the_file_is_counts_not_its_name(talk, net):
+    wrong = talk.rename(talk.with_suffix(".mp3"))
+    assert restore_file(wrong, model=net).seconds == 2.0
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".wav", ".mp3"])
+def test_no_space_left_is_said_and_nothing_is_left(talk, net, suffix):
+    # A limit on the size of files stands in for a full disk.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, hard))
+    try:
+        with pytest.raises(OvertoneError, match=rf"out\{suffix} cannot be written: File too large"):
+            restore_file(talk, talk.parent / f"out{suffix}", model=net)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(talk.parent) == ["talk.wav"]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(talk, net):
+    with pytest.raises(OvertoneError, match="cannot be written: Not a directory"):
+        restore_file(talk, talk / "sub" / "out.flac", model=net)
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, RuntimeError])
+def test_a_break_leaves_nothing(talk, fault, net):
+    def stop(share):
+        if share > 0.5:
+            raise fault
+
+    target = talk.parent / "out.flac"
+    target.write_text("what was there")
+    with pytest.raises(fault):
+        restore_file(talk, target, model=net, force=True, progress=stop)
+    assert names(talk.parent) == ["out.flac", "talk.wav"]
+    assert target.read_text() == "what was there"
+
+
+def test_two_at_once_do_not_meet(talk, net):
+    runs = [
+        threading.Thread(target=restore_file, args=(talk, talk.parent / f"{n}.flac"), kwargs={"model": net})
+        for n in range(2)
+    ]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    assert names(talk.parent) == ["0.flac", "1.flac", "talk.wav"]
+
+
+def test_a_saved_model_is_taken_from_its_folder(talk, net, tmp_path):
+    models.save(net, "spectral", tmp_path / "model", {})
+    assert restore_file(talk, model=tmp_path / "model", device="cpu").added

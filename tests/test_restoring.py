@@ -1,0 +1,94 @@
+"""Restoring: the low band stays, seams do not show, lengths are exact."""
+
+import numpy as np
+import pytest
+import soxr
+from sound import CUTOFF, RATE, band, level, make
+
+from overtone import restoring
+from overtone.errors import OvertoneError
+from overtone.restoring import Restorer, Unchanged
+
+
+@pytest.fixture(params=["unet", "spectral"])
+def net(request):
+    return make(request.param)
+
+
+def run(net, samples, rate=RATE, cuts=(), **options):
+    """Restore samples given in blocks that end at `cuts`."""
+    options = {"cutoff": CUTOFF, "peak": float(np.abs(samples).max())} | options
+    restorer = Restorer(net, rate, len(samples), **options)
+    blocks = [restorer.process(block) for block in np.split(samples, cuts, axis=1)]
+    return np.concatenate([*blocks, restorer.flush()], axis=1)
+
+
+@pytest.mark.parametrize(
+    "cuts", [(1,), (44100,), (0, 5, 40000, 40001), tuple(range(1000, 88000, 7777))], ids=str
+)
+def test_windows_and_blocks_leave_no_trace(net, low, monkeypatch, cuts):
+    whole = run(net, low)
+    monkeypatch.setattr(restoring, "WINDOW", 1 << 14)
+    chunks = run(net, low, cuts=cuts)
+    assert level(whole - low) > -60  # something is added
+    assert level(chunks - whole) - level(whole - low) < -70
+
+
+@pytest.mark.parametrize("rate", [12000, 44100])
+def test_below_the_cutoff_the_output_is_the_input(net, low, rate):
+    samples = low if rate == RATE else soxr.resample(low.T, RATE, rate).T
+    cutoff = min(CUTOFF, 5400 * rate / 12000)
+    out = run(net, samples, rate, cutoff=cutoff, out_rate=RATE)
+    same = soxr.resample(samples.T, rate, RATE, quality="VHQ").T
+    assert band(out, 8000, 20000) > band(same, 8000, 20000) + 20
+    assert band(out - same[:, : out.shape[1]], 0, cutoff) - band(same, 0, cutoff) < -80
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000, 192000])
+def test_lengths_are_exact_at_every_rate(rng, rate):
+    samples = rng.normal(0, 0.1, (1, 12347)).astype(np.float32)
+    out_rate = 44100 if rate in (11025, 22050, 44100) else 48000
+    assert run(make("unet"), samples, rate, cutoff=3000).shape == (1, round(12347 * out_rate / rate))
+    unchanged = Unchanged(rate, 1, out_rate=22050)
+    parts = [unchanged.process(samples[:, :5000]), unchanged.process(samples[:, 5000:]), unchanged.flush()]
+    assert np.concatenate(parts, axis=1).shape == (1, round(12347 * 22050 / rate))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "spectral",
+        # Of the side's digital silence the U-Net makes faint tones at multiples of 5.5 kHz (its strides).
+        "unet",
+    ],
+)
+def test_the_centre_stays_in_the_centre(kind, low):
+    out = run(make(kind), np.stack([low[0], low[0]]))
+    assert np.array_equal(out[0], out[1])
+
+
+def test_more_channels_are_restored_each_for_itself(net, low):
+    out = run(net, np.stack([low[0], low[1], low[0]]))
+    alone = run(net, low[:1], peak=float(np.abs(low).max()))
+    assert np.abs(out[0] - alone[0]).max() < 1e-5
+    assert np.abs(out[0] - out[2]).max() < 1e-5
+
+
+def test_digital_silence_stays_digital_silence(net, low):
+    low[:, 30000:60000] = 0
+    assert not run(net, low)[:, 31000:59000].any()
+    assert not run(net, np.zeros((2, 5000), np.float32)).any()
+
+
+def test_loudness_scales_with_the_input(net, low):
+    assert np.abs(run(net, low / 8) * 8 - run(net, low)).max() < 1e-5
+
+
+def test_a_clipped_input_goes_through(net, low):
+    assert np.isfinite(run(net, np.clip(low * 20, -1, 1))).all()
+
+
+@pytest.mark.parametrize("cutoff", [499.0, 22051.0, float("nan")])
+def test_a_cutoff_out_of_range_is_an_error(cutoff):
+    with pytest.raises(OvertoneError, match=r"cutoff is .* 500 to 22050"):
+        Restorer(make("unet"), RATE, 1, cutoff)

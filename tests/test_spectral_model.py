@@ -1,0 +1,105 @@
+import pytest
+import torch
+
+from overtone.errors import OvertoneError
+from overtone.models.spectral import HOP, N_FFT, RATE, Spectral, SpectralSettings
+
+TIME = 16384
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(3)
+    return Spectral(SpectralSettings(features=16, blocks=3, expansion=2)).eval()
+
+
+@pytest.fixture
+def samples():
+    return torch.randn(2, TIME, generator=torch.Generator().manual_seed(4)) / 10
+
+
+def level(samples, frequency, width=20):
+    """Power around a frequency in Hz, of the middle, through a Hann window."""
+    middle = samples[..., 4096:-4096] * torch.hann_window(samples.shape[-1] - 8192)
+    power = torch.fft.rfft(middle).abs().square()
+    spacing = RATE / middle.shape[-1]
+    return power[..., round((frequency - width) / spacing) : round((frequency + width) / spacing) + 1].sum(-1)
+
+
+@pytest.mark.parametrize("time", [1, HOP - 1, N_FFT, 10_001])
+def test_the_output_is_as_long_as_the_input(net, time):
+    assert net(torch.zeros(2, time), torch.tensor([4000.0, 8000.0])).shape == (2, time)
+
+
+def test_bins_below_the_cutoff_are_the_inputs(net, samples):
+    cutoff = torch.tensor([4000.0, 8000.0])
+    difference = torch.fft.rfft((net(samples, cutoff) - samples).detach() * torch.hann_window(TIME))
+    reference = torch.fft.rfft(samples * torch.hann_window(TIME))
+    for row, edge in enumerate((4000, 8000)):
+        bins = slice(0, round((edge - 100) / (RATE / TIME)))
+        error = difference[row, bins].abs().square().sum() / reference[row, bins].abs().square().sum()
+        assert 10 * torch.log10(error) < -80
+
+
+def test_each_signal_of_a_batch_has_a_cutoff_of_its_own(net, samples):
+    cutoff = torch.tensor([4000.0, 8000.0])
+    both = net(samples, cutoff)
+    for row in range(2):
+        torch.testing.assert_close(both[row], net(samples[row : row + 1], cutoff[row : row + 1])[0])
+
+
+def test_what_lies_above_the_cutoff_is_not_heard(net, samples):
+    cutoff = torch.tensor([6000.0])
+    spectrum = torch.fft.rfft(samples[:1])
+    spectrum[:, round(7000 / (RATE / TIME)) :] *= 5
+    louder = torch.fft.irfft(spectrum, n=TIME)
+    difference = net(louder, cutoff) - net(samples[:1], cutoff)
+    # Where the signal breaks off at its ends it has all frequencies.
+    assert difference[:, N_FFT:-N_FFT].abs().max() < 1e-5
+
+
+def test_an_output_sample_depends_on_no_more_than_the_stated_context(net):
+    time = 2 * net.context + 8 * net.stride
+    samples = torch.randn(1, time, requires_grad=True)
+    net(samples, torch.tensor([5000.0]))[0, time // 2].backward()
+    touched = samples.grad[0].nonzero()[:, 0]
+    assert time // 2 - net.context <= touched.min()
+    assert touched.max() <= time // 2 + net.context
+
+
+def test_a_shift_by_its_stride_shifts_the_output(net):
+    samples = torch.randn(1, 4 * net.context + 4 * net.stride) / 10
+    cutoff = torch.tensor([5000.0])
+    shifted = net(samples[:, net.stride :], cutoff)
+    middle = slice(net.context, -net.context)
+    whole = net(samples, cutoff)[:, net.stride :]
+    torch.testing.assert_close(whole[:, middle], shifted[:, middle], atol=1e-5, rtol=1e-4)
+
+
+def test_a_steady_tone_below_becomes_a_steady_tone_above(net):
+    # A tone in the middle of the octave below 8 kHz goes up by the octave's width.
+    first = -(-8000 // (RATE / N_FFT))
+    up = (first // 2) * RATE / N_FFT
+    tone = torch.sin(2 * torch.pi * 6000 * torch.arange(TIME, dtype=torch.float64) / RATE).float()[None]
+    with torch.no_grad():
+        net.leave.weight.zero_()  # the same level everywhere: what is left is the texture
+    made = net(tone, torch.tensor([8000.0])).detach()
+    assert level(made, 6000 + up) > 10 * level(made, 6000 + up + 300)
+
+
+def test_silence_in_is_silence_out(net):
+    assert torch.equal(net(torch.zeros(1, 8192), torch.tensor([5000.0])), torch.zeros(1, 8192))
+
+
+def test_gradients_reach_every_weight(net, samples):
+    net(samples, torch.tensor([4000.0, 8000.0])).square().sum().backward()
+    for name, weight in net.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("key", ["features", "blocks", "expansion"])
+def test_a_bad_param_is_one_line(key):
+    values = {"features": 8, "blocks": 1, "expansion": 1} | {key: 0}
+    with pytest.raises(OvertoneError, match=f"model.spectral.{key} is 0; it is a whole number, 1 or more"):
+        SpectralSettings(**values)
