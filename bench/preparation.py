@@ -20,6 +20,7 @@ from torchaudio.functional import resample
 from overtone import parallel, params
 from overtone.degrade import DegradeSettings, lowpass, sections
 from overtone.shards import write_shard
+from overtone.spectral import bandwidth
 
 ROUNDS = 5
 WHOLE, LIMIT = "`write_shard`, all of it", "limit: decoding and resampling alone"
@@ -57,6 +58,7 @@ def one_core(tracks: Tracks, folder: Path, settings: DegradeSettings) -> dict[st
             resample(resample(x, settings.rate, low), low, settings.rate) for x in mono
         ],
         "low-pass": lambda: [lowpass(x, sos, settings.phase) for x in mono],
+        "measuring the bandwidth": lambda: [bandwidth(x, settings.rate) for x in mono],
         WHOLE: lambda: [write_shard(*call) for call in shards(tracks, folder, settings)],
     }
     rounds = [{name: timed(function) for name, function in work.items()} for _ in range(ROUNDS)]
@@ -112,8 +114,8 @@ def main() -> None:
 
 ## One process, one thread
 
-{len(paths)} clips, {seconds / 60:.1f} minutes of music, most of it stereo at 44.1 kHz; seconds of audio per
-second. Medians of {ROUNDS} interleaved rounds; on a shared machine processor time is the better figure.
+{len(paths)} clips, {seconds / 60:.1f} minutes, most of it stereo at 44.1 kHz; seconds of audio per second.
+Medians of {ROUNDS} interleaved rounds; on a shared machine processor time is the better figure.
 
 | part | by wall clock | by processor time |
 | --- | ---: | ---: |

@@ -70,7 +70,7 @@ def stereo_error(original, made, cutoff):
 def main():
     """Score every system at every cutoff and write both files."""
     run = Path(sys.argv[1])
-    net, about = models.load(sys.argv[2] if len(sys.argv) > 2 else run / "data/model")
+    net, _ = models.load(sys.argv[2] if len(sys.argv) > 2 else run / "data/model")
     subset = pd.read_csv(run / "data/subset.csv", index_col="track_id")
     split = pd.read_csv(run / "data/split.csv", index_col="track_id")["split"]
     rows = []

@@ -1,6 +1,6 @@
 """A loss on magnitudes alone cannot see a waveform's sign: the same net trained from several seeds.
 
-python bench/sign.py (12 minutes on one core) -> bench/results/sign.md
+python bench/sign.py (14 minutes on one core) -> bench/results/sign.md
 """
 
 import copy
@@ -15,6 +15,7 @@ import torch
 from machine import machine, pipeline, save
 from torch import Tensor
 
+from overtone.augment import AugmentSettings
 from overtone.losses import stft_magnitude
 from overtone.models.unet import UNet, UNetSettings
 from overtone.shards import Pairs, Segments, SegmentSettings, cut
@@ -22,6 +23,7 @@ from overtone.training import TrainSettings, fit
 
 # Every 14th segment is trained on and checked after an epoch; the results are measured on all.
 LENGTH, EPOCHS, EVERY = 16384, 8, 14
+CUTOFF = 4800.0  # Hz, the paper's
 MAGNITUDE, COMPLEX = {"stft_magnitude": 1.0}, {"stft": 1.0}
 WITH_L1 = MAGNITUDE | {"l1": 1.0}
 # (loss, seed, whether the last layer is negated before training)
@@ -35,8 +37,7 @@ SYSTEMS = {"silence": torch.zeros_like, "degraded input": torch.clone, "degraded
 def measure(system: Callable[[Tensor], Tensor], data: Segments) -> list[float]:
     """Means over segments: correlation of output and original, magnitude loss, L1, MSE."""
     rows = []
-    for place in range(len(data)):
-        degraded, original = data.batch([place])
+    for degraded, original, *_ in (data.batch([place]) for place in range(len(data))):
         made = system(degraded)
         r, error = torch.corrcoef(torch.cat([made, original]))[0, 1], made - original
         numbers = (r, stft_magnitude(made, original), error.abs().mean(), error.square().mean())
@@ -44,33 +45,39 @@ def measure(system: Callable[[Tensor], Tensor], data: Segments) -> list[float]:
     return [float(mean) for mean in np.mean(rows, axis=0)]
 
 
+def heard_by(net: UNet) -> Callable[[Tensor], Tensor]:
+    """The net as a system; it makes no use of the cutoff."""
+    return lambda degraded: net(degraded, torch.zeros(len(degraded)))
+
+
 def train(
     loss: dict[str, float], seed: int, negated: bool, training: Segments, brief: Segments, whole: Segments
 ) -> dict[str, Any]:
     """Train once: the correlation before and on the way, the validation losses, what came out."""
     steps = {"lr": 0.003, "batch": 2, "micro_batch": 2, "epochs": EPOCHS, "stop_patience": EPOCHS}
-    plateau = {"plateau_factor": 0.5, "plateau_patience": 0}
-    settings = TrainSettings(loss=loss, precision="float32", seed=seed, **steps, **plateau)
+    plateau = {"schedule": "plateau", "plateau_factor": 0.5, "plateau_patience": 0}
+    augment = AugmentSettings(filters=False, lowest=3000, highest=16000, gain_db=0)
+    settings = TrainSettings(loss=loss, precision="float32", seed=seed, augment=augment, **steps, **plateau)
     torch.manual_seed(seed)
     net = UNet(UNetSettings((8, 16, 32, 64)))
     if negated:
         for weights in net.last.parameters():
             weights.data.neg_()
     # In training mode, as the first step runs it; on a copy, because that moves batch norm's averages.
-    way = [measure(copy.deepcopy(net).train(), brief)[0]]
+    way = [measure(heard_by(copy.deepcopy(net).train()), brief)[0]]
 
     def watch(history: list[dict[str, float]], seconds_left: float) -> None:
-        way.append(measure(net, brief)[0])
+        way.append(measure(heard_by(net), brief)[0])
 
     history = fit(net, training, brief, settings, torch.device("cpu"), "float32", report=watch)["history"]
     losses = [row["validation_loss"] for row in history]
-    return {"way": way, "losses": losses, "result": measure(net.eval(), whole)}
+    return {"way": way, "losses": losses, "result": measure(heard_by(net.eval()), whole)}
 
 
 def cells(numbers: list[float]) -> str:
     """The last four cells of a row; silence has no correlation."""
-    r, magnitude, l1, mse = numbers
-    return f"{'none' if np.isnan(r) else f'{r:+.3f}'} | {magnitude:.3f} | {l1:.3f} | {mse:.4f} |"
+    r, *rest = numbers
+    return f"{'none' if np.isnan(r) else f'{r:+.3f}'} | {rest[0]:.3f} | {rest[1]:.3f} | {rest[2]:.4f} |"
 
 
 def page(trained: int, checked: int, rest: list[str], runs: list[dict[str, Any]]) -> str:
@@ -110,15 +117,16 @@ What needs no training, on the same segments and on those of the paper's length:
 
 ## What follows
 
-- With `stft_magnitude` alone, {sum(r < 0 for r in after[:6])} of 6 seeds came out inverted. That loss cannot tell.
-- Chance decides, early: in {kept} of these 6 the sign is that of the fresh net's output, in {soon} that after
-  one epoch. Seed 1 ended at {after[0]:+.3f}, and at {after[12]:+.3f} when negated at the start, its validation
-  losses the same within {apart:.0e}: training is its own mirror image. PyTorch draws the last layer evenly
+- With `stft_magnitude` alone, {sum(r < 0 for r in after[:6])} of 6 seeds came out inverted. It cannot tell.
+- Chance decides, early: in {kept} of these 6 the sign is that of the fresh net's output, in {soon} that
+  after one epoch. Seed 1 ended at {after[0]:+.3f}, negated at the start at {after[12]:+.3f}, its validation
+  losses at most {apart:g} apart: training is its own mirror image. PyTorch draws the last layer evenly
   around zero, so each start has an equally likely mirror image: inversion is as likely as not.
 - `stft` (equation 2) decides the sign: {sum(r > 0 for r in after[6:9])} of 3 seeds came out upright, and
   {sum(r > 0 for r in down)} of the {len(down)} runs that began inverted (negated ones among them).
-- A waveform term decides it only if it weighs enough: with L1 at a weight of 1, {sum(r > 0 for r in after[9:12])} of 3
-  came out upright, and seed 1 went from {before[9]:+.3f} to {after[9]:+.3f}; at a weight of 10 to {after[15]:+.3f}.
+- A waveform term decides it only if it weighs enough: with L1 at weight 1,
+  {sum(r > 0 for r in after[9:12])} of 3 came out upright, and seed 1 went from {before[9]:+.3f} to
+  {after[9]:+.3f}; with L1 at weight 10 the same seed went to {after[15]:+.3f}.
 - Inverted outputs have a larger L1 and MSE than silence, as the paper's figures do (L1 0.365,
   MSE 0.244). That fits an inverted waveform; it is no proof: its weights and segments were not at hand.
 """
@@ -128,16 +136,14 @@ def main() -> None:
     """Run all and write the results."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
         segment = {"length": LENGTH, "hop": LENGTH, "per_track": None, "scale": "separate"}
-        pipeline(folder, split={"validation": 0.2}, segment=segment)
-        pairs = Pairs(folder / "data/pairs")
-        table = pd.read_csv(folder / "data/segments.csv")
+        pipeline(Path(name), split={"validation": 0.2}, segment=segment)
+        pairs, table = Pairs(f"{name}/data/pairs"), pd.read_csv(f"{name}/data/segments.csv")
         kinds = {kind: table[table["split"] == kind] for kind in ("training", "validation")}
-        training, brief = (Segments(pairs, kind.iloc[::EVERY], "separate") for kind in kinds.values())
-        whole = Segments(pairs, kinds["validation"], "separate")
+        training, brief = (Segments(pairs, kind.iloc[::EVERY], "separate", CUTOFF) for kind in kinds.values())
+        whole = Segments(pairs, kinds["validation"], "separate", CUTOFF)
         long, _ = cut(pairs, SegmentSettings(65536, 65536, 0.1, 0.001, None, "separate"))
-        sets = {"validation": whole, "all clips, 65536 samples": Segments(pairs, long, "separate")}
+        sets = {"validation": whole, "all clips, 65536 samples": Segments(pairs, long, "separate", CUTOFF)}
         runs = [train(*run, training, brief, whole) for run in RUNS]
         rest = [
             f"| {name} | {len(data)}, {kind} | {cells(measure(system, data))}"

@@ -44,7 +44,9 @@ class Run:
         self.precision = precision
         self.batch = 2 if channels == PAPER else 8
         table = pd.read_csv(folder / "data/segments.csv")
-        self.data = Segments(Pairs(folder / "data/pairs"), table[table["split"] == "training"], "shared")
+        self.data = Segments(
+            Pairs(folder / "data/pairs"), table[table["split"] == "training"], "shared", 4800.0
+        )
         torch.manual_seed(1)
         self.net = UNet(UNetSettings(channels)).train()
         self.optimiser = torch.optim.Adam(self.net.parameters())
@@ -55,11 +57,10 @@ class Run:
 
     def step(self) -> Step:
         """Take one step with the next batch."""
-        degraded, original = self.data.batch(self.todo[self.taken])
+        batch = self.data.batch(self.todo[self.taken])
         self.taken += 1
         wall, cpu = time.perf_counter(), time.process_time()
-        cpu_device = torch.device("cpu")
-        _step(self.net, self.loss, self.optimiser, degraded, original, self.batch, cpu_device, self.precision)
+        _step(self.net, self.loss, self.optimiser, batch, self.batch, self.precision)
         return Step(time.perf_counter() - wall, time.process_time() - cpu)
 
     def read(self) -> float:

@@ -10,7 +10,16 @@ from torch import Tensor
 from overtone.cutoff import Cutoff, SpectrumMeter
 from overtone.errors import OvertoneError
 from overtone.models import Network
-from overtone.restoring import BLOCK, MAX_CHANNELS, Restorer, Unchanged, check_made, check_rate, needs_treble, open_model
+from overtone.restoring import (
+    BLOCK,
+    MAX_CHANNELS,
+    Restorer,
+    Unchanged,
+    check_made,
+    check_rate,
+    needs_treble,
+    open_model,
+)
 
 Samples = TypeVar("Samples", np.ndarray, Tensor)
 
