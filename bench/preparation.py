@@ -1,6 +1,6 @@
 """From MP3 to segments: audio seconds per second and core, against the limit that its two main parts give.
 
-python bench/preparation.py (3 minutes) -> bench/results/preparation.md
+python bench/preparation.py (2 to 4 minutes) -> bench/results/preparation.md
 """
 
 import statistics
@@ -40,6 +40,11 @@ def shards(tracks: Tracks, folder: Path, settings: DegradeSettings) -> list[tupl
     return [(at // size, tracks[at : at + size], folder, settings) for at in range(0, len(tracks), size)]
 
 
+def spent(*call: Any) -> float:
+    """Processor seconds of one call of `write_shard`, in whatever process it runs."""
+    return timed(lambda: write_shard(*call))[1]
+
+
 def worker(tracks: Tracks, folder: Path, settings: DegradeSettings) -> float:
     """Write the tracks as a worker does, and return this process's peak memory in MB."""
     for call in shards(tracks, folder, settings):
@@ -51,14 +56,12 @@ def one_core(tracks: Tracks, folder: Path, settings: DegradeSettings) -> dict[st
     """Median wall-clock and processor seconds of each part and of the whole, all tracks, interleaved."""
     whole = [soundfile.read(path, dtype="float32", always_2d=True)[0] for _, path in tracks]
     mono = [torch.from_numpy(samples.mean(1))[None] for samples in whole]
-    low, sos = settings.low_rate, sections(settings)
+    low, rate, sos = settings.low_rate, settings.rate, sections(settings)
     work: dict[str, Callable[[], object]] = {
         "MP3 decoding": lambda: [soundfile.read(path, dtype="float32") for _, path in tracks],
-        "resampling down and up": lambda: [
-            resample(resample(x, settings.rate, low), low, settings.rate) for x in mono
-        ],
+        "resampling down and up": lambda: [resample(resample(x, rate, low), low, rate) for x in mono],
         "low-pass": lambda: [lowpass(x, sos, settings.phase) for x in mono],
-        "measuring the bandwidth": lambda: [bandwidth(x, settings.rate) for x in mono],
+        "measuring the bandwidth": lambda: [bandwidth(x, rate) for x in mono],
         WHOLE: lambda: [write_shard(*call) for call in shards(tracks, folder, settings)],
     }
     rounds = [{name: timed(function) for name, function in work.items()} for _ in range(ROUNDS)]
@@ -85,27 +88,24 @@ def main() -> None:
         cores = []
         calls = shards(many, folder, settings)
         for _ in range(3):
-            one = timed(lambda: [write_shard(*call) for call in calls])[0]
-            cores.append((one, timed(lambda: list(parallel.each(write_shard, calls)))[0]))
+            began = time.perf_counter()
+            by_one = sum(spent(*call) for call in calls)
+            halfway = time.perf_counter()
+            by_all = sum(parallel.each(spent, calls))
+            cores.append((halfway - began, time.perf_counter() - halfway, by_one, by_all))
         memory = []
-        for label, tracks in (
-            ("none: the libraries alone", []),
-            *((f"{count} clips of 30 s", many[:count]) for count in (6, 12, 24, 96)),
-            ("1 file of 1 hour (FLAC)", [(0, hour)]),
-        ):
+        loads = {f"{count} clips of 30 s": many[:count] for count in (0, 6, 12, 24, 96)}
+        for label, tracks in (loads | {"1 file of 1 hour (FLAC)": [(0, hour)]}).items():
             with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
                 peak = fresh.submit(worker, tracks, folder, settings).result()
             memory.append(f"| {label} | {peak:.0f} |")
 
     both = [alone["MP3 decoding"], alone["resampling down and up"]]
     alone[LIMIT] = (sum(wall for wall, _ in both), sum(cpu for _, cpu in both))
-    parts = [
-        f"| {part} | {seconds / wall:.0f} | {seconds / cpu:.0f} |" for part, (wall, cpu) in alone.items()
-    ]
+    parts = [f"| {part} | {seconds / s[0]:.0f} | {seconds / s[1]:.0f} |" for part, s in alone.items()]
     ratio = [limit / took for limit, took in zip(alone[LIMIT], alone[WHOLE], strict=True)]
-    (cold_one, cold_all), *warm = cores
-    warm_one, warm_all = (statistics.median(column) for column in zip(*warm, strict=True))
-    newline = "\n"
+    (cold_one, cold_all, *_), *warm = cores
+    warm_one, warm_all, cpu_one, cpu_all = (statistics.median(column) for column in zip(*warm, strict=True))
     save(
         "preparation",
         f"""# From MP3 to segments
@@ -119,20 +119,21 @@ Medians of {ROUNDS} interleaved rounds; on a shared machine processor time is th
 
 | part | by wall clock | by processor time |
 | --- | ---: | ---: |
-{newline.join(parts)}
+{chr(10).join(parts)}
 
 The whole reaches {ratio[0]:.2f} of the limit by wall clock, **{ratio[1]:.2f} by processor time**. The target
 is 150 times real time.
 
 ## All cores
 
-{len(many)} clips in {len(calls)} shards, {parallel.workers()} workers, shared out as the degrade
-stage does it; `write_shard` by wall clock.
+{len(many)} clips in {len(calls)} shards, {parallel.workers()} workers, as the degrade stage does it. Where
+other work takes the cores, the last row says what they cost and how much faster they are on idle ones.
 
 | | one process, s | all cores, s | speed-up |
 | --- | ---: | ---: | ---: |
 | first call, with the start of the workers | {cold_one:.1f} | {cold_all:.1f} | {cold_one / cold_all:.2f} |
 | later calls, median of {len(warm)} | {warm_one:.1f} | {warm_all:.1f} | {warm_one / warm_all:.2f} |
+| their processor time | {cpu_one:.1f} | {cpu_all:.1f} | {cpu_one / cpu_all * parallel.workers():.2f} |
 
 ## Peak memory of a worker
 
@@ -140,7 +141,7 @@ A fresh process each. The target is under 1 GB, whatever the number of tracks.
 
 | tracks | MB |
 | --- | ---: |
-{newline.join(memory)}
+{chr(10).join(memory)}
 """,
     )
 
