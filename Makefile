@@ -46,6 +46,7 @@ paper-first: $(VENV)/ready
 bench: $(VENV)/ready
 	python bench/preparation.py
 	python bench/training.py
+	python bench/restoring.py
 
 clean:
 	rm -rf $(VENV) .runs
