@@ -1,0 +1,49 @@
+"""The README's numbers are the ones that the committed metrics hold."""
+
+import json
+import re
+from pathlib import Path
+
+from overtone.tables import SCORES
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+RESULTS = json.loads((ROOT / "metrics/test.json").read_text())
+KEYS = ("l1", "mse", "stft", "lsd_low", "lsd_high", "snr")
+
+
+def rows(first_heading):
+    """The rows of the table whose first heading is this, as {first cell: other cells}."""
+    table = README[README.index(f"| {first_heading} |") :].split("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    return {row[0]: row[1:] for row in cells}
+
+
+def shown(system, keys=KEYS):
+    return [f"{RESULTS['systems'][system][key]['mean']:.{SCORES[key].decimals}f}" for key in keys]
+
+
+def test_the_table_is_that_of_the_committed_metrics():
+    table = rows("system")
+    assert list(table) == list(RESULTS["systems"])
+    for system, cells in table.items():
+        assert cells == shown(system), system
+
+
+def test_the_papers_tables_stand_beside_the_committed_metrics():
+    table = rows("L1, MSE and STFT loss of")
+    assert table["the paper, Table 1"] == ["0.3652", "0.2439", "0.3219"]
+    assert table["the paper, Table 2"] == ["0.4785", "0.3805", "0.3366"]
+    for system in ("input", "silence", "network alone"):
+        row = next(cells for name, cells in table.items() if name.startswith(f"ours: {system}"))
+        assert row == shown(system, ("l1", "mse", "stft")), system
+
+
+def test_every_file_that_it_names_is_there():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_stages_are_those_of_the_pipeline():
+    dvc = (ROOT / "dvc.yaml").read_text()
+    assert re.findall(r"^  (\w+):$", dvc, re.MULTILINE) == [name.strip("`") for name in rows("stage")]
