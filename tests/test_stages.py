@@ -18,6 +18,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = ["download_fma", "select_subset", "split", "degrade", "segment", "train", "evaluate"]
+SYSTEMS = ["input", "silence", "noise fill", "band replication", "model", "network alone"]
 TINY = {
     "select": {"tracks": None},
     "degrade": {"tracks_per_shard": 4},
@@ -150,7 +151,7 @@ def test_the_whole_chain_runs_once_in_order(first):
 
 def test_the_first_run_ends_with_the_table_and_where_the_plots_lie(first):
     end = first[1][first[1].index("Mean over") :]
-    for row in ("input", "silence", "noise fill", "band replication", "model"):
+    for row in SYSTEMS:
         assert re.search(rf"^\W*{row}\b.*\d", end, re.MULTILINE), row
     assert "plots/" in end
 
@@ -158,7 +159,7 @@ def test_the_first_run_ends_with_the_table_and_where_the_plots_lie(first):
 def test_all_that_the_readme_promises_is_there(first):
     folder = first[0].folder
     results = first[0].json("metrics/test.json")
-    assert list(results["systems"]) == ["input", "silence", "noise fill", "band replication", "model"]
+    assert list(results["systems"]) == SYSTEMS
     for values in results["systems"].values():
         for interval in values.values():
             assert interval["low"] <= interval["mean"] <= interval["high"]
@@ -185,6 +186,13 @@ def test_silence_and_input_score_as_theory_says(first):
     assert systems["noise fill"]["lsd_low"]["mean"] == pytest.approx(
         systems["input"]["lsd_low"]["mean"], rel=0.02
     )
+
+
+def test_the_model_keeps_the_inputs_low_band_and_the_network_alone_does_not(first):
+    systems = first[0].json("metrics/test.json")["systems"]
+    low = {name: systems[name]["lsd_low"]["mean"] for name in ("input", "model", "network alone")}
+    assert low["model"] == pytest.approx(low["input"], rel=0.02)
+    assert low["network alone"] > 2 * low["input"]
 
 
 def test_running_again_does_nothing(workspace):
