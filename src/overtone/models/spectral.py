@@ -112,8 +112,11 @@ class Spectral(nn.Module):
         bins = torch.arange(BINS, device=samples.device)
         below = bins < first[:, None]
         magnitude = self.magnitudes(spectrum, below)
-        moved = _moved_phases(spectrum, first)
-        restored = torch.where(below[:, None], spectrum, moved * magnitude)
+        # No bin under the lowest cutoff of the batch is made anew.
+        lowest = int(first.min())
+        moved = _moved_phases(spectrum, first, lowest) * magnitude[..., lowest:]
+        made = torch.where(below[:, None, lowest:], spectrum[..., lowest:], moved)
+        restored = torch.cat([spectrum[..., :lowest], made], dim=-1)
         return torch.istft(restored.transpose(1, 2), N_FFT, HOP, window=self.window, center=True, length=time)
 
     def magnitudes(self, spectrum: Tensor, below: Tensor) -> Tensor:
@@ -144,21 +147,21 @@ def _log_magnitude(spectrum: Tensor) -> Tensor:
     return 0.5 * (power / FLOOR**2 + 1).log10()
 
 
-def _moved_phases(spectrum: Tensor, first: Tensor) -> Tensor:
-    """Unit phases for every bin above the cutoff, from the octave below it.
+def _moved_phases(spectrum: Tensor, first: Tensor, lowest: int) -> Tensor:
+    """Unit phases for the bins from ``lowest`` on, from the octave below each signal's cutoff.
 
     Bin k takes the phase of bin k - m w (w bins in the octave), advanced by the turns that the shift
     by m w bins makes up to its frame's start: m w HOP / N_FFT a frame.
     """
-    bins = torch.arange(spectrum.shape[-1], device=spectrum.device)
+    bins = torch.arange(lowest, spectrum.shape[-1], device=spectrum.device)
     width = (first // 2)[:, None]
     shift = (width * (1 + (bins - first[:, None]).clamp_min(0) // width)).clamp(max=bins)
-    source = (bins - shift)[:, None].expand(spectrum.shape)
-    octave = torch.view_as_complex(
-        torch.stack([spectrum.real.gather(2, source), spectrum.imag.gather(2, source)], dim=-1)
-    )
+    source = (bins - shift)[:, None].expand(*spectrum.shape[:2], len(bins))
+    real, imaginary = spectrum.real.gather(2, source), spectrum.imag.gather(2, source)
+    size = (real**2 + imaginary**2).clamp_min(1e-18).rsqrt()
+    octave = torch.complex(real * size, imaginary * size)
     frames = torch.arange(spectrum.shape[1], device=spectrum.device)
     # In whole samples first: the angle of a late frame would not fit a float32.
     samples = (frames[:, None] * HOP - N_FFT // 2) * shift[:, None] % N_FFT
-    turned = octave * torch.polar(torch.ones((), device=spectrum.device), samples * (2 * torch.pi / N_FFT))
-    return turned / turned.abs().clamp_min(1e-9)
+    turns = torch.arange(N_FFT, device=spectrum.device) * (2 * torch.pi / N_FFT)
+    return octave * torch.polar(torch.ones_like(turns), turns)[samples]
