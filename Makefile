@@ -36,7 +36,7 @@ table: $(VENV)/ready
 # The paper's second run and its first: Free Music Archive, small subset (7.2 GiB to download).
 PAPER = -S download.subset=small -S split.by=track -S segment.scale=separate \
 	-S 'model.unet.channels=[64,128,256,512]' -S '~train.loss.stft' -S +train.loss.stft_magnitude=1.0 \
-	-S train.batch=64 -S train.epochs=100
+	-S segment.per_track=null -S train.batch=64 -S train.micro_batch=64 -S train.epochs=100
 paper: $(VENV)/ready
 	dvc exp run $(PAPER) -S select.tracks=2000 -S segment.length=65536 -S segment.hop=65536
 
