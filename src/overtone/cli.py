@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from overtone import __version__
+from overtone import __version__, memory
 from overtone.errors import OvertoneError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     # Ends like an error, so that temporary files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    memory.keep_freed()
     try:
         args = _parser().parse_args(argv)
         code: int = args.run(args)
