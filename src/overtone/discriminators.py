@@ -24,10 +24,11 @@ FFTS = (512, 1024, 2048)
 CROP = 16384
 # Hz left out under the bandwidth, as in the treble loss: coders fade there.
 EDGE = 300.0
-# Music falls by about 12 dB an octave; this much is given back from TILT_FROM Hz on.
+# Music falls by about 12 dB an octave; this much is given back from TILT_FROM Hz on. The median of 48
+# segments of the training music then stands at 6 to 9 dB everywhere from 4 to 19 kHz.
 TILT, TILT_FROM = 2.0, 1000.0
-# Added to tilted magnitudes (1: white noise of the segment's power). It hides the holes that coders
-# leave in quiet frames, some 40 dB under the music.
+# Added to tilted magnitudes (1: white noise of the segment's power), 36 dB under that median: a tenth of
+# the bins lies under it, quiet frames and the holes that coders leave in them.
 FLOOR = 0.03
 SLOPE = 0.1
 # HiFi-GAN's (Kong et al., arXiv 2010.05646); AP-BWE has the same.
