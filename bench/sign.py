@@ -16,6 +16,7 @@ from machine import machine, pipeline, save
 from torch import Tensor
 
 from overtone.augment import AugmentSettings
+from overtone.discriminators import AdversarialSettings
 from overtone.losses import stft_magnitude
 from overtone.models.unet import UNet, UNetSettings
 from overtone.shards import Pairs, Segments, SegmentSettings, cut
@@ -57,7 +58,9 @@ def train(
     steps = {"lr": 0.003, "batch": 2, "micro_batch": 2, "epochs": EPOCHS, "stop_patience": EPOCHS}
     plateau = {"schedule": "plateau", "plateau_factor": 0.5, "plateau_patience": 0}
     augment = AugmentSettings(filters=False, lowest=3000, highest=16000, gain_db=0)
-    settings = TrainSettings(loss=loss, precision="float32", seed=seed, augment=augment, **steps, **plateau)
+    off = AdversarialSettings(weight=0.0, feature_matching=0.0, lr=0.001, start=1)
+    drawn = {"augment": augment, "adversarial": off}
+    settings = TrainSettings(loss=loss, precision="float32", seed=seed, **drawn, **steps, **plateau)
     torch.manual_seed(seed)
     net = UNet(UNetSettings((8, 16, 32, 64)))
     if negated:

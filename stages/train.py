@@ -37,9 +37,11 @@ def report(history: list[dict[str, float]], seconds_left: float) -> None:
     """Write the curve after every epoch, so that plots work while it trains, and say where it stands."""
     write_curve(history)
     last = history[-1]
+    names = ("adversarial_loss", "feature_matching_loss", "discriminator_loss")
+    terms = "".join(f", {name.replace('_', ' ')} {last[name]:.5g}" for name in names if name in last)
     tell(
         f"epoch {last['epoch']}: training loss {last['train_loss']:.5g}, validation loss "
-        f"{last['validation_loss']:.5g}, lr {last['lr']:g}, {seconds_left:.0f} s left at most"
+        f"{last['validation_loss']:.5g}{terms}, lr {last['lr']:g}, {seconds_left:.0f} s left at most"
     )
 
 
@@ -75,7 +77,7 @@ def main() -> None:
     state = fit(net, training, validation, settings, device, precision, state, checkpoint.keep, report, tell)
 
     history = state["history"]
-    best = min(history, key=lambda row: row["validation_loss"])
+    best = history[state["best_epoch"] - 1]
     result = {
         "train_loss": best["train_loss"],
         "validation_loss": best["validation_loss"],

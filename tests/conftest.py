@@ -9,6 +9,7 @@ import torch
 
 from overtone.augment import AugmentSettings
 from overtone.degrade import DegradeSettings
+from overtone.discriminators import AdversarialSettings
 from overtone.training import TrainSettings
 
 # Tensors are small here: a second thread costs more than it gives, most of all on a busy machine.
@@ -61,6 +62,7 @@ def train_settings():
         precision="float32",
         seed=1,
         augment=AugmentSettings(filters=False, lowest=3000.0, highest=16000.0, gain_db=0.0),
+        adversarial=AdversarialSettings(weight=0.0, feature_matching=1.0, lr=0.001, start=1),
     )
     return lambda **changes: dataclasses.replace(whole, **changes)
 

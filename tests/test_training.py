@@ -6,10 +6,13 @@ import torch
 
 from overtone import training
 from overtone.augment import AugmentSettings, Batch
+from overtone.discriminators import AdversarialSettings
 from overtone.errors import OvertoneError
 from overtone.models.unet import UNet, UNetSettings
 
 CPU = torch.device("cpu")
+ADVERSARIAL = AdversarialSettings(weight=1.0, feature_matching=1.0, lr=0.001, start=2)
+TERMS = ("adversarial_loss", "feature_matching_loss", "discriminator_loss")
 
 
 class Noise:
@@ -123,6 +126,65 @@ def test_the_cosine_schedule_falls_to_nothing_over_all_epochs(net, train_setting
     assert [row["lr"] for row in history] == pytest.approx(expected)
 
 
+def test_without_a_discriminator_a_step_is_adams_on_the_loss_alone(train_settings, monkeypatch):
+    monkeypatch.setattr(training, "Adversary", None)
+    net, twin = Linear(), Linear()
+    twin.load_state_dict(net.state_dict())
+    data, settings = Noise(10), train_settings(epochs=1, batch=5, micro_batch=5)
+    history = training.fit(net, data, Noise(4), settings, CPU, "float32")["history"]
+    optimiser, losses = torch.optim.Adam(twin.parameters(), lr=settings.lr), []
+    for places in data.asked:
+        loss = (twin(data.original[places] / 2, None) - data.original[places]).abs().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert history[0]["train_loss"] == sum(loss * 5 for loss in losses) / 10
+    assert torch.equal(net.weight, twin.weight)
+    assert list(history[0]) == ["epoch", "train_loss", "validation_loss", "lr"]
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5])
+def test_with_a_discriminator_going_on_from_any_state_gives_the_same_losses_to_the_last_digit(
+    train_settings, monkeypatch, stop
+):
+    monkeypatch.setattr(training, "KEEP_SECONDS", -1.0)
+    settings = train_settings(epochs=2, schedule="cosine", adversarial=ADVERSARIAL)
+    states, later = [], []
+    net, untouched = Linear(), Linear()
+    untouched.load_state_dict(net.state_dict())
+    whole = fit(net, settings, keep=lambda state: states.append(copy.deepcopy(state)))
+    resumed = fit(untouched, settings, state=copy.deepcopy(states[stop]), keep=later.append)
+    assert resumed["history"] == whole["history"]
+    assert torch.equal(net.weight, untouched.weight)
+    ends = (kept[-1]["adversary"]["discriminator"] for kept in (states, later))
+    for (key, value), again in zip(next(ends).items(), next(ends).values(), strict=True):
+        assert torch.equal(value, again), key
+
+
+def test_a_discriminator_begins_in_its_epoch_and_has_columns_from_then_on(train_settings):
+    off = train_settings(epochs=2, schedule="cosine")
+    on = train_settings(epochs=2, schedule="cosine", adversarial=ADVERSARIAL)
+    twins = Linear(), Linear()
+    twins[1].load_state_dict(twins[0].state_dict())
+    (first, second), plain = (fit(net, s)["history"] for net, s in zip(twins, (on, off), strict=True))
+    assert first == plain[0]
+    assert tuple(second) == (*plain[1], *TERMS)
+    assert second["validation_loss"] != plain[1]["validation_loss"]
+
+
+def test_with_a_discriminator_the_last_weights_are_kept_whatever_the_validation_loss(train_settings):
+    adversarial = AdversarialSettings(weight=1.0, feature_matching=1.0, lr=0.001, start=1)
+    settings = train_settings(epochs=3, schedule="cosine", stop_patience=0, lr=0.5, adversarial=adversarial)
+    net, last = Linear(), {}
+    state = fit(net, settings, keep=lambda state: last.update(copy.deepcopy(state["net"])))
+    losses = [row["validation_loss"] for row in state["history"]]
+    assert len(losses) == 3
+    assert losses[-1] > min(losses)
+    assert (state["best_epoch"], state["best_loss"]) == (3, losses[-1])
+    assert torch.equal(net.weight, last["weight"])
+
+
 def test_a_loss_that_is_not_a_number_names_epoch_and_batch_and_keeps_the_last_good_state(
     net, train_settings, monkeypatch
 ):
@@ -163,6 +225,14 @@ def test_half_precision_trains_to_about_the_same_loss(net, train_settings):
         ({"schedule": "step"}, "train.schedule is 'step'; it is one of plateau, cosine"),
         ({"precision": "half"}, "train.precision is 'half'; it is one of float32, bfloat16, auto"),
         ({"loss": {"mel": 1.0}}, "train.loss is 'mel'"),
+        (
+            {"adversarial": ADVERSARIAL},
+            "train.schedule is 'plateau'; it is cosine when train.adversarial.weight is above 0",
+        ),
+        (
+            {"adversarial": ADVERSARIAL, "schedule": "cosine", "epochs": 1},
+            "train.adversarial.start is 2; it is an epoch, 1 to train.epochs (1)",
+        ),
     ],
 )
 def test_a_bad_param_is_one_line(train_settings, changes, message):

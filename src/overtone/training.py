@@ -3,6 +3,10 @@
 Batches are drawn from a generator seeded by run and epoch, and the state that it hands out holds all
 that the next step depends on, so a run that goes on from any state gives the same losses to the
 last digit as one that was never stopped.
+
+With a discriminator (``train.adversarial``) the training and validation loss stay those of ``train.loss``,
+by which the smooth treble that adversarial training is there to leave is best. So they choose nothing then:
+all epochs are run and the last weights are kept, which the cosine schedule has brought to rest.
 """
 
 import math
@@ -17,6 +21,7 @@ from torch import nn
 
 from overtone.augment import AugmentSettings, Batch, augment
 from overtone.device import fast_in_bfloat16
+from overtone.discriminators import AdversarialSettings, Adversary
 from overtone.errors import OvertoneError
 from overtone.losses import BandLoss, check_weights, weighted
 from overtone.params import check, one_of
@@ -46,6 +51,7 @@ class TrainSettings:
             faster.
         seed: seeds the first weights, the order of the segments and their augmentation.
         augment: damage drawn on the fly.
+        adversarial: a discriminator beside the losses.
     """
 
     loss: dict[str, float]
@@ -60,6 +66,7 @@ class TrainSettings:
     precision: str
     seed: int
     augment: AugmentSettings
+    adversarial: AdversarialSettings
 
     def __post_init__(self) -> None:
         check_weights(self.loss)
@@ -79,6 +86,11 @@ class TrainSettings:
             value = getattr(self, key)
             check(value >= 0, f"train.{key}", value, "a number of epochs, 0 or more")
         one_of("train.precision", self.precision, ("float32", "bfloat16", "auto"))
+        if self.adversarial.weight:
+            start, allowed = self.adversarial.start, f"an epoch, 1 to train.epochs ({self.epochs})"
+            check(start <= self.epochs, "train.adversarial.start", start, allowed)
+            allowed = "cosine when train.adversarial.weight is above 0, as no loss tells when it is done"
+            check(self.schedule == "cosine", "train.schedule", self.schedule, allowed)
 
 
 class Data(Protocol):
@@ -112,7 +124,7 @@ def fit(
     report: Callable[[list[dict[str, float]], float], None] = lambda history, seconds_left: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Train a network and leave the best weights in it.
+    """Train a network and leave the best weights in it, or with a discriminator the last.
 
     Args:
         net: maps (batch, time) and the cutoff (batch,) to (batch, time).
@@ -122,12 +134,13 @@ def fit(
         precision: ``float32`` or ``bfloat16``.
         state: a state that ``keep`` was given, to go on from.
         keep: is given a state after every epoch and at least once a minute.
-        report: is given the history (a row per epoch: epoch, train_loss, validation_loss, lr) and
-            the seconds that the epochs left may take.
+        report: is given the history (a row per epoch: epoch, train_loss, validation_loss, lr, and once
+            the discriminator is on its own loss, adversarial_loss and feature_matching_loss, both
+            before their weights) and the seconds that the epochs left may take.
         say: is given a line on how far a long epoch has come, whenever a state is kept within one.
 
     Returns:
-        The last state; ``history`` and ``best_loss`` are in it.
+        The last state; ``history`` is in it, and ``best_epoch`` and ``best_loss`` of the weights kept.
 
     Raises:
         OvertoneError: the loss became NaN or infinite; the last state kept is a good one.
@@ -138,13 +151,17 @@ def fit(
         optimiser, factor=settings.plateau_factor, patience=settings.plateau_patience
     )
     loss = weighted(settings.loss)
+    adversary = None
+    if settings.adversarial.weight:
+        adversary = Adversary(settings.adversarial, settings.seed, training.rate, device)
     if state is None:
         state = {
             "epoch": 1,
             "step": 0,
-            "sum": 0.0,
+            "sums": {},
             "history": [],
             "best_loss": math.inf,
+            "best_epoch": 0,
             "best": {},
             "stale": 0,
         }
@@ -153,15 +170,18 @@ def fit(
         optimiser.load_state_dict(state["optimiser"])
         scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["random"])
+        if adversary is not None:
+            adversary.load_state_dict(state["adversary"])
 
     def whole_state() -> dict[str, Any]:
         """All that the next step depends on, in plain values and tensors."""
-        return state | {
+        whole = state | {
             "net": net.state_dict(),
             "optimiser": optimiser.state_dict(),
             "scheduler": scheduler.state_dict(),
             "random": torch.get_rng_state(),
         }
+        return whole if adversary is None else whole | {"adversary": adversary.state_dict()}
 
     kept = began = time.monotonic()
     first = state["epoch"] + state["step"] * settings.batch / len(training)
@@ -178,20 +198,23 @@ def fit(
                 optimiser.param_groups[0]["lr"] = settings.lr * (1 + math.cos(math.pi * done)) / 2
             seed = (settings.seed * 1_000_003 + epoch) * 1_000_003 + state["step"]
             batch = augment(batch.to(device), settings.augment, training.rate, seed)
-            step_loss = _step(net, loss, optimiser, batch, settings.micro_batch, precision)
-            if not math.isfinite(step_loss):
+            judge = adversary if epoch >= settings.adversarial.start else None
+            losses = _step(net, loss, optimiser, batch, settings, precision, judge, seed)
+            bad = [value for value in losses.values() if not math.isfinite(value)]
+            if bad:
                 raise OvertoneError(
-                    f"the loss became {step_loss} in epoch {epoch}, batch {state['step'] + 1} of "
+                    f"the loss became {bad[0]} in epoch {epoch}, batch {state['step'] + 1} of "
                     f"{math.ceil(len(order) / settings.batch)}; try a lower train.lr than {settings.lr}"
                 )
             state["step"] += 1
-            state["sum"] += step_loss * len(places)
+            sums = {key: state["sums"].get(key, 0.0) + value * len(places) for key, value in losses.items()}
+            state["sums"] = sums
             if time.monotonic() - kept > KEEP_SECONDS:
                 keep(whole_state())
                 kept = time.monotonic()
                 done = epoch - 1 + state["step"] * settings.batch / len(order)
                 left = (kept - began) / (done + 1 - first) * (settings.epochs - done)
-                mean = state["sum"] / (state["step"] * settings.batch)
+                mean = sums["train_loss"] / (state["step"] * settings.batch)
                 say(
                     f"epoch {epoch}, {state['step'] * settings.batch} of {len(order)} segments: "
                     f"training loss {mean:.5g} so far, {left:.0f} s left at most"
@@ -202,20 +225,21 @@ def fit(
                 f"the validation loss became {validation_loss} after epoch {epoch}; "
                 f"try a lower train.lr than {settings.lr}"
             )
+        means = {key: value / len(order) for key, value in state["sums"].items()}
         row = {
             "epoch": epoch,
-            "train_loss": state["sum"] / len(order),
+            "train_loss": means["train_loss"],
             "validation_loss": validation_loss,
             "lr": optimiser.param_groups[0]["lr"],
-        }
+        } | means
         state["history"] = [*state["history"], row]
         if settings.schedule == "plateau":
             scheduler.step(validation_loss)
         state["stale"] += 1
-        if validation_loss < state["best_loss"]:
+        if adversary is not None or validation_loss < state["best_loss"]:
             best = {key: value.detach().cpu().clone() for key, value in net.state_dict().items()}
-            state |= {"best_loss": validation_loss, "best": best, "stale": 0}
-        state |= {"epoch": epoch + 1, "step": 0, "sum": 0.0}
+            state |= {"best_loss": validation_loss, "best_epoch": epoch, "best": best, "stale": 0}
+        state |= {"epoch": epoch + 1, "step": 0, "sums": {}}
         keep(whole_state())
         kept = time.monotonic()
         report(state["history"], (kept - began) / (epoch + 1 - first) * (settings.epochs - epoch))
@@ -239,29 +263,40 @@ def _step(
     loss: BandLoss,
     optimiser: torch.optim.Optimizer,
     batch: Batch,
-    micro_batch: int,
+    settings: TrainSettings,
     precision: str,
-) -> float:
-    """One step of the optimiser, in micro-batches; no step is taken if the loss it returns is not finite."""
+    adversary: Adversary | None,
+    seed: int,
+) -> dict[str, float]:
+    """One step of the optimisers, in micro-batches; none is taken if a loss it returns is not finite."""
     optimiser.zero_grad(set_to_none=True)
-    total = 0.0
-    for piece in batch.split(micro_batch):
+    totals = {"train_loss": 0.0}
+    for piece in batch.split(settings.micro_batch):
         share = len(piece.original) / len(batch.original)
-        value = _loss(net, loss, piece, precision) * share
-        total += value.item()
-        if not math.isfinite(total):
-            return total
-        value.backward()  # type: ignore[no-untyped-call]
+        estimate = _estimate(net, piece, precision)
+        value = loss(estimate, piece.original, piece.cutoff, piece.bandwidth) * share
+        totals["train_loss"] += value.item()
+        if adversary is not None:
+            terms = adversary.terms(estimate, piece, seed, precision)
+            for name, term in terms._asdict().items():
+                totals[f"{name}_loss"] = totals.get(f"{name}_loss", 0.0) + term.item() * share
+        if not all(math.isfinite(total) for total in totals.values()):
+            return totals
+        if adversary is not None:
+            value = value + adversary.learn(terms, share)
+        value.backward(inputs=list(net.parameters()))  # type: ignore[no-untyped-call]
     optimiser.step()
-    return total
+    if adversary is not None:
+        adversary.step(optimiser.param_groups[0]["lr"] / settings.lr)
+    return totals
 
 
-def _loss(net: nn.Module, loss: BandLoss, batch: Batch, precision: str) -> torch.Tensor:
-    """The loss of a batch, the network run in the given precision."""
+def _estimate(net: nn.Module, batch: Batch, precision: str) -> torch.Tensor:
+    """What the network, run in the given precision, makes of a batch."""
     device = batch.degraded.device.type
     with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
         estimate: torch.Tensor = net(batch.degraded, batch.cutoff)
-    return loss(estimate.float(), batch.original, batch.cutoff, batch.bandwidth)
+    return estimate.float()
 
 
 @torch.no_grad()
@@ -280,5 +315,6 @@ def evaluate(
     total = 0.0
     for batch, places in zip(_ahead(data, todo), todo, strict=True):
         batch = augment(batch.to(device), settings.augment, data.rate, seed=places[0])
-        total += _loss(net, loss, batch, precision).item() * len(places)
+        estimate = _estimate(net, batch, precision)
+        total += loss(estimate, batch.original, batch.cutoff, batch.bandwidth).item() * len(places)
     return total / len(data)
