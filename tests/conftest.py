@@ -61,7 +61,9 @@ def train_settings():
         stop_patience=10,
         precision="float32",
         seed=1,
-        augment=AugmentSettings(filters=False, lowest=3000.0, highest=16000.0, gain_db=0.0),
+        augment=AugmentSettings(
+            filters=False, lowest=3000.0, highest=16000.0, gain_db=0.0, speed=1.0, tilt_db=0.0, mix=0.0
+        ),
         adversarial=AdversarialSettings(weight=0.0, feature_matching=1.0, lr=0.001, start=1),
     )
     return lambda **changes: dataclasses.replace(whole, **changes)

@@ -8,9 +8,8 @@ RATE, TIME, COUNT = 44100, 32768, 40
 
 
 def settings(**changes):
-    return AugmentSettings(
-        **({"filters": True, "lowest": 3000.0, "highest": 16000.0, "gain_db": 0.0} | changes)
-    )
+    plain = {"lowest": 3000.0, "highest": 16000.0, "gain_db": 0.0, "speed": 1.0, "tilt_db": 0.0, "mix": 0.0}
+    return AugmentSettings(**({"filters": True} | plain | changes))
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def test_without_filters_the_batch_stays_as_it_is(batch):
 def test_every_segment_gets_a_filter_of_its_own_that_ends_where_the_network_is_told(batch):
     made = augment(batch, settings(), RATE, 1)
     assert len(set(made.cutoff.tolist())) == COUNT
-    gain = response(made.degraded, batch.original)
+    gain = response(made.degraded, made.original)
     frequency = torch.fft.rfftfreq(TIME, 1 / RATE)
     for row, told in enumerate(made.cutoff.tolist()):
         assert gain[row, frequency < told / 3].min() > 0.99
@@ -58,14 +57,59 @@ def test_a_filter_neither_delays_nor_turns_phases(batch):
     assert (cross[:, low].imag.abs() / cross[:, low].abs()).max() < 1e-3
 
 
-def test_level_changes_alike_for_both_of_a_pair(batch):
-    made = augment(batch, settings(gain_db=24.0), RATE, 1)
-    gain = (made.original / batch.original).median(dim=1).values
-    assert 10 ** (-24 / 20) <= gain.min() < 0.3
-    assert 0.7 < gain.max() <= 1
-    torch.testing.assert_close(made.original, batch.original * gain[:, None])
-    flat = augment(batch, settings(), RATE, 1)
-    torch.testing.assert_close(made.degraded, flat.degraded * gain[:, None], atol=1e-5, rtol=1e-3)
+def test_every_input_peaks_between_full_scale_and_the_softest(batch):
+    loud = augment(batch, settings(), RATE, 1)
+    torch.testing.assert_close(loud.degraded.abs().amax(-1), torch.ones(COUNT))
+    soft = augment(batch, settings(gain_db=24.0), RATE, 1)
+    peak = soft.degraded.abs().amax(-1)
+    assert 10 ** (-24 / 20) <= peak.min() < 0.3
+    assert 0.7 < peak.max() <= 1
+    for name in ("degraded", "original"):
+        torch.testing.assert_close(getattr(soft, name), getattr(loud, name) * peak[:, None])
+
+
+def test_speed_moves_frequencies_and_bandwidth_alike(batch):
+    tone = torch.sin(2 * torch.pi * 1000 * torch.arange(TIME) / RATE).expand(COUNT, -1)
+    made = augment(batch._replace(original=tone), settings(speed=1.25), RATE, 3)
+    length = made.original.shape[-1]
+    assert length % 512 == 0
+    speed = TIME / length
+    assert 0.8 <= speed <= 1.25
+    assert speed != 1
+    # Between the bins around the ends, where a tone that is cut off has all frequencies.
+    peak = torch.fft.rfft(made.original * torch.hann_window(length)).abs().argmax(-1) * RATE / length
+    assert ((peak - 1000 * speed).abs() < 2 * RATE / length).all()
+    torch.testing.assert_close(made.bandwidth, (batch.bandwidth * speed).clamp(max=RATE / 2))
+
+
+def test_the_equaliser_bends_both_of_a_pair_alike_within_its_limits(batch):
+    made = augment(batch, settings(tilt_db=4.0), RATE, 1)
+    gain = 20 * torch.log10(response(made.original, batch.original))
+    frequency = torch.fft.rfftfreq(TIME, 1 / RATE)
+    gain = gain[:, (frequency > 100) & (frequency < 16000)]
+    gain = gain - gain.mean(-1, keepdim=True)
+    spread = gain.amax(-1) - gain.amin(-1)
+    octaves = torch.log2(torch.tensor(16000 / 100))
+    assert 5 < spread.median() < 4 * octaves + 2 * 2 * 8
+    low = slice(10, 2000)  # up to 2.7 kHz: under every cutoff
+    torch.testing.assert_close(
+        torch.fft.rfft(made.degraded)[:, low].abs(),
+        torch.fft.rfft(made.original)[:, low].abs(),
+        rtol=0.02,
+        atol=0.1,
+    )
+
+
+def test_a_mix_ends_where_the_first_of_its_two_recordings_ends(batch):
+    made = augment(batch, settings(mix=1.0), RATE, 1)
+    expected = torch.minimum(batch.bandwidth, batch.bandwidth.roll(1))
+    assert torch.equal(made.bandwidth, expected)
+    # Each is a recording plus up to as much of its neighbour: a least-squares fit of the two leaves nothing.
+    for row in range(3):
+        parts = torch.stack([batch.original[row], batch.original[row - 1]], 1)
+        share = torch.linalg.lstsq(parts, made.original[row, :, None]).solution[:, 0]
+        assert 0 <= share[1] / share[0] <= 1
+        torch.testing.assert_close(parts @ share, made.original[row], atol=1e-4, rtol=1e-3)
 
 
 def test_the_same_seed_draws_the_same_and_another_does_not(batch):
@@ -86,6 +130,9 @@ def test_micro_batches_hold_the_same_rows(batch):
     [
         ({"lowest": 20000.0}, "train.augment.lowest is 20000.0; it is a frequency in Hz, 500 to"),
         ({"gain_db": -1.0}, "train.augment.gain_db is -1.0; it is a gain in dB, 0 to 60"),
+        ({"speed": 0.5}, "train.augment.speed is 0.5; it is a factor, 1 to 2"),
+        ({"tilt_db": 20.0}, "train.augment.tilt_db is 20.0; it is dB per octave, 0 to 12"),
+        ({"mix": 2.0}, "train.augment.mix is 2.0; it is a share, 0 to 1"),
     ],
 )
 def test_a_bad_param_is_one_line(changes, message):

@@ -1,5 +1,10 @@
-"""Damage drawn anew for every batch, on the device: models overfit the one filter that they saw."""
+"""Damage drawn anew for every batch, on the device: models overfit the one filter that they saw.
 
+The music is varied with it, original and degraded alike: a network that knows a hundred tracks takes
+their tonal balance for that of all music.
+"""
+
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +15,8 @@ from overtone.params import check
 
 # A cutoff this near the recording's own bandwidth leaves nothing to learn.
 LEAST_BAND = 2000.0
+# An equaliser's bumps: how many, and their width in octaves.
+BUMPS, BUMP_OCTAVES = 2, 0.7
 
 
 class Batch(NamedTuple):
@@ -34,40 +41,84 @@ class AugmentSettings:
     """The group ``train.augment`` of params.yaml.
 
     Attributes:
-        filters: true draws a low-pass for every segment in place of the stored degraded one.
+        filters: true draws a low-pass for every segment in place of the stored degraded one; what
+            follows is used only then.
         lowest, highest: range of the cutoff in Hz, drawn evenly on a log scale.
         gain_db: segments are made softer by up to this, as most of a song is than its peak.
+        speed: a batch is played up to this much faster or slower, its pitch with it; 1 leaves it.
+        tilt_db: segments are tilted by up to this per octave, and bent by twice as much in two places.
+        mix: share of the segments to which another one is added.
     """
 
     filters: bool
     lowest: float
     highest: float
     gain_db: float
+    speed: float
+    tilt_db: float
+    mix: float
 
     def __post_init__(self) -> None:
         inside = 500 <= self.lowest < self.highest
         check(inside, "train.augment.lowest", self.lowest, "a frequency in Hz, 500 to train.augment.highest")
         check(0 <= self.gain_db <= 60, "train.augment.gain_db", self.gain_db, "a gain in dB, 0 to 60")
+        check(1 <= self.speed <= 2, "train.augment.speed", self.speed, "a factor, 1 to 2")
+        check(0 <= self.tilt_db <= 12, "train.augment.tilt_db", self.tilt_db, "dB per octave, 0 to 12")
+        check(0 <= self.mix <= 1, "train.augment.mix", self.mix, "a share, 0 to 1")
 
 
 def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int) -> Batch:
-    """Low-pass every segment by a filter of its own and change its level.
+    """Vary every segment, low-pass it by a filter of its own and change its level.
 
     The filter is Butterworth-like, ``|H|^2 = 1 / (1 + (f / fc)^2n)`` with order n from 4 to 200 (a wall),
     zero-phase; the cutoff that the network is told lies up to 5 % under fc.
+
+    Returns:
+        Segments whose degraded peak lies between 1 and ``-gain_db``; at another speed they are shorter or
+        longer, by whole multiples of 512 samples.
     """
     if not settings.filters:
         return batch
     original, device = batch.original, batch.original.device
+    size, time = original.shape
     # Drawn on the CPU: the same numbers on every device.
-    draw = torch.rand((4, len(original)), generator=torch.Generator().manual_seed(seed)).to(device)
-    highest = (batch.bandwidth - LEAST_BAND).clamp(settings.lowest, settings.highest)
-    corner = settings.lowest * (highest / settings.lowest) ** draw[0]
-    order = 4 * 50 ** draw[1]
-    frequency = torch.fft.rfftfreq(original.shape[-1], 1 / rate, device=device)
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator).to(device)
+
+    speed = settings.speed ** float(2 * torch.rand((), generator=generator) - 1)
+    length = round(time / speed / 512) * 512 if settings.speed > 1 else time
+    speed = time / length
+    frequency = torch.arange(length // 2 + 1, device=device) * (rate / length)
+    spectrum = torch.fft.rfft(original)[:, : length // 2 + 1] / speed
+    spectrum = torch.nn.functional.pad(spectrum, (0, length // 2 + 1 - spectrum.shape[1]))
+    spectrum = spectrum * _equaliser(frequency, settings.tilt_db, draw(size, 1 + 2 * BUMPS))
+    bandwidth = (batch.bandwidth * speed).clamp(max=rate / 2)
+
+    mixed = draw(size) < settings.mix
+    spectrum = spectrum + torch.where(mixed, draw(size), 0.0)[:, None] * spectrum.roll(1, 0)
+    bandwidth = torch.where(mixed, torch.minimum(bandwidth, bandwidth.roll(1)), bandwidth)
+
+    chance = draw(4, size)
+    highest = (bandwidth - LEAST_BAND).clamp(settings.lowest, settings.highest)
+    corner = settings.lowest * (highest / settings.lowest) ** chance[0]
+    order = 4 * 50 ** chance[1]
     steepness = (frequency / corner[:, None]).clamp(1e-3, 1e3).log() * 2 * order[:, None]
-    response = torch.sigmoid(-steepness).sqrt()
-    degraded = torch.fft.irfft(torch.fft.rfft(original) * response, n=original.shape[-1])
-    gain = 10 ** (-settings.gain_db / 20 * draw[2])[:, None]
-    told = corner * (1 - 0.05 * draw[3])
-    return Batch(degraded * gain, original * gain, told, batch.bandwidth)
+    lowpass = torch.sigmoid(-steepness).sqrt()
+    degraded, original = (torch.fft.irfft(s, n=length) for s in (spectrum * lowpass, spectrum))
+    peak = degraded.abs().amax(-1, keepdim=True).clamp_min(1e-4)
+    gain = 10 ** (-settings.gain_db / 20 * chance[2])[:, None] / peak
+    told = corner * (1 - 0.05 * chance[3])
+    return Batch(degraded * gain, original * gain, told, bandwidth)
+
+
+def _equaliser(frequency: Tensor, tilt_db: float, chance: Tensor) -> Tensor:
+    """A tilt about 1 kHz and two bumps, as factors: (batch, 1 + 2 BUMPS) draws to (batch, frequencies)."""
+    octaves = (frequency.clamp_min(40) / 1000).log2()
+    decibels = (2 * chance[:, :1] - 1) * tilt_db * octaves
+    for bump in range(BUMPS):
+        height, place = chance[:, 1 + 2 * bump, None], chance[:, 2 + 2 * bump, None]
+        distance = (octaves - (math.log2(0.1) + place * math.log2(200))) / BUMP_OCTAVES
+        decibels = decibels + (2 * height - 1) * 2 * tilt_db * (-(distance**2)).exp()
+    return 10 ** (decibels / 20)
