@@ -1,4 +1,4 @@
-"""Score every system on the test split: metrics/test.json, what each took (metrics/systems.json), plots."""
+"""Score every system on the test split: metrics/test.json, what each took (data/systems.json), plots."""
 
 import tempfile
 from pathlib import Path
@@ -48,7 +48,7 @@ def main() -> None:
     tables.write(results, Path("metrics/test.json"))
     machine = costs.machine(str(choose_device()), torch.get_num_threads())
     took = {"machine": machine, "systems": systems.costs(made_by, failed, pairs.rate)}
-    costs.write(took, Path("metrics/systems.json"))
+    costs.write(took, Path("data/systems.json"))
     print(f"\n{tables.text(results)}\n{costs.text(took)}")
     print("plots: plots/*.png   examples: data/examples/*.flac")
 

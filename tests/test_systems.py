@@ -241,3 +241,110 @@ def test_files_hold_more_than_full_scale(takes, programs, tmp_path):
     assert torch.equal(made["copy alone"](loud[0], CUTOFF, RATE), loud[0].degraded)
     written, _ = soundfile.read(tmp_path / "own/0/input/000005-0.wav", dtype="float32")
     assert np.array_equal(written.T, loud[0].degraded.numpy())
+
+
+STAND_INS = {
+    "audiosr": {
+        "audiosr.py": """
+import soundfile
+class Wave:
+    def __init__(self, samples):
+        self.samples = samples
+    def __getitem__(self, place):
+        return Wave(self.samples[place])
+    def cpu(self):
+        return self
+    def numpy(self):
+        return self.samples
+def build_model(ckpt_path=None, config=None, device=None, model_name="basic"):
+    assert model_name == "basic" and open(ckpt_path)
+    return "model"
+def super_resolution_long_audio(latent_diffusion, input_file, seed=42, ddim_steps=200):
+    import soxr
+    samples, rate = soundfile.read(input_file, always_2d=True)
+    assert latent_diffusion == "model"
+    return Wave(soxr.resample(samples, rate, 48000).T[None])
+""",
+        "audiosr/basic.bin": "",
+    },
+    "nuwave2": {
+        "nuwave2/model.py": "",
+        "nuwave2/hparameter.yaml": """
+dpm: {infer_schedule: "torch.tensor([-2.6, 17.2])"}
+logsnr: {logsnr_min: -20, logsnr_max: 20}
+""",
+        "nuwave2/diffusion.py": """
+import torch
+class Diffusion(torch.nn.Module):
+    def __init__(self, hparams):
+        super().__init__()
+        self.model = torch.nn.Linear(1, 1)
+        assert hparams.logsnr.logsnr_max == 20
+    def denoise_ddim(self, y, y_l, band, logsnr_t, logsnr_s):
+        assert y.shape == y_l.shape and y.shape[-1] % 256 == 0 and float(y_l.abs().max()) <= 1.0001
+        assert band.shape == (1, 513) and int(band.sum()) == int(6000 / 24000 * 513)
+        assert (float(logsnr_t), float(logsnr_s)) in ((-2.5999999046325684, 17.200000762939453),
+                                                      (17.200000762939453, 20.0))
+        return y_l + 0 * self.model.bias, y
+""",
+    },
+    "ap-bwe-16k": {
+        "ap-bwe/env.py": """
+class AttrDict(dict):
+    __getattr__ = dict.__getitem__
+""",
+        "ap-bwe/datasets/dataset.py": """
+import torch
+def amp_pha_stft(audio, n_fft, hop_size, win_size):
+    s = torch.stft(audio, n_fft, hop_size, win_size, torch.hann_window(win_size), return_complex=True)
+    return s.abs(), s.angle(), s
+def amp_pha_istft(amplitude, phase, n_fft, hop_size, win_size):
+    s = torch.polar(amplitude, phase)
+    return torch.istft(s, n_fft, hop_size, win_size, torch.hann_window(win_size))
+""",
+        "ap-bwe/models/model.py": """
+import torch
+class APNet_BWE_Model(torch.nn.Module):
+    def __init__(self, h):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.zeros(1))
+    def forward(self, amplitude, phase):
+        return amplitude * self.gain, phase, None
+""",
+        "ap-bwe/checkpoints/16kto48k/config.json": """
+{"n_fft": 1024, "hop_size": 80, "win_size": 320, "hr_sampling_rate": 48000, "lr_sampling_rate": 16000}
+""",
+    },
+}
+
+
+@pytest.mark.parametrize("name", STAND_INS)
+def test_a_recipes_script_runs_on_a_stand_in_of_its_program(name, takes, tmp_path, monkeypatch):
+    """What stands in has the program's functions and gives the input back: its weights are not to be had."""
+    home = tmp_path / "programs"
+    for path, text in STAND_INS[name].items():
+        (home / path).parent.mkdir(parents=True, exist_ok=True)
+        (home / path).write_text(text)
+    weights = {"model.model.weight": torch.ones(1, 1), "model.model.bias": torch.zeros(1)}
+    if name == "nuwave2":
+        torch.save({"state_dict": weights}, home / "nuwave2/checkpoint")
+    if name == "ap-bwe-16k":
+        torch.save({"generator": {"gain": torch.ones(1)}}, home / "ap-bwe/checkpoints/16kto48k/g_1")
+    python = home / programs_python(name)
+    python.parent.mkdir(parents=True, exist_ok=True)
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{home}" exec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    shutil.copy(ROOT / "programs.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OVERTONE_PROGRAMS", str(home))
+    made, failed = rows([name], takes[:1], tmp_path / "own")
+    assert failed == {}
+    samples = takes[0].degraded.numpy()
+    out = made[f"{name} alone"](takes[0], CUTOFF, RATE).numpy()
+    assert band(out - samples, 100, 5000) < band(samples, 100, 5000) - 30
+    assert made[name].json(RATE)["note"].startswith("corrected: 48 kHz")
+
+
+def programs_python(name):
+    """Where a recipe's Python lies below the folder of programs."""
+    return systems.programs.recipe(name, ROOT / "programs.yaml").python.removeprefix("{programs}/")

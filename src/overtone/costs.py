@@ -1,7 +1,7 @@
 """What each system's work took on this machine: time, memory, and what its output needed.
 
 These figures differ from run to run and from machine to machine, so they are kept apart from the scores.
-``python -m overtone.costs metrics/systems.json`` prints them. Nothing here imports torch.
+``python -m overtone.costs data/systems.json`` prints them. Nothing here imports torch.
 """
 
 import json
@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> int:
     """Print one costs file; the exit status is 2 where it cannot be read."""
     try:
         if len(arguments) != 1:
-            raise OvertoneError("usage: python -m overtone.costs metrics/systems.json")
+            raise OvertoneError("usage: python -m overtone.costs data/systems.json")
         print(text(_read(arguments[0])), end="")
     except OvertoneError as error:
         print(error, file=sys.stderr)
@@ -127,7 +127,7 @@ def _read(path: str) -> dict[str, Any]:
     try:
         costs = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise OvertoneError(f"{path} is not here; `dvc repro` writes it") from None
+        raise OvertoneError(f"{path} is not here; `dvc repro` writes it, `dvc checkout` brings it") from None
     except json.JSONDecodeError as error:
         raise OvertoneError(f"{path} is not JSON: {error}") from None
     if not isinstance(costs, dict) or not {"machine", "systems"} <= costs.keys():
