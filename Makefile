@@ -32,6 +32,7 @@ check: $(VENV)/ready
 
 table: $(VENV)/ready
 	@python -m overtone.tables metrics/test.json
+	@test ! -f data/systems.json || { echo; python -m overtone.costs data/systems.json; }
 
 # The paper's second run and its first: Free Music Archive, small subset (7.2 GiB to download).
 PAPER = -S download.subset=small -S split.by=track -S segment.scale=separate \

@@ -1,28 +1,17 @@
-"""Score the model and what needs no training on the test split: metrics/test.json, plots/, examples."""
+"""Score every system on the test split: metrics/test.json, what each took (data/systems.json), plots."""
 
+import tempfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
-from overtone import models, params, plots, tables
-from overtone.baselines import BASELINES
+from overtone import costs, params, plots, systems, tables
 from overtone.degrade import DegradeSettings
 from overtone.device import choose_device
-from overtone.evaluation import EvaluateSettings, Evaluation, System, show, takes
-from overtone.models import Network
-from overtone.restoring import Restorer
+from overtone.evaluation import EvaluateSettings, Evaluation, show, takes
 from overtone.shards import Pairs, SegmentSettings
 from stages import run
-
-
-def whole(net: Network, samples: Tensor, cutoff: float, rate: int, keep_low: bool = True) -> Tensor:
-    """Restore (channels, time) as ``overtone restore`` does; what is scored is what people get."""
-    peak = float(samples.abs().max())
-    restorer = Restorer(net, rate, len(samples), cutoff, peak, out_rate=rate, keep_low=keep_low)
-    return torch.from_numpy(np.concatenate([restorer.process(samples.numpy()), restorer.flush()], axis=1))
 
 
 def main() -> None:
@@ -32,33 +21,36 @@ def main() -> None:
     scale = params.read("segment", SegmentSettings).scale
     pairs = Pairs("data/pairs")
     segments = pd.read_csv("data/segments.csv")
+    test = segments[segments["split"] == "test"]
     subset = pd.read_csv("data/subset.csv", index_col="track_id", dtype={"genre": str, "title": str})
     titles = subset["title"].to_dict()
-    net, _ = models.load("data/model")
-    net.to(choose_device())
-    systems: dict[str, System] = {
-        **BASELINES,
-        "model": lambda samples, cutoff, rate: whole(net, samples, cutoff, rate),
-        "network alone": lambda samples, cutoff, rate: whole(net, samples, cutoff, rate, keep_low=False),
-    }
 
     for folder in map(Path, ("data/examples", "plots/spectrograms", "metrics")):
         folder.mkdir(parents=True, exist_ok=True)
-    evaluation = Evaluation(systems, pairs.rate, cutoff, scale)
-    shown = []
-    for number, take in enumerate(takes(pairs, segments[segments["split"] == "test"]), start=1):
-        made = evaluation.add(take)
-        if number <= settings.pictures:
-            title = f"{titles[take.track_id]} (track {take.track_id:06d})"
-            shown.append(show(number, take, made["model"], evaluation, settings.excerpt, title))
-        print(f"scored {number}: track {take.track_id:06d}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="overtone-systems-") as own:
+        made_by, failed = systems.rows(
+            settings.systems, lambda: takes(pairs, test), cutoff, pairs.rate, Path(own)
+        )
+        pictured = next((name for name in settings.systems if name in made_by), "input")
+        evaluation = Evaluation(made_by, pairs.rate, cutoff, scale)
+        shown = []
+        for number, take in enumerate(takes(pairs, test), start=1):
+            made = evaluation.add(take)
+            if number <= settings.pictures:
+                title = f"{titles[take.track_id]} (track {take.track_id:06d})"
+                shown.append(show(number, take, made[pictured], evaluation, settings.excerpt, title))
+            print(f"scored {number}: track {take.track_id:06d}", flush=True)
     joined = {name: torch.cat([versions[name] for versions in shown], dim=1) for name in shown[0]}
     plots.mean_spectra(joined, pairs.rate, cutoff, Path("plots/spectrum.png"))
     plots.distance_by_frequency(evaluation.distances(), cutoff, Path("plots/distance.png"))
     genres = {str(track): genre for track, genre in subset["genre"].items()}
     results = tables.summarize(evaluation.by_track(), genres, settings.resamples, settings.seed)
     tables.write(results, Path("metrics/test.json"))
-    print(f"\n{tables.text(results)}\nplots: plots/*.png   examples: data/examples/*.flac")
+    machine = costs.machine(str(choose_device()), torch.get_num_threads())
+    took = {"machine": machine, "systems": systems.costs(made_by, failed, pairs.rate)}
+    costs.write(took, Path("data/systems.json"))
+    print(f"\n{tables.text(results)}\n{costs.text(took)}")
+    print("plots: plots/*.png   examples: data/examples/*.flac")
 
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ def test_takes_are_only_those_of_the_tracks_asked_for(pairs, segments):
 def test_a_perfect_system_is_perfect_and_silence_is_silence(pairs, segments):
     originals = iter([take.original for take in takes(pairs, segments)])
     systems = {
-        "perfect": lambda degraded, cutoff, rate: next(originals),
-        "silence": lambda degraded, cutoff, rate: torch.zeros_like(degraded),
+        "perfect": lambda take, cutoff, rate: next(originals),
+        "silence": lambda take, cutoff, rate: torch.zeros_like(take.degraded),
     }
     gathered = Evaluation(systems, RATE, CUTOFF, "shared")
     for take in takes(pairs, segments):
@@ -60,7 +60,8 @@ def test_a_perfect_system_is_perfect_and_silence_is_silence(pairs, segments):
 
 def test_systems_are_told_cutoff_and_rate(pairs, segments):
     told = []
-    gathered = Evaluation({"it": lambda x, *rest: told.append(rest) or x}, RATE, CUTOFF, "shared")
+    systems = {"it": lambda take, *rest: told.append(rest) or take.degraded}
+    gathered = Evaluation(systems, RATE, CUTOFF, "shared")
     gathered.add(next(takes(pairs, segments)))
     assert told == [(CUTOFF, RATE)]
 
@@ -78,6 +79,8 @@ def test_the_papers_metrics_follow_the_scaling_asked_for(pairs, segments):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"systems": ()}, "evaluate.systems is []; it is a list of names, at least one, each once"),
+        ({"systems": ("a", "a")}, "evaluate.systems is ['a', 'a']; it is a list of names"),
         ({"resamples": 10}, "evaluate.resamples is 10; it is a whole number, 100 or more"),
         ({"pictures": 0}, "evaluate.pictures is 0; it is a whole number, 1 or more"),
         ({"excerpt": 0.0}, "evaluate.excerpt is 0.0; it is a time in seconds, above 0.1"),
@@ -85,6 +88,7 @@ def test_the_papers_metrics_follow_the_scaling_asked_for(pairs, segments):
     ],
 )
 def test_a_bad_param_is_one_line(changes, message):
+    good = {"systems": ("model",), "resamples": 100, "pictures": 1, "excerpt": 1.0, "seed": 1}
     with pytest.raises(OvertoneError) as caught:
-        EvaluateSettings(**({"resamples": 100, "pictures": 1, "excerpt": 1.0, "seed": 1} | changes))
+        EvaluateSettings(**(good | changes))
     assert message in str(caught.value)

@@ -273,6 +273,29 @@ def test_a_changed_param_starts_afresh(workspace):
     assert len(workspace.loss().splitlines()) == 2
 
 
+def test_other_models_and_programs_stand_in_the_table_and_a_failing_one_says_so(workspace):
+    """The committed model, taken from DVC's cache, scores as the one in data/model that it is."""
+    script = "import shutil, sys; shutil.copytree(sys.argv[1], sys.argv[2], dirs_exist_ok=True)"
+    copy = {"command": "{python} {script} {input} {output}", "install": "ask", "python": sys.executable}
+    recipes = {
+        "copy": copy | {"script": script},
+        "broken": copy | {"script": "raise ValueError('no weights')"},
+    }
+    (workspace.folder / "programs.yaml").write_text(yaml.safe_dump(recipes))
+    workspace.set("evaluate", systems=["model", "broken", "model@HEAD", "copy"])
+    output = workspace.run(sys.executable, "-m", "stages.evaluate")
+    systems = workspace.json("metrics/test.json")["systems"]
+    assert list(systems) == [*SYSTEMS, "model@HEAD", "model@HEAD alone", "copy", "copy alone"]
+    assert systems["model@HEAD"] == systems["model"]
+    assert systems["model@HEAD alone"] == systems["network alone"]
+    assert systems["copy"] == systems["copy alone"] == systems["input"]
+    took = workspace.json("data/systems.json")["systems"]
+    assert list(took) == [*systems, "broken"]
+    assert all(took[name]["seconds_per_second"] > 0 for name in systems)
+    assert took["broken"] == {"failed": "failed with exit code 1: ValueError: no weights"}
+    assert re.search(r"^broken +- +- +failed with exit code 1", output, re.MULTILINE)
+
+
 def test_a_bad_param_stops_a_stage_with_one_line_and_code_2(workspace):
     workspace.set("degrade", cutoff=1.4)
     output = workspace.run(sys.executable, "-m", "stages.degrade", code=2)

@@ -14,27 +14,29 @@ from overtone import audio, plots, scores, spectral
 from overtone.params import check
 from overtone.shards import Pairs, scaled
 
-# (degraded (channels, time), cutoff in Hz, rate in Hz) -> restored (channels, time)
-System = Callable[[Tensor, float, int], Tensor]
-
 
 @dataclass(frozen=True)
 class EvaluateSettings:
     """The group ``evaluate`` of params.yaml.
 
     Attributes:
+        systems: what stands in the table beside the baselines, by the names of ``overtone.systems``.
         resamples: draws of the bootstrap over tracks.
         pictures: how many test tracks get a spectrogram and examples to listen to.
         excerpt: length of both in seconds.
         seed: of the bootstrap.
     """
 
+    systems: tuple[str, ...]
     resamples: int
     pictures: int
     excerpt: float
     seed: int
 
     def __post_init__(self) -> None:
+        names = list(self.systems)
+        once = bool(names) and len(set(names)) == len(names)
+        check(once, "evaluate.systems", names, "a list of names, at least one, each once")
         check(self.resamples >= 100, "evaluate.resamples", self.resamples, "a whole number, 100 or more")
         check(self.pictures >= 1, "evaluate.pictures", self.pictures, "a whole number, 1 or more")
         check(self.excerpt > 0.1, "evaluate.excerpt", self.excerpt, "a time in seconds, above 0.1")
@@ -49,6 +51,10 @@ class Take(NamedTuple):
     degraded: Tensor
     original: Tensor
     segments: pd.DataFrame
+
+
+# (take, cutoff in Hz, rate in Hz) -> restored (channels, time)
+System = Callable[[Take, float, int], Tensor]
 
 
 def takes(pairs: Pairs, segments: pd.DataFrame) -> Iterator[Take]:
@@ -92,7 +98,7 @@ class Evaluation:
 
     def add(self, take: Take) -> dict[str, Tensor]:
         """Run every system on a take and score it; returns what they made of it."""
-        made = {name: system(take.degraded, self.cutoff, self.rate) for name, system in self.systems.items()}
+        made = {name: system(take, self.cutoff, self.rate) for name, system in self.systems.items()}
         for name, estimate in made.items():
             values = score(take, estimate, self.rate, self.cutoff, self.scale)
             self._rows.append({"system": name, "track": str(take.track_id), **values})
