@@ -12,13 +12,13 @@ def shard_with_pauses(marks, number, tracks, folder, settings):
     From the fifth on it ends only after the mark ``late`` is there.
     """
     (marks / f"began-{os.getpid()}-{number}").touch()
-    writer = ShardWriter(folder, number, settings)
-    for track in tracks:
-        writer.add(*track)
-        time.sleep(0.1)
-    while number > 4 and not (marks / "late").exists():
-        time.sleep(0.02)
-    made = writer.rows, writer.left_out, writer.name, writer.close()
+    with ShardWriter(folder, number, settings) as writer:
+        for track in tracks:
+            writer.add(*track)
+            time.sleep(0.1)
+        while number > 4 and not (marks / "late").exists():
+            time.sleep(0.02)
+        made = writer.rows, writer.left_out, writer.name, writer.finish()
     (marks / f"ended-{os.getpid()}-{number}").touch()
     return made
 

@@ -41,7 +41,7 @@ INDEX = ("pair", "track_id", "part", "channel", "shard", "start", "samples", "sc
 
 
 class ShardWriter:
-    """Writes the pairs of a few tracks into one shard, a track at a time."""
+    """Writes the pairs of a few tracks into one shard, a track at a time; unfinished, it leaves nothing."""
 
     def __init__(self, folder: Path, number: int, settings: DegradeSettings) -> None:
         self.name = f"shard-{number:04d}.i16"
@@ -99,11 +99,18 @@ class ShardWriter:
             self._frames += len(frames)
         return float(original[:, first:last].abs().max())
 
-    def close(self) -> str:
-        """Close the file, give it its name and return its SHA-1."""
+    def finish(self) -> str:
+        """Give the file its name and return its SHA-1."""
         self._file.close()
         self._part.replace(self._part.with_name(self.name))
         return self._hash.hexdigest()
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._part.unlink(missing_ok=True)
 
 
 def write_shard(
@@ -116,10 +123,10 @@ def write_shard(
     Returns:
         (rows of the index without their number, rows of left_out.csv, name, SHA-1).
     """
-    writer = ShardWriter(folder, number, settings)
-    for track_id, place in tracks:
-        writer.add(track_id, place)
-    return writer.rows, writer.left_out, writer.name, writer.close()
+    with ShardWriter(folder, number, settings) as writer:
+        for track_id, place in tracks:
+            writer.add(track_id, place)
+        return writer.rows, writer.left_out, writer.name, writer.finish()
 
 
 class Pairs:
