@@ -26,3 +26,8 @@ def shard_with_pauses(marks, number, tracks, folder, settings):
 def die(number):
     """Take the worker down, as the kernel does to one that wants too much memory."""
     os._exit(9)
+
+
+def run_out_of_time():
+    """Fail with an error that Dask's own waiting has too."""
+    raise TimeoutError("the call's own")

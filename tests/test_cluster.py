@@ -150,6 +150,11 @@ def test_a_file_that_a_worker_does_not_see_is_no_track_left_out_but_one_line(on,
     assert not list(tmp_path.iterdir())
 
 
+def test_an_error_of_the_call_itself_comes_back(on):
+    with pytest.raises(TimeoutError, match="the call's own"):
+        list(parallel.each(remote_work.run_out_of_time, [()]))
+
+
 def test_a_worker_killed_and_one_that_joins_late_change_no_byte(on, tmp_path, degrade_settings):
     music, marks = tracks(tmp_path / "music", 24), tmp_path / "marks"
     folders = [tmp_path / "here", tmp_path / "there"]

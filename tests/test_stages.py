@@ -331,3 +331,22 @@ def test_a_second_clone_pulls_data_and_model_and_repeats_nothing(team, tmp_path,
     output = clone.run("dvc", "repro")
     assert re.findall(r"Stage '(\w+)' is cached", output) == ALL
     assert not stages_run(output)
+
+
+def test_two_workers_share_a_queue_of_experiments(team):
+    team.environment["OVERTONE_JOBS"] = "1"
+    team.run("dvc", "exp", "run", "--queue", "-S", "train.lr=0.0005,0.002")
+    team.run("dvc", "queue", "start", "--jobs", "2")
+    deadline = time.monotonic() + 300
+    while True:
+        status = team.run("dvc", "queue", "status")
+        assert "Failed" not in status, status
+        if status.count("Success") == 2:
+            break
+        assert time.monotonic() < deadline, status
+        time.sleep(0.5)
+    rows = list(csv.DictReader(team.run("dvc", "exp", "show", "--csv").splitlines()))
+    losses = {row["train.lr"]: row["metrics/train.json:train_loss"] for row in rows if row["Experiment"]}
+    print(losses, status)
+    assert losses.keys() == {"0.0005", "0.002"}
+    assert len(set(losses.values())) == 2

@@ -51,6 +51,7 @@ def each(
     try:
         from distributed import Client, KilledWorker
         from distributed.client import FutureCancelledError
+        from distributed.comm.core import CommClosedError
     except ImportError:
         raise OvertoneError("OVERTONE_CLUSTER needs Dask: pip install 'overtone[cluster]'") from None
     if not re.fullmatch(r"(tcp|tls|ws|wss)://.+:\d+", address):
@@ -71,7 +72,7 @@ def each(
         futures = deque(client.map(_call, *zip(*work, strict=True), pure=False, batch_size=1000))
         while futures:
             yield _result(futures.popleft(), client, address)
-    except FutureCancelledError:
+    except (FutureCancelledError, CommClosedError):
         raise OvertoneError(
             f"the Dask scheduler at {address} went away; start it again and run again"
         ) from None
@@ -92,18 +93,22 @@ def each(
 
 def _result(future: Any, client: Any, address: str) -> Any:
     """Wait for one result as long as there are workers."""
+    from distributed import wait
+
     alone_since = time.monotonic()
     while True:
         try:
-            return future.result(timeout=min(5.0, ALONE))
+            wait([future], timeout=min(5.0, ALONE))
         except TimeoutError:
-            if future.done() or client.ncores():
+            if client.ncores():
                 alone_since = time.monotonic()
             elif time.monotonic() - alone_since >= ALONE:
                 raise OvertoneError(
                     f"the Dask scheduler at {address} has had no worker for {ALONE:.0f} s; start some "
                     "(docs/cluster.md) and run again"
                 ) from None
+        else:
+            return future.result()
 
 
 def _call(wanted: dict[str, str], mark: Path | None, function: Callable[..., Result], call: Any) -> Result:
