@@ -1,16 +1,19 @@
 """Decode every selected track once and write pairs of original and degraded samples: data/pairs/."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from overtone import parallel, params
 from overtone.degrade import DegradeSettings
+from overtone.places import place
 from overtone.shards import INDEX, write_shard
 from stages import run
 
 SOURCE, FOLDER = Path("data/fma"), Path("data/pairs")
+say = partial(print, flush=True)
 
 
 def main() -> None:
@@ -18,14 +21,17 @@ def main() -> None:
     settings = params.read("degrade", DegradeSettings)
     subset = pd.read_csv("data/subset.csv", index_col="track_id")
     tracks = [
-        (track_id, SOURCE / path)
+        (track_id, place(SOURCE, path))
         for track_id, path in zip(subset.index.tolist(), subset["path"], strict=True)
     ]
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    size = settings.tracks_per_shard
-    calls = [(n, tracks[n * size : (n + 1) * size], FOLDER, settings) for n in range(-(-len(tracks) // size))]
-    shards = list(parallel.progress(parallel.each(write_shard, calls), len(calls), "degrade: shard", print))
+    size, folder = settings.tracks_per_shard, FOLDER.absolute()
+    calls = [(n, tracks[n * size : (n + 1) * size], folder, settings) for n in range(-(-len(tracks) // size))]
+    made = parallel.each(write_shard, calls, folder)
+    shards = list(parallel.progress(made, len(calls), "degrade: shard", say))
+    for part in FOLDER.glob("*.part"):
+        part.unlink()  # left by a worker that was killed
     index = pd.DataFrame([row for rows, *_ in shards for row in rows], columns=INDEX[1:])
     index.to_csv(FOLDER / "index.csv", index_label=INDEX[0])
     left_out = pd.DataFrame([row for _, rows, *_ in shards for row in rows], columns=["track_id", "reason"])

@@ -1,6 +1,7 @@
 """Small real audio and small settings that several test files need."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,3 +74,26 @@ def train_settings():
 def low(rng):
     """Two seconds of stereo noise up to 6 kHz, at 44.1 kHz."""
     return soxr.resample(rng.normal(0, 0.1, (24000, 2)), 12000, RATE).astype(np.float32).T
+
+
+@pytest.fixture(scope="session")
+def object_store():
+    """An S3 server on loopback (moto's), and what reaches it: its variables and a client."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "no_proxy": "127.0.0.1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield SimpleNamespace(variables=variables, client=boto3.client("s3"))
+    server.stop()

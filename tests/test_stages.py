@@ -1,5 +1,6 @@
 """The pipeline for real: DVC runs all of it, on tiny audio, in a repository of its own."""
 
+import copy
 import csv
 import json
 import os
@@ -76,6 +77,13 @@ class Workspace:
         )
         assert done.returncode == code, done.stdout
         return done.stdout
+
+    def clone(self, folder):
+        """Another workspace, cloned from this one's Git as a colleague would."""
+        self.run("git", "clone", "-q", str(self.folder), str(folder))
+        other = copy.copy(self)
+        other.folder = folder
+        return other
 
     def start(self, *words):
         """Start a command in a process group of its own, to be killed."""
@@ -313,3 +321,55 @@ def test_results_do_not_depend_on_the_number_of_workers(workspace):
     two = content()
     workspace.run(sys.executable, "-m", "stages.degrade", OVERTONE_JOBS="1")
     assert content() == two
+
+
+# ------------------------------------------------------------------ sharing, docs/sharing.md
+
+
+@pytest.fixture
+def team(workspace):
+    """The workspace, whose commits are taken back afterwards, a remote of DVC among them."""
+    state = workspace.run("git", "rev-parse", "HEAD").strip()
+    yield workspace
+    workspace.run("git", "reset", "-q", "--hard", state)
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_a_second_clone_pulls_data_and_model_and_repeats_nothing(team, tmp_path, request, kind):
+    variables, address = {}, str(tmp_path / "remote")
+    if kind == "s3":
+        store = request.getfixturevalue("object_store")
+        store.client.create_bucket(Bucket="team")
+        variables, address = store.variables, "s3://team/overtone"
+    team.run("dvc", "remote", "add", "--default", "team", address)
+    team.commit()
+    team.run("dvc", "push", "--run-cache", **variables)
+    clone = team.clone(tmp_path / "clone")
+    clone.run("dvc", "pull", "--run-cache", **variables)
+    weights = "data/model/weights.safetensors"
+    assert (clone.folder / weights).read_bytes() == (team.folder / weights).read_bytes()
+    assert "Data and pipelines are up to date." in clone.run("dvc", "repro")
+    # Without its lock it knows nothing of what was run; the run-cache does, for every stage.
+    (clone.folder / "dvc.lock").unlink()
+    output = clone.run("dvc", "repro")
+    assert re.findall(r"Stage '(\w+)' is cached", output) == ALL
+    assert not stages_run(output)
+
+
+def test_two_workers_share_a_queue_of_experiments(team):
+    team.environment["OVERTONE_JOBS"] = "1"
+    team.run("dvc", "exp", "run", "--queue", "-S", "train.lr=0.0005,0.002")
+    team.run("dvc", "queue", "start", "--jobs", "2")
+    deadline = time.monotonic() + 300
+    while True:
+        status = team.run("dvc", "queue", "status")
+        assert "Failed" not in status, status
+        if status.count("Success") == 2:
+            break
+        assert time.monotonic() < deadline, status
+        time.sleep(0.5)
+    rows = list(csv.DictReader(team.run("dvc", "exp", "show", "--csv").splitlines()))
+    losses = {row["train.lr"]: row["metrics/train.json:train_loss"] for row in rows if row["Experiment"]}
+    print(losses, status)
+    assert losses.keys() == {"0.0005", "0.002"}
+    assert len(set(losses.values())) == 2

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overtone.errors import OvertoneError
+from overtone.places import is_address, store
 
 BLOCK = 1 << 18
 """Bytes read at a time, from the network and from files."""
@@ -84,7 +85,7 @@ def download(url: str, part: Path, report: Report | None = None) -> None:
     broke. What has come is kept whatever happens, so that another run goes on from there.
 
     Args:
-        url: an http or https address.
+        url: an http or https address, or an object store's (``s3://...``).
         part: the file to fill; it may hold the beginning from an earlier run.
         report: called with the progress.
 
@@ -92,7 +93,9 @@ def download(url: str, part: Path, report: Report | None = None) -> None:
         OvertoneError: the address is wrong, the server refuses, or several tries brought nothing new.
     """
     if not url.startswith(("http://", "https://")):
-        raise OvertoneError(f"{url} is not an http or https address; see OVERTONE_FMA_URL")
+        if not is_address(url):
+            raise OvertoneError(f"{url} is not an http or https address, nor a store's; see OVERTONE_FMA_URL")
+        return _from_store(url, part, report)
     furthest = _length(part)
     failures = 0
     while True:
@@ -146,6 +149,20 @@ def _continue(url: str, part: Path, report: Report | None) -> None:
                 meter.add(len(block))
     if total is not None and meter.done < total:
         raise ConnectionError(f"{size(total - meter.done)} did not come")
+
+
+def _from_store(url: str, part: Path, report: Report | None) -> None:
+    """The same from an object store; its own client tries again what fails."""
+    with store(url) as (files, name):
+        total = files.size(name)
+        with files.open(name, "rb") as source, part.open("ab") as file:
+            have = min(file.tell(), total)
+            file.truncate(have)
+            source.seek(have)
+            meter = Meter(f"download {url.rsplit('/', 1)[-1]}", total, report, have)
+            while block := source.read(BLOCK):
+                file.write(block)
+                meter.add(len(block))
 
 
 def _length(path: Path) -> int:

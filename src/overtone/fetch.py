@@ -67,7 +67,8 @@ class DownloadSettings:
 
     Args:
         subset: mini (bundled), small, medium, large or full; unused where a folder is given.
-        folder: a folder of one's own audio, None for the subset.
+        folder: a folder of one's own audio or its address in an object store (``s3://bucket/music``),
+            None for the subset.
     """
 
     subset: str
@@ -97,7 +98,7 @@ def provide(settings: DownloadSettings, target: Path, report: Report | None = No
         if settings.folder is None:
             return provide_archives(settings.subset, SUBSETS[settings.subset], target, report)
         with _whole(target) as folder:
-            write_own_catalog(Path(settings.folder), folder)
+            write_own_catalog(settings.folder, folder, report)
             _write_source(folder, {"subset": "folder"})
         return True
     except OSError as error:

@@ -1,41 +1,55 @@
-"""A folder of one's own audio, described as FMA describes its archives; nothing is copied."""
+"""A folder of one's own audio, here or in an object store, described as FMA describes its archives.
+
+Nothing is copied.
+"""
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pandas as pd
 import soundfile
 
+from overtone import parallel
+from overtone.download import Meter, Report
 from overtone.errors import OvertoneError
+from overtone.places import Place, below, is_address, local
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif")
 
+Row = dict[tuple[str, str], str]
 
-def write_own_catalog(source: Path, folder: Path) -> None:
+
+def write_own_catalog(source: str, folder: Path, report: Report | None = None) -> None:
     """Write `tracks.csv`, shaped as FMA's, and `files.csv` for all audio below a folder.
 
     Tracks are numbered from 1 in the order of their paths. The artist is the file's tag, else the name
     of the folder that the file lies in. A file that does not open is listed all the same: the degrade
-    stage leaves it out and says why. ``files.csv`` holds ``track_id``, the absolute ``path`` and the
-    ``sha1`` of the file, so that a changed file is a changed output.
+    stage leaves it out and says why. ``files.csv`` holds ``track_id``, the absolute ``path`` or the
+    address, and the ``sha1`` of the file, so that a changed file is a changed output.
 
     Args:
-        source: the folder to search, subfolders included.
+        source: the folder to search, subfolders included; or an object store's address.
         folder: where the two tables go.
+        report: called with the progress.
 
     Raises:
-        OvertoneError: there is no such folder, or no audio in it.
+        OvertoneError: there is no such folder, or no audio in it, or the store cannot be read.
     """
-    source = source.expanduser().resolve()
-    if not source.is_dir():
-        raise OvertoneError(f"download.folder is '{source}'; there is no such folder")
-    paths = sorted(path for path in source.rglob("*") if _is_audio(path))
-    if not paths:
+    if not is_address(source):
+        source = str(Path(source).expanduser().resolve())
+    found = _audio(source)
+    if not found:
         raise OvertoneError(
             f"download.folder is '{source}'; it holds no audio, a folder of {' '.join(SUFFIXES)} does"
         )
-    ids = pd.RangeIndex(1, len(paths) + 1, name="track_id")
-    rows = [_describe(path) for path in paths]
+    meter = Meter("read own music", sum(size for _, size in found), report)
+    files, rows = [], []
+    for batch in parallel.each(_describe, [(batch,) for batch in parallel.batches(found)]):
+        for size, file, row in batch:
+            files.append(file)
+            rows.append(row)
+            meter.add(size)
+    ids = pd.RangeIndex(1, len(found) + 1, name="track_id")
     tracks = pd.DataFrame(
         [list(row.values()) for row in rows], index=ids, columns=pd.MultiIndex.from_tuples(list(rows[0]))
     )
@@ -43,17 +57,36 @@ def write_own_catalog(source: Path, folder: Path) -> None:
     names = tracks["artist", "name"].str.casefold()
     tracks["artist", "id"] = names.rank(method="dense").astype(int)
     tracks.sort_index(axis=1).to_csv(folder / "tracks.csv")
-    files = [{"path": str(path), "sha1": _sha1(path)} for path in paths]
     pd.DataFrame(files, index=ids).to_csv(folder / "files.csv")
 
 
-def _is_audio(path: Path) -> bool:
+def _audio(source: str) -> list[tuple[Place, int]]:
+    """The audio files below a folder or an address, sorted, with their bytes."""
+    if is_address(source):
+        return [(name, size) for name, size in below(source) if _is_audio(PurePath(name))]
+    if not Path(source).is_dir():
+        raise OvertoneError(f"download.folder is '{source}'; there is no such folder")
+    paths = sorted(path for path in Path(source).rglob("*") if _is_audio(path) and path.is_file())
+    return [(path, path.stat().st_size) for path in paths]
+
+
+def _is_audio(path: PurePath) -> bool:
     # A leading dot is the mark of files that systems keep for themselves, such as macOS's ._song.mp3.
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def _describe(path: Path) -> dict[tuple[str, str], object]:
-    """One file's row of tracks.csv, from its tags where it has any."""
+def _describe(places: list[Place]) -> list[tuple[int, dict[str, str], Row]]:
+    """Each file's bytes, and its rows of files.csv and tracks.csv."""
+    described = []
+    for place in places:
+        with local(place) as path:
+            file = {"path": str(place), "sha1": _sha1(path)}
+            described.append((path.stat().st_size, file, _row(PurePath(place), path)))
+    return described
+
+
+def _row(name: PurePath, path: Path) -> Row:
+    """One file's row of tracks.csv, from its tags where it has any, else from its name."""
     tags: dict[str, str] = {}
     duration = ""
     try:
@@ -63,13 +96,13 @@ def _describe(path: Path) -> dict[tuple[str, str], object]:
     except (soundfile.SoundFileError, UnicodeDecodeError):
         pass  # listed all the same, see above
     return {
-        ("artist", "name"): tags.get("artist") or path.parent.name,
+        ("artist", "name"): tags.get("artist") or name.parent.name,
         ("set", "split"): "",
         ("set", "subset"): "folder",
         ("track", "duration"): duration,
         ("track", "genre_top"): tags.get("genre", ""),
         ("track", "license"): tags.get("license", ""),
-        ("track", "title"): tags.get("title") or path.stem,
+        ("track", "title"): tags.get("title") or name.stem,
     }
 
 

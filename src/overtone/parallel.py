@@ -1,15 +1,21 @@
-"""A map over tracks on this machine's cores, with results in order."""
+"""A map over tracks on this machine's cores, or on a cluster, with results in order."""
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from joblib import Parallel, delayed
 
+from overtone import cluster
 from overtone.errors import OvertoneError
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+BATCH = 1 << 26
+"""Bytes of small files that are worth a call of their own."""
 
 
 def workers() -> int:
@@ -22,13 +28,44 @@ def workers() -> int:
     return int(asked)
 
 
-def each(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
-    """Call ``function(*call)`` for every call, on all cores, and yield the results in order."""
+def each(
+    function: Callable[..., Result], calls: Sequence[tuple[Any, ...]], folder: Path | None = None
+) -> Iterator[Result]:
+    """Call ``function(*call)`` for every call and yield the results in order.
+
+    All on this machine's cores, or where ``OVERTONE_CLUSTER`` is set, on the Dask cluster whose scheduler
+    it names; that changes no result. There, paths in the calls must be absolute.
+
+    Args:
+        function: defined at the top of a module.
+        calls: its arguments.
+        folder: where the calls write files, None for nowhere; a cluster's workers must share it.
+
+    Raises:
+        OvertoneError: as `overtone.cluster.each` says.
+    """
+    address = os.environ.get("OVERTONE_CLUSTER")
+    if address and calls:
+        yield from cluster.each(address, function, calls, folder)
+        return
     jobs = min(workers(), len(calls))
     if jobs <= 1:
         yield from (function(*call) for call in calls)
         return
     yield from Parallel(n_jobs=jobs, return_as="generator")(delayed(function)(*call) for call in calls)
+
+
+def batches(items: Iterable[tuple[Item, int]]) -> Iterator[list[Item]]:
+    """Consecutive items in groups of `BATCH` bytes or a little more: (item, its bytes) each."""
+    group, weight = [], 0
+    for item, size in items:
+        group.append(item)
+        weight += size
+        if weight >= BATCH:
+            yield group
+            group, weight = [], 0
+    if group:
+        yield group
 
 
 def progress(

@@ -13,6 +13,7 @@ lines. ``left_out.csv`` lists the tracks that could not be used, with the reason
 """
 
 import hashlib
+import secrets
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,7 @@ from overtone.augment import Batch
 from overtone.degrade import DegradeSettings, degrade
 from overtone.errors import OvertoneError
 from overtone.params import check, one_of
+from overtone.places import Place, local
 
 # Tracks longer than this are kept as several parts, so that no array is longer; with a second of
 # context at each side the filters settle far below an int16 step (the slowest, a 24th-order
@@ -39,7 +41,7 @@ INDEX = ("pair", "track_id", "part", "channel", "shard", "start", "samples", "sc
 
 
 class ShardWriter:
-    """Writes the pairs of a few tracks into one shard, a track at a time."""
+    """Writes the pairs of a few tracks into one shard, a track at a time; unfinished, it leaves nothing."""
 
     def __init__(self, folder: Path, number: int, settings: DegradeSettings) -> None:
         self.name = f"shard-{number:04d}.i16"
@@ -48,10 +50,17 @@ class ShardWriter:
         self.left_out: list[dict[str, Any]] = []
         self._frames = 0
         self._hash = hashlib.sha1(usedforsecurity=False)
-        self._file = (folder / self.name).open("wb")
+        # A worker that a cluster takes for dead may be writing still while another does its work anew.
+        self._part = folder / f"{self.name}.{secrets.token_hex(4)}.part"
+        self._file = self._part.open("wb")
 
-    def add(self, track_id: int, path: Path) -> None:
+    def add(self, track_id: int, place: Place) -> None:
         """Decode, degrade and append one track; one that cannot be used is listed with its reason."""
+        # A store that does not answer is no fault of the track's: that error passes.
+        with local(place) as path:
+            self._add(track_id, path)
+
+    def _add(self, track_id: int, path: Path) -> None:
         rows = len(self.rows)
         try:
             loudest = 0.0
@@ -90,24 +99,34 @@ class ShardWriter:
             self._frames += len(frames)
         return float(original[:, first:last].abs().max())
 
-    def close(self) -> str:
-        """Close the file and return its SHA-1."""
+    def finish(self) -> str:
+        """Give the file its name and return its SHA-1."""
         self._file.close()
+        self._part.replace(self._part.with_name(self.name))
         return self._hash.hexdigest()
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._part.unlink(missing_ok=True)
 
 
 def write_shard(
-    number: int, tracks: list[tuple[int, Path]], folder: Path, settings: DegradeSettings
+    number: int, tracks: list[tuple[int, Place]], folder: Path, settings: DegradeSettings
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str, str]:
-    """Write one shard of (track_id, path) tracks; what it returns does not depend on who else writes.
+    """Write one shard of (track_id, place) tracks; what it returns does not depend on who else writes.
+
+    It is written under a temporary name, ending in ``.part``, and renamed.
 
     Returns:
         (rows of the index without their number, rows of left_out.csv, name, SHA-1).
     """
-    writer = ShardWriter(folder, number, settings)
-    for track_id, path in tracks:
-        writer.add(track_id, path)
-    return writer.rows, writer.left_out, writer.name, writer.close()
+    with ShardWriter(folder, number, settings) as writer:
+        for track_id, place in tracks:
+            writer.add(track_id, place)
+        return writer.rows, writer.left_out, writer.name, writer.finish()
 
 
 class Pairs:
