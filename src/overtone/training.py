@@ -46,6 +46,7 @@ class TrainSettings:
             faster.
         seed: seeds the first weights, the order of the segments and their augmentation.
         augment: damage drawn on the fly.
+        from_: the key ``from``: a folder with a model to start from, ``shipped``, or None for fresh weights.
     """
 
     loss: dict[str, float]
@@ -60,6 +61,7 @@ class TrainSettings:
     precision: str
     seed: int
     augment: AugmentSettings
+    from_: str | None = None
 
     def __post_init__(self) -> None:
         check_weights(self.loss)
