@@ -86,6 +86,8 @@ def test_micro_batches_hold_the_same_rows(batch):
     [
         ({"lowest": 20000.0}, "train.augment.lowest is 20000.0; it is a frequency in Hz, 500 to"),
         ({"gain_db": -1.0}, "train.augment.gain_db is -1.0; it is a gain in dB, 0 to 60"),
+        ({"coded": 1.5}, "train.augment.coded is 1.5; it is a share, 0 to 1"),
+        ({"coded": 0.5, "filters": False}, "coded is 0.5; it is 0 unless train.augment.filters is true"),
     ],
 )
 def test_a_bad_param_is_one_line(changes, message):

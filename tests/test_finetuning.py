@@ -102,7 +102,9 @@ def test_another_network_is_one_line_with_both_values(saved, tmp_path, settings,
 
 
 def test_a_folder_without_a_model_is_one_line(saved, tmp_path):
-    with pytest.raises(OvertoneError, match=r"train.from is 'nowhere': nowhere holds no model: model.json is"):
+    with pytest.raises(
+        OvertoneError, match=r"train.from is 'nowhere': nowhere holds no model: model.json is"
+    ):
         start("nowhere", SETTINGS, tmp_path / "model")
     shutil.rmtree(saved)
     saved.mkdir()

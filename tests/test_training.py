@@ -76,7 +76,7 @@ def test_going_on_from_any_state_gives_the_same_losses_to_the_last_digit(
     net, train_settings, monkeypatch, stop
 ):
     monkeypatch.setattr(training, "KEEP_SECONDS", -1.0)  # a state after every step
-    drawn = AugmentSettings(filters=True, lowest=3000.0, highest=16000.0, gain_db=20.0)
+    drawn = AugmentSettings(filters=True, lowest=3000.0, highest=16000.0, gain_db=20.0, coded=0.5)
     settings = train_settings(epochs=2, schedule="cosine", augment=drawn)
     states = []
     untouched = copy.deepcopy(net)

@@ -7,7 +7,7 @@ last digit as one that was never stopped.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from overtone.augment import AugmentSettings, Batch, augment
+from overtone.coding import code
 from overtone.device import fast_in_bfloat16
 from overtone.errors import OvertoneError
 from overtone.losses import BandLoss, check_weights, weighted
@@ -173,12 +174,15 @@ def fit(
         order = torch.randperm(len(training), generator=generator).tolist()
         done = state["step"] * settings.batch
         todo = [order[at : at + settings.batch] for at in range(done, len(order), settings.batch)]
+        seed = (settings.seed * 1_000_003 + epoch) * 1_000_003 + state["step"]
+        seeds = range(seed, seed + len(todo))
         net.train()
-        for batch, places in zip(_ahead(training, todo), todo, strict=True):
+        for batch, places, seed in zip(
+            _ahead(training, todo, seeds, settings.augment), todo, seeds, strict=True
+        ):
             if settings.schedule == "cosine":
                 done = (epoch - 1 + state["step"] * settings.batch / len(order)) / settings.epochs
                 optimiser.param_groups[0]["lr"] = settings.lr * (1 + math.cos(math.pi * done)) / 2
-            seed = (settings.seed * 1_000_003 + epoch) * 1_000_003 + state["step"]
             batch = augment(batch.to(device), settings.augment, training.rate, seed)
             step_loss = _step(net, loss, optimiser, batch, settings.micro_batch, precision)
             if not math.isfinite(step_loss):
@@ -225,14 +229,18 @@ def fit(
     return state
 
 
-def _ahead(data: Data, todo: list[list[int]]) -> Any:
-    """Yield batches, reading the next one in a thread while the network works on this one."""
+def _ahead(data: Data, todo: list[list[int]], seeds: Sequence[int], settings: AugmentSettings) -> Any:
+    """Yield batches, reading and coding the next two in a thread while the network works on this one."""
+
+    def read(at: int) -> Batch:
+        return code(data.batch(todo[at]), settings, data.rate, seeds[at])
+
     with ThreadPoolExecutor(max_workers=1) as reader:
-        waiting = [reader.submit(data.batch, places) for places in todo[:2]]
+        waiting = [reader.submit(read, at) for at in range(min(2, len(todo)))]
         for at in range(len(todo)):
             batch = waiting.pop(0).result()
             if at + 2 < len(todo):
-                waiting.append(reader.submit(data.batch, todo[at + 2]))
+                waiting.append(reader.submit(read, at + 2))
             yield batch
 
 
@@ -280,7 +288,8 @@ def evaluate(
     size = settings.micro_batch
     todo = [list(range(at, min(at + size, len(data)))) for at in range(0, len(data), size)]
     total = 0.0
-    for batch, places in zip(_ahead(data, todo), todo, strict=True):
-        batch = augment(batch.to(device), settings.augment, data.rate, seed=places[0])
+    seeds = [places[0] for places in todo]
+    for batch, places, seed in zip(_ahead(data, todo, seeds, settings.augment), todo, seeds, strict=True):
+        batch = augment(batch.to(device), settings.augment, data.rate, seed)
         total += _loss(net, loss, batch, precision).item() * len(places)
     return total / len(data)
