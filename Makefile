@@ -11,7 +11,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); overtone needs 3.11 or newer (make PYTHON=python3.12)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[pipeline,dev]'
+	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[pipeline,export,dev]'
 	@# torchaudio's wheel links CUDA and does not import beside a CPU-only torch; without its compiled
 	@# part it runs in pure Python, and what overtone uses of it is as fast.
 	@$(VENV)/bin/python -c 'import torchaudio' 2>/dev/null || rm -f $(VENV)/lib/python3*/site-packages/torchaudio/lib/*.so

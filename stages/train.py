@@ -1,22 +1,23 @@
 """Train the network that params.yaml names: data/model/, plots/loss.csv, metrics/train.json."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 import torch
 import yaml
 
-from overtone import models, params, plots
+from overtone import finetuning, models, params, plots
 from overtone.checkpoint import Checkpoint, fingerprint
 from overtone.degrade import DegradeSettings
 from overtone.device import choose_device
+from overtone.params import plain
 from overtone.shards import Pairs, Segments, SegmentSettings
 from overtone.training import TrainSettings, choose_precision, fit
 from stages import run
 
 LOSS = Path("plots/loss.csv")
+MODEL = Path("data/model")
 
 
 def decides(pairs: Path) -> list[Path]:
@@ -64,12 +65,16 @@ def main() -> None:
         Segments(pairs, table[table["split"] == name], segment.scale, degrade.cutoff_hz)
         for name in ("training", "validation")
     )
+    everything = {"train": plain(settings), "model": plain(model), "segment": plain(segment)}
     torch.manual_seed(settings.seed)
-    net = models.build(model)
+    if settings.from_ is None:
+        net = models.build(model)
+    else:
+        net, everything["started_from"] = finetuning.start(settings.from_, model, MODEL)
+        print(f"starting from the weights of {settings.from_}")
     size = sum(weight.numel() for weight in net.parameters())
     print(f"{model.name}, {size:,} parameters, on {device} in {precision}; {len(training)} segments")
 
-    everything = {"train": asdict(settings), "model": asdict(model), "segment": asdict(segment)}
     checkpoint = Checkpoint(fingerprint(everything | {"precision": precision}, decides(pairs.folder)))
     state = checkpoint.load()
     if state is not None:
@@ -89,8 +94,8 @@ def main() -> None:
     Path("metrics/train.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     write_curve(history)
     plots.loss_curves(history, Path("plots/loss.png"))
-    about = everything | {"degrade": asdict(degrade), "precision": precision, "result": result}
-    models.save(net.cpu(), model.name, Path("data/model"), about)
+    about = everything | {"degrade": plain(degrade), "precision": precision, "result": result}
+    models.save(net.cpu(), model.name, MODEL, about)
     checkpoint.delete()
 
 

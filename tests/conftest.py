@@ -63,7 +63,14 @@ def train_settings():
         precision="float32",
         seed=1,
         augment=AugmentSettings(
-            filters=False, lowest=3000.0, highest=16000.0, gain_db=0.0, speed=1.0, tilt_db=0.0, mix=0.0
+            filters=False,
+            lowest=3000.0,
+            highest=16000.0,
+            gain_db=0.0,
+            speed=1.0,
+            tilt_db=0.0,
+            mix=0.0,
+            coded=0.0,
         ),
         adversarial=AdversarialSettings(weight=0.0, feature_matching=1.0, lr=0.001, start=1),
     )

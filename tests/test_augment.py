@@ -8,7 +8,15 @@ RATE, TIME, COUNT = 44100, 32768, 40
 
 
 def settings(**changes):
-    plain = {"lowest": 3000.0, "highest": 16000.0, "gain_db": 0.0, "speed": 1.0, "tilt_db": 0.0, "mix": 0.0}
+    plain = {
+        "lowest": 3000.0,
+        "highest": 16000.0,
+        "gain_db": 0.0,
+        "speed": 1.0,
+        "tilt_db": 0.0,
+        "mix": 0.0,
+        "coded": 0.0,
+    }
     return AugmentSettings(**({"filters": True} | plain | changes))
 
 
@@ -112,6 +120,14 @@ def test_a_mix_ends_where_the_first_of_its_two_recordings_ends(batch):
         torch.testing.assert_close(parts @ share, made.original[row], atol=1e-4, rtol=1e-3)
 
 
+def test_only_the_input_is_coded_and_all_else_stays(batch):
+    plain, coded = (augment(batch, settings(coded=share), RATE, 1) for share in (0.0, 0.5))
+    assert torch.equal(plain.original, coded.original)
+    same = [torch.equal(*rows) for rows in zip(plain.degraded, coded.degraded, strict=True)]
+    assert 0.2 * COUNT < same.count(True) < 0.8 * COUNT
+    assert (coded.cutoff <= plain.cutoff).all()
+
+
 def test_the_same_seed_draws_the_same_and_another_does_not(batch):
     first, again, other = (augment(batch, settings(), RATE, seed) for seed in (1, 1, 2))
     assert torch.equal(first.degraded, again.degraded)
@@ -133,6 +149,7 @@ def test_micro_batches_hold_the_same_rows(batch):
         ({"speed": 0.5}, "train.augment.speed is 0.5; it is a factor, 1 to 2"),
         ({"tilt_db": 20.0}, "train.augment.tilt_db is 20.0; it is dB per octave, 0 to 12"),
         ({"mix": 2.0}, "train.augment.mix is 2.0; it is a share, 0 to 1"),
+        ({"coded": 1.5}, "train.augment.coded is 1.5; it is a share, 0 to 1"),
     ],
 )
 def test_a_bad_param_is_one_line(changes, message):

@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import hashlib
 import json
 import os
 import re
@@ -261,6 +262,25 @@ def test_a_run_killed_in_the_middle_goes_on_and_ends_with_the_same_loss_curve(wo
     # The same run, never killed; its place is kept elsewhere, so it starts afresh.
     workspace.run("dvc", "repro", "--force", "--single-item", "train", OVERTONE_RUNS=str(tmp_path))
     assert workspace.loss() == resumed
+
+
+def test_fine_tuning_starts_from_a_models_weights_and_records_them(workspace):
+    base = workspace.folder / "base"
+    shutil.copytree(workspace.folder / "data/model", base)
+    workspace.set("train", **{"from": "base", "epochs": 2})
+    output = workspace.run("dvc", "repro", "train")
+    assert stages_run(output) == ["train"]
+    assert "starting from the weights of base" in output
+    assert len(workspace.loss().splitlines()) == 3
+    sha256 = hashlib.sha256((base / "weights.safetensors").read_bytes()).hexdigest()
+    about = workspace.json("data/model/model.json")["about"]
+    assert about["started_from"] == {"folder": "base", "sha256": sha256}
+    assert about["train"]["from"] == "base"
+    workspace.set("model", unet={"channels": [2, 2, 2, 3]})
+    assert workspace.run(sys.executable, "-m", "stages.train", code=2) == (
+        "error: train.from is 'base', another network than params.yaml describes: model.unet.channels is "
+        "[2, 2, 2, 3] there and [2, 2, 2, 2] in the folder; set model.* to the model's own values\n"
+    )
 
 
 def test_a_changed_param_starts_afresh(workspace):

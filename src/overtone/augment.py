@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from overtone.coding import code
 from overtone.params import check
 
 # A cutoff this near the recording's own bandwidth leaves nothing to learn.
@@ -48,6 +49,7 @@ class AugmentSettings:
         speed: a batch is played up to this much faster or slower, its pitch with it; 1 leaves it.
         tilt_db: segments are tilted by up to this per octave, and bent by twice as much in two places.
         mix: share of the segments to which another one is added.
+        coded: share of the segments whose input goes through MP3 or Vorbis behind its low-pass.
     """
 
     filters: bool
@@ -57,6 +59,7 @@ class AugmentSettings:
     speed: float
     tilt_db: float
     mix: float
+    coded: float
 
     def __post_init__(self) -> None:
         inside = 500 <= self.lowest < self.highest
@@ -65,17 +68,18 @@ class AugmentSettings:
         check(1 <= self.speed <= 2, "train.augment.speed", self.speed, "a factor, 1 to 2")
         check(0 <= self.tilt_db <= 12, "train.augment.tilt_db", self.tilt_db, "dB per octave, 0 to 12")
         check(0 <= self.mix <= 1, "train.augment.mix", self.mix, "a share, 0 to 1")
+        check(0 <= self.coded <= 1, "train.augment.coded", self.coded, "a share, 0 to 1")
 
 
 def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int) -> Batch:
-    """Vary every segment, low-pass it by a filter of its own and change its level.
+    """Vary every segment, low-pass it by a filter of its own, change its level and perhaps code it.
 
     The filter is Butterworth-like, ``|H|^2 = 1 / (1 + (f / fc)^2n)`` with order n from 4 to 200 (a wall),
     zero-phase; the cutoff that the network is told lies up to 5 % under fc.
 
     Returns:
-        Segments whose degraded peak lies between 1 and ``-gain_db``; at another speed they are shorter or
-        longer, by whole multiples of 512 samples.
+        Segments whose degraded peak, before coding, lies between 1 and ``-gain_db``; at another speed they
+        are shorter or longer, in whole multiples of 512 samples.
     """
     if not settings.filters:
         return batch
@@ -110,7 +114,10 @@ def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int) -> Ba
     peak = degraded.abs().amax(-1, keepdim=True).clamp_min(1e-4)
     gain = 10 ** (-settings.gain_db / 20 * chance[2])[:, None] / peak
     told = corner * (1 - 0.05 * chance[3])
-    return Batch(degraded * gain, original * gain, told, bandwidth)
+    degraded = degraded * gain
+    if settings.coded:
+        degraded, told = code(degraded, told, settings.coded, settings.lowest, rate, generator)
+    return Batch(degraded, original * gain, told, bandwidth)
 
 
 def _equaliser(frequency: Tensor, tilt_db: float, chance: Tensor) -> Tensor:

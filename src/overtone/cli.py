@@ -1,4 +1,4 @@
-"""The command: ``overtone restore``, ``overtone models``; what is heavy is loaded when it is needed."""
+"""The command: ``overtone restore``, ``models``, ``export``; what is heavy is loaded when it is needed."""
 
 import argparse
 import contextlib
@@ -45,6 +45,16 @@ exit code:
   0  all files were restored, or needed nothing
   1  some files failed; there is a line on standard error for each
   2  nothing was done: wrong usage, or every file failed"""
+
+
+EXPORT = """\
+Write a model's network as ONNX, for ONNX Runtime and others that run without PyTorch.
+
+inputs:
+  samples   (batch, time), float32 at 44.1 kHz, the whole signal scaled to a peak of 1
+  cutoff    (batch,), float32: where the treble of each ends, in Hz
+output:
+  restored  (batch, time); what lies below the cutoff is best taken from the input"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -133,6 +143,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     shown.set_defaults(run=_models)
     shown.add_argument("folder", nargs="?", metavar="FOLDER", help="by default the shipped model")
+
+    exported = commands.add_parser(
+        "export",
+        help="write a model as ONNX, to run without PyTorch",
+        description=EXPORT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    exported.set_defaults(run=_export)
+    add = exported.add_argument
+    add("target", metavar="MODEL.onnx", help="the file to write")
+    add("--model", metavar="FOLDER", help="what the pipeline's train stage wrote; by default the shipped one")
+    add("--force", action="store_true", help="overwrite what is there")
     return parser
 
 
@@ -371,6 +393,23 @@ def _models(args: argparse.Namespace) -> int:
     print(f"model in {_printable(str(folder))}")
     print(f"network: {type(net).__name__}, {sum(weight.numel() for weight in net.parameters()):,} parameters")
     _show(about, "")
+    return ALL_GOOD
+
+
+def _export(args: argparse.Namespace) -> int:
+    """Write a model as ONNX."""
+    target = Path(args.target)
+    if target.suffix != ".onnx":
+        raise OvertoneError(f"{target} does not end in .onnx")
+    if target.exists() and not args.force:
+        raise OvertoneError(f"{target} exists; overwrite it with --force")
+    from overtone import export, models
+
+    folder = Path(args.model or models.SHIPPED)
+    net, _ = models.load(folder)
+    export.export(net, target, {"made by": f"overtone {__version__}", "model": str(folder)})
+    size = target.stat().st_size / 1e6
+    print(_printable(f"{folder} -> {target}: {type(net).__name__}, {size:.1f} MB"))
     return ALL_GOOD
 
 

@@ -2,7 +2,7 @@
 
 import types
 import typing
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,8 +37,11 @@ def read(group: str, settings: type[Settings], path: str | Path = "params.yaml")
 
 
 def build(group: str, settings: type[Settings], values: dict[str, Any]) -> Settings:
-    """Make a settings dataclass from plain values, refusing unknown and missing keys."""
-    known = {field.name: field for field in fields(settings)}  # type: ignore[arg-type]
+    """Make a settings dataclass from plain values, refusing unknown and missing keys.
+
+    A key that is a keyword of Python is a field with an underscore behind it: ``from`` is ``from_``.
+    """
+    known = {_key(field.name): field for field in fields(settings)}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
             raise OvertoneError(f"{group}.{key} is not known; {group} has {', '.join(known)}")
@@ -46,10 +49,20 @@ def build(group: str, settings: type[Settings], values: dict[str, Any]) -> Setti
     made = {}
     for key, field in known.items():
         if key in values:
-            made[key] = _typed(f"{group}.{key}", values[key], hints[key])
+            made[field.name] = _typed(f"{group}.{key}", values[key], hints[field.name])
         elif field.default is MISSING and field.default_factory is MISSING:
             raise OvertoneError(f"{group}.{key} is missing; add it to params.yaml under '{group}:'")
     return settings(**made)
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """A settings dataclass as plain values under the keys that they have in params.yaml."""
+    return asdict(settings, dict_factory=lambda pairs: {_key(name): value for name, value in pairs})
+
+
+def _key(name: str) -> str:
+    """A field's key in params.yaml."""
+    return name.removesuffix("_")
 
 
 def check(holds: bool, key: str, value: object, allowed: str) -> None:

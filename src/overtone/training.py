@@ -52,6 +52,7 @@ class TrainSettings:
         seed: seeds the first weights, the order of the segments and their augmentation.
         augment: damage drawn on the fly.
         adversarial: a discriminator beside the losses.
+        from_: the key ``from``: a folder with a model to start from, ``shipped``, or None for fresh weights.
     """
 
     loss: dict[str, float]
@@ -67,6 +68,7 @@ class TrainSettings:
     seed: int
     augment: AugmentSettings
     adversarial: AdversarialSettings
+    from_: str | None = None
 
     def __post_init__(self) -> None:
         check_weights(self.loss)
