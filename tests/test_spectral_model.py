@@ -10,7 +10,9 @@ TIME = 16384
 @pytest.fixture
 def net():
     torch.manual_seed(3)
-    return Spectral(SpectralSettings(features=16, blocks=3, expansion=2)).eval()
+    net = Spectral(SpectralSettings(features=16, blocks=3, expansion=2)).eval()
+    torch.nn.init.normal_(net.leave.weight, std=0.05)  # as if it had learnt something
+    return net
 
 
 @pytest.fixture
@@ -85,6 +87,31 @@ def test_a_steady_tone_below_becomes_a_steady_tone_above(net):
         net.leave.weight.zero_()  # the same level everywhere: what is left is the texture
     made = net(tone, torch.tensor([8000.0])).detach()
     assert level(made, 6000 + up) > 10 * level(made, 6000 + up + 300)
+
+
+def test_levels_change_with_the_inputs(net, samples):
+    # Loud enough for the floor of the log magnitudes not to matter; told how loud it is, a trained network
+    # may still do otherwise.
+    cutoff = torch.tensor([4000.0, 8000.0])
+    with torch.no_grad():
+        net.loudness.weight.zero_()
+    torch.testing.assert_close(net(samples * 10, cutoff), net(samples, cutoff) * 10, atol=1e-2, rtol=1e-2)
+
+
+def test_an_untrained_network_goes_on_at_minus_12_db_per_octave(samples):
+    net = Spectral(SpectralSettings(features=16, blocks=3, expansion=2)).eval()
+    cutoff = torch.full((2,), 4000.0)
+    made = torch.fft.rfft(net(samples, cutoff).detach()).abs().square()
+
+    def decibels(low, high):
+        bins = slice(round(low / (RATE / TIME)), round(high / (RATE / TIME)))
+        return 10 * torch.log10(made[:, bins].mean(-1))
+
+    below = decibels(2000, 4000)
+    # Moved phases do not agree from bin to bin as a signal's own would, which costs some decibels.
+    steps = decibels(8000, 8400) - decibels(4200, 4400), decibels(16000, 16800) - decibels(8000, 8400)
+    assert all(((step + 12).abs() < 2).all() for step in steps)
+    assert ((decibels(4100, 4300) - below).abs() < 6).all()
 
 
 def test_silence_in_is_silence_out(net):

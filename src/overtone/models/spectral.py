@@ -1,11 +1,14 @@
 """A spectral envelope network: it predicts how loud every bin above the cutoff is, frame by frame.
 
+It does so relative to the level of the octave below the cutoff: told levels as they are, it was 10 to 17 dB
+off on music unlike what it had been trained on (docs/experiments.md).
+
 The texture comes from the music itself: phases above the cutoff are those of the octave below it,
 moved up by whole multiples of its width. A drum hit stays as sharp as it was, and what sits in the
-middle of the stereo image stays there. Learning phases by regression gained nothing over noise
-(docs/experiments.md).
+middle of the stereo image stays there. Learning phases by regression gained nothing over noise.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +22,9 @@ RATE = 44100
 # Log magnitudes are floored here: -114 dB for a full-scale tone, under 16-bit quantisation noise.
 FLOOR = 1e-3
 KERNEL = 7
+DILATIONS = (1, 2, 4)
+# What an untrained network continues the octave below with: -12 dB per octave, as a factor of 10.
+SLOPE = -0.6
 
 
 @dataclass(frozen=True)
@@ -82,18 +88,21 @@ class Spectral(nn.Module):
         features = settings.features
         self.enter = nn.Linear(BINS, features)
         self.where = nn.Linear(BINS, features, bias=False)
+        self.loudness = nn.Linear(1, features, bias=False)
         self.blocks = nn.ModuleList(
-            Block(features, settings.expansion, dilation=(1, 2, 4)[number % 3])
+            Block(features, settings.expansion, DILATIONS[number % len(DILATIONS)])
             for number in range(settings.blocks)
         )
         self.norm = nn.LayerNorm(features)
         self.leave = nn.Linear(features, BINS)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
 
     @property
     def context(self) -> int:
         """Samples on each side that an output sample depends on; a multiple of ``stride``."""
-        frames = sum(KERNEL // 2 * (1, 2, 4)[number % 3] for number in range(self.settings.blocks))
+        frames = sum(KERNEL // 2 * _dilation(number) for number in range(self.settings.blocks))
         return -(-(frames * HOP + 2 * N_FFT) // self.stride) * self.stride
 
     def forward(self, samples: Tensor, cutoff: Tensor) -> Tensor:
@@ -121,16 +130,23 @@ class Spectral(nn.Module):
 
     def magnitudes(self, spectrum: Tensor, below: Tensor) -> Tensor:
         """Magnitudes of all bins, (batch, frames, bins), from those below the cutoff."""
-        heard = _log_magnitude(spectrum) * below[:, None]
+        heard = _log_magnitude(spectrum)
+        inside = below[:, None].to(heard.dtype)
+        first = below.sum(-1, keepdim=True)
+        bins = torch.arange(BINS, device=below.device)
+        octave = (below & (bins >= first // 2)).to(heard.dtype)
+        level = (heard @ octave[..., None]) / octave.sum(-1)[:, None, None]
+        above = (bins / first).clamp_min(1).log2()
         # A twentieth of the arithmetic; in bfloat16 it put the added band -49 dB off, and so it is -68 dB.
         with torch.autocast(heard.device.type, enabled=False):
-            x = self.enter(heard) + self.where(below.to(heard.dtype))[:, None]
+            x = self.enter((heard - level) * inside) + self.where(inside) + self.loudness(level)
         for block in self.blocks:
             x = block(x)
         # Far from zero, bfloat16 steps in the exponent would be steps of several dB.
         with torch.autocast(x.device.type, enabled=False):
-            level = self.leave(self.norm(x.float()))
-        magnitude: Tensor = FLOOR * (4 * level).clamp(-3, 14).exp()
+            change = self.leave(self.norm(x.float()))
+        exponent = level + SLOPE * above[:, None] + change
+        magnitude: Tensor = FLOOR * (exponent * math.log(10)).clamp(-3, 14).exp()
         return magnitude
 
     def _stft(self, samples: Tensor) -> Tensor:
@@ -139,6 +155,10 @@ class Spectral(nn.Module):
             samples, N_FFT, HOP, window=self.window, center=True, pad_mode="constant", return_complex=True
         )
         return spectrum.transpose(1, 2)
+
+
+def _dilation(block: int) -> int:
+    return DILATIONS[block % len(DILATIONS)]
 
 
 def _log_magnitude(spectrum: Tensor) -> Tensor:
