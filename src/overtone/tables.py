@@ -4,7 +4,9 @@
 printing is instant; the metrics themselves are in `overtone.scores`, under the same keys.
 """
 
+import csv
 import json
+import math
 import os
 import re
 import sys
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from overtone import paired
 from overtone.errors import OvertoneError
 
 
@@ -45,21 +48,66 @@ SCORES: dict[str, Score] = {
     "stft": Score(
         "STFT", "", False, 3, "the paper's; linear magnitudes, so mostly the bass; misses sign and phase"
     ),
+    "mrstft": Score(
+        "MR-STFT", "", False, 2, "auraloss's; log magnitudes to Nyquist; rewards silence where the track ends"
+    ),
     "lsd": Score(
-        "LSD", "bel", False, 2, "spectrum on a log scale, soft bins as loud ones; misses phase and sign"
+        "LSD",
+        "bel",
+        False,
+        2,
+        "spectrum on a log scale up to the track's own bandwidth; misses phase and sign",
+    ),
+    "lsd_full": Score(
+        "LSD full",
+        "bel",
+        False,
+        2,
+        "LSD up to Nyquist, as publications have it; hears what is put above that",
     ),
     "lsd_low": Score(
         "LSD low", "bel", False, 2, "LSD below the cutoff: rewards leaving alone what was still there"
     ),
     "lsd_high": Score(
-        "LSD high", "bel", False, 2, "LSD above the cutoff: the treble's level, plausible or true alike"
+        "LSD high",
+        "bel",
+        False,
+        2,
+        "LSD from cutoff to bandwidth: the treble's level, plausible or true alike",
+    ),
+    "lsd_octave_1": Score("LSD 1st", "bel", False, 2, "LSD high in the first octave above the cutoff"),
+    "lsd_octave_2": Score("LSD 2nd", "bel", False, 2, "LSD high in the second octave, if the track has one"),
+    "level_error": Score(
+        "level", "dB", False, 1, "treble's level over the whole track; misses when and where in it"
+    ),
+    "flatness_error": Score(
+        "flatness", "dB", False, 1, "noise where tones were, tones where noise was; misses which tones"
+    ),
+    "onsets": Score(
+        "onsets", "", True, 2, "attacks in their place (correlation, 1 at best); misses how strong they are"
+    ),
+    "image_level": Score(
+        "image", "dB", False, 1, "left against right in level; misses all else, rewards two tracks in one"
+    ),
+    "image_coherence": Score(
+        "coherence", "", False, 2, "how alike left and right are; misses where the sound sits"
     ),
     "si_sdr": Score(
         "SI-SDR", "dB", True, 1, "waveform up to its level; misses level, sign, and nearly all treble"
     ),
     "snr": Score("SNR", "dB", True, 1, "waveform; rewards silence above the cutoff over treble out of phase"),
+    "visqol": Score(
+        "ViSQOL", "", True, 2, "listeners' grade as a model guesses it, 1 to 4.73; mono, deaf above 15 kHz"
+    ),
+}
+# The tables that the text has, each narrow enough for a terminal.
+VIEWS = {
+    "Treble": ("lsd_high", "lsd_octave_1", "lsd_octave_2", "level_error", "flatness_error", "onsets"),
+    "Whole sound and stereo": ("visqol", "lsd", "lsd_full", "lsd_low", "image_level", "image_coherence"),
+    "Waveform and the paper's metrics": ("snr", "si_sdr", "l1", "mse", "stft", "mrstft"),
 }
 IN_GENRES = ("lsd_high", "snr")  # what the rows per genre show: the treble, and what it cost
+TESTED = ("lsd_high", "lsd", "flatness_error", "onsets", "snr", "visqol")  # compared track by track
 
 
 def summarize(
@@ -67,40 +115,112 @@ def summarize(
     genres: Mapping[str, str],
     resamples: int = 1000,
     seed: int = 0,
+    against: str = "model",
 ) -> dict[str, Any]:
     """Per-track scores become means, with 95 % percentile bootstrap intervals over the tracks.
 
     Args:
-        scores: system -> track -> metric -> value; every system on the same tracks.
+        scores: system -> track -> metric -> value; every system on the same tracks. A metric that a
+            track lacks (or has as NaN) is a mean over the others, and one that no track has is left out.
         genres: track -> genre; an empty genre is shown as "none".
-        resamples: how often the tracks are drawn again, with replacement; the same draws serve all
-            systems and metrics.
+        resamples: how often the tracks are drawn again, with replacement, and how often signs are
+            flipped; the same draws serve all systems and metrics.
         seed: of those draws.
+        against: the system that the others are compared with, track by track; left out if it is not there.
 
     Returns:
-        ``{"tracks": n, "systems": {system: {metric: {"mean", "low", "high"}}},
-        "genres": {genre: {system: {metric: mean}}}}``, numbers to five significant digits.
+        ``{"tracks": n, "systems": {system: {metric: interval}}, "genres": {genre: {system: {metric:
+        interval}}}, "paired": {"against": against, "systems": {system: {metric: comparison}}}}``. An
+        interval is ``{"mean", "low", "high"}``; a comparison, of the metrics in TESTED, is one of the
+        differences (system - against) with their ``"p"`` (`overtone.paired`). Five significant digits.
     """
     tracks = sorted(next(iter(scores.values())))
     draws = np.random.default_rng(seed).integers(len(tracks), size=(resamples, len(tracks)))
-    systems: dict[str, Any] = {}
-    by_genre: dict[str, Any] = {name: {} for name in sorted({genres[track] or "none" for track in tracks})}
-    members = {name: [(genres[track] or "none") == name for track in tracks] for name in by_genre}
-    for system, of_track in scores.items():
-        values = {key: np.array([of_track[track][key] for track in tracks]) for key in SCORES}
-        systems[system] = {key: _interval(column, draws) for key, column in values.items()}
-        for genre, chosen in members.items():
-            by_genre[genre][system] = {key: _rounded(column[chosen].mean()) for key, column in values.items()}
-    return {"tracks": len(tracks), "systems": systems, "genres": by_genre}
+    members: dict[str, list[int]] = {}
+    for index, track in enumerate(tracks):
+        members.setdefault(genres[track] or "none", []).append(index)
+    inside = {
+        name: np.random.default_rng(seed).choice(members[name], size=(resamples, len(members[name])))
+        for name in sorted(members)
+    }
+    columns = {
+        system: {
+            key: np.array([of_track[track].get(key, math.nan) for track in tracks], dtype=float)
+            for key in SCORES
+        }
+        for system, of_track in scores.items()
+    }
+    return {
+        "tracks": len(tracks),
+        "systems": {system: _intervals(values, draws) for system, values in columns.items()},
+        "genres": {
+            name: {system: _intervals(values, drawn) for system, values in columns.items()}
+            for name, drawn in inside.items()
+        },
+        "paired": {"against": against, "systems": _comparisons(columns, against, draws, resamples, seed)},
+    }
+
+
+def _intervals(values: Mapping[str, np.ndarray], draws: np.ndarray) -> dict[str, dict[str, float]]:
+    """Metric -> interval over the tracks that the draws hold."""
+    held = np.unique(draws)
+    return {
+        key: _interval(column, draws) for key, column in values.items() if not np.isnan(column[held]).all()
+    }
 
 
 def _interval(values: np.ndarray, draws: np.ndarray) -> dict[str, float]:
-    low, high = np.percentile(values[draws].mean(axis=1), (2.5, 97.5))
-    return {"mean": _rounded(values.mean()), "low": _rounded(low), "high": _rounded(high)}
+    drawn = values[draws]
+    there = ~np.isnan(drawn)
+    counts = there.sum(axis=1)
+    means = np.where(there, drawn, 0).sum(axis=1)[counts > 0] / counts[counts > 0]
+    low, high = np.percentile(means, (2.5, 97.5))
+    held = values[np.unique(draws)]
+    return {"mean": _rounded(held[~np.isnan(held)].mean()), "low": _rounded(low), "high": _rounded(high)}
+
+
+def _comparisons(
+    columns: Mapping[str, Mapping[str, np.ndarray]],
+    against: str,
+    draws: np.ndarray,
+    resamples: int,
+    seed: int,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """System -> metric -> how it differs from the one it is held against."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    if against not in columns:
+        return found
+    for system, values in columns.items():
+        if system == against:
+            continue
+        differences = {key: values[key] - columns[against][key] for key in TESTED}
+        found[system] = {
+            key: interval | {"p": _rounded(paired.sign_flip(differences[key], resamples, seed))}
+            for key, interval in _intervals(differences, draws).items()
+        }
+    return found
 
 
 def _rounded(value: float) -> float:
     return float(f"{value:.5g}")
+
+
+def write_csv(
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]],
+    genres: Mapping[str, str],
+    cutoff: float,
+    path: str | Path,
+) -> None:
+    """Write a row per system and track: both, genre, cutoff in Hz, and every metric (empty if missing)."""
+    temporary = Path(f"{path}.part")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["system", "track", "genre", "cutoff", *SCORES])
+        for system, of_track in scores.items():
+            for track, values in sorted(of_track.items()):
+                cells = (f"{values[key]:.5g}" if key in values else "" for key in SCORES)
+                rows.writerow([system, track, genres[track] or "none", f"{cutoff:g}", *cells])
+    os.replace(temporary, path)
 
 
 def write(results: Mapping[str, Any], path: str | Path) -> None:
@@ -112,28 +232,58 @@ def write(results: Mapping[str, Any], path: str | Path) -> None:
 
 
 def text(results: Mapping[str, Any]) -> str:
-    """The results as a table to read: means with their intervals below, genres, what each metric says."""
+    """The results as tables to read: means and intervals, genres, paired tests, what each metric says."""
     systems = results["systems"]
-    rows = [["", *(_heading(key) for key in SCORES)]]
-    for name, values in systems.items():
-        rows.append([name, *(f"{values[key]['mean']:.{score.decimals}f}" for key, score in SCORES.items())])
-        rows.append(["", *(_range(values[key], score.decimals) for key, score in SCORES.items())])
+    parts = [
+        f"Mean over {results['tracks']} test tracks; below it, its 95 % interval (bootstrap over tracks)"
+    ]
+    for title, keys in VIEWS.items():
+        shown = [key for key in keys if any(key in values for values in systems.values())]
+        rows = [[title, *(_heading(key) for key in shown)]]
+        for name, values in systems.items():
+            rows.append([name, *(_mean(values, key) for key in shown)])
+            rows.append(["", *(_range(values[key], key) if key in values else "" for key in shown)])
+        parts.append(_aligned(rows))
     genres = [["", *systems]]
     for genre, of_system in results["genres"].items():
-        cells = (
-            " / ".join(f"{of_system[name][key]:.{SCORES[key].decimals}f}" for key in IN_GENRES)
-            for name in systems
-        )
+        cells = (" / ".join(_mean(of_system[name], key) for key in IN_GENRES) for name in systems)
         genres.append([genre, *cells])
-    parts = [
-        f"Mean over {results['tracks']} test tracks; below it, its 95 % interval (bootstrap over tracks)",
-        _aligned(rows),
-        "By genre: " + " / ".join(_heading(key) for key in IN_GENRES),
-        _aligned(genres),
+    parts += ["By genre: " + " / ".join(_heading(key) for key in IN_GENRES), _aligned(genres)]
+    if results.get("paired", {}).get("systems"):
+        parts += _paired_text(results["paired"])
+    parts += [
         "What each metric rewards and misses (↓ less is better, ↑ more is better)",
         "\n".join(f"{_name(score):13}  {score.says}" for score in SCORES.values()),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _paired_text(compared: Mapping[str, Any]) -> list[str]:
+    shown = [key for key in TESTED if any(key in values for values in compared["systems"].values())]
+    rows = [["", *(_heading(key) for key in shown)]]
+    for name, values in compared["systems"].items():
+        rows.append(
+            [
+                name,
+                *(
+                    f"{_mean(values, key)} ({_chance(values[key]['p'])})" if key in values else "-"
+                    for key in shown
+                ),
+            ]
+        )
+    title = (
+        f"Minus {compared['against']}, mean of the differences track by track (p: sign-flip test, two-sided, "
+        "not\ncorrected for the number of comparisons; n tracks cannot go below 2 / 2^n)"
+    )
+    return [title, _aligned(rows)]
+
+
+def _chance(p: float) -> str:
+    return "p<.001" if p < 0.001 else f"p={p:.3f}".replace("0.", ".")
+
+
+def _mean(values: Mapping[str, Any], key: str) -> str:
+    return f"{values[key]['mean']:.{SCORES[key].decimals}f}" if key in values else "-"
 
 
 def _heading(key: str) -> str:
@@ -146,9 +296,9 @@ def _name(score: Score) -> str:
     return f"{score.heading}, {score.unit}" if score.unit else score.heading
 
 
-def _range(values: Mapping[str, float], decimals: int) -> str:
+def _range(values: Mapping[str, float], key: str) -> str:
     """An interval in short form: no zero before the point, one number where both ends look alike."""
-    low, high = (f"{values[end]:.{decimals}f}" for end in ("low", "high"))
+    low, high = (f"{values[end]:.{SCORES[key].decimals}f}" for end in ("low", "high"))
     if low == high:
         return low
     return "\N{EN DASH}".join(re.sub(r"^(-?)0\.", r"\1.", end) for end in (low, high))
