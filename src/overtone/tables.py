@@ -135,15 +135,12 @@ def summarize(
         differences (system - against) with their ``"p"`` (`overtone.paired`). Five significant digits.
     """
     tracks = sorted(next(iter(scores.values())))
-    draws = np.random.default_rng(seed).integers(len(tracks), size=(resamples, len(tracks)))
-    members: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for index, track in enumerate(tracks):
-        members.setdefault(genres[track] or "none", []).append(index)
-    inside = {
-        name: np.random.default_rng(seed).choice(members[name], size=(resamples, len(members[name])))
-        for name in sorted(members)
-    }
-    columns = {
+        groups.setdefault(genres[track] or "none", []).append(index)
+    every = _drawn(list(range(len(tracks))), len(tracks), resamples, seed)
+    inside = {name: _drawn(groups[name], len(tracks), resamples, seed) for name in sorted(groups)}
+    values = {
         system: {
             key: np.array([of_track[track].get(key, math.nan) for track in tracks], dtype=float)
             for key in SCORES
@@ -152,51 +149,52 @@ def summarize(
     }
     return {
         "tracks": len(tracks),
-        "systems": {system: _intervals(values, draws) for system, values in columns.items()},
+        "systems": {system: _intervals(columns, every) for system, columns in values.items()},
         "genres": {
-            name: {system: _intervals(values, drawn) for system, values in columns.items()}
+            name: {system: _intervals(columns, drawn) for system, columns in values.items()}
             for name, drawn in inside.items()
         },
-        "paired": {"against": against, "systems": _comparisons(columns, against, draws, resamples, seed)},
+        "paired": {"against": against, "systems": _comparisons(values, against, every, seed)},
     }
 
 
-def _intervals(values: Mapping[str, np.ndarray], draws: np.ndarray) -> dict[str, dict[str, float]]:
-    """Metric -> interval over the tracks that the draws hold."""
-    held = np.unique(draws)
-    return {
-        key: _interval(column, draws) for key, column in values.items() if not np.isnan(column[held]).all()
-    }
+def _drawn(members: list[int], tracks: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each draw holds each track, (1 + resamples, tracks); the first holds every member once."""
+    draws = np.random.default_rng(seed).choice(members, size=(resamples, len(members)))
+    counts = np.zeros((1 + resamples, tracks))
+    counts[0, members] = 1
+    np.add.at(counts[1:], (np.arange(resamples)[:, None], draws), 1)
+    return counts
 
 
-def _interval(values: np.ndarray, draws: np.ndarray) -> dict[str, float]:
-    drawn = values[draws]
-    there = ~np.isnan(drawn)
-    counts = there.sum(axis=1)
-    means = np.where(there, drawn, 0).sum(axis=1)[counts > 0] / counts[counts > 0]
-    low, high = np.percentile(means, (2.5, 97.5))
-    held = values[np.unique(draws)]
-    return {"mean": _rounded(held[~np.isnan(held)].mean()), "low": _rounded(low), "high": _rounded(high)}
+def _intervals(columns: Mapping[str, np.ndarray], drawn: np.ndarray) -> dict[str, dict[str, float]]:
+    """Metric -> interval, of those that some track has; a draw of tracks that all lack it is left out."""
+    found = {}
+    for key, column in columns.items():
+        there = ~np.isnan(column)
+        held = drawn @ there
+        if not held[0]:
+            continue
+        means = (drawn @ np.where(there, column, 0))[held > 0] / held[held > 0]
+        low, high = np.percentile(means[1:], (2.5, 97.5)) if len(means) > 1 else means[[0, 0]]
+        found[key] = {"mean": _rounded(means[0]), "low": _rounded(low), "high": _rounded(high)}
+    return found
 
 
 def _comparisons(
-    columns: Mapping[str, Mapping[str, np.ndarray]],
-    against: str,
-    draws: np.ndarray,
-    resamples: int,
-    seed: int,
+    values: Mapping[str, Mapping[str, np.ndarray]], against: str, drawn: np.ndarray, seed: int
 ) -> dict[str, dict[str, dict[str, float]]]:
     """System -> metric -> how it differs from the one it is held against."""
     found: dict[str, dict[str, dict[str, float]]] = {}
-    if against not in columns:
+    if against not in values:
         return found
-    for system, values in columns.items():
+    for system, columns in values.items():
         if system == against:
             continue
-        differences = {key: values[key] - columns[against][key] for key in TESTED}
+        differences = {key: columns[key] - values[against][key] for key in TESTED}
         found[system] = {
-            key: interval | {"p": _rounded(paired.sign_flip(differences[key], resamples, seed))}
-            for key, interval in _intervals(differences, draws).items()
+            key: interval | {"p": _rounded(paired.sign_flip(differences[key], len(drawn) - 1, seed))}
+            for key, interval in _intervals(differences, drawn).items()
         }
     return found
 
