@@ -256,6 +256,16 @@ def text(results: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def of_files(values: Mapping[str, Mapping[str, float]]) -> str:
+    """A table of single files, one column a file and one row a metric, by file and key; "-" if missing."""
+    rows = [["", *values]]
+    for key, score in SCORES.items():
+        if any(key in of_file for of_file in values.values()):
+            cells = (f"{of[key]:.{score.decimals}f}" if key in of else "-" for of in values.values())
+            rows.append([_heading(key), *cells])
+    return _aligned(rows) + "\n"
+
+
 def _paired_text(compared: Mapping[str, Any]) -> list[str]:
     shown = [key for key in TESTED if any(key in values for values in compared["systems"].values())]
     rows = [["", *(_heading(key) for key in shown)]]

@@ -15,7 +15,10 @@ from overtone import spectral
 
 POWER_FLOOR = 1e-8  # of |STFT|^2: below it, two spectra count as equally silent
 IMAGE_FLOOR = 1e-9  # added to the mean of |STFT|^2 per channel: a silent band is in the middle, incoherent
-ONSET_FFT, ONSET_HOP = 512, 128  # 12 and 3 ms at 44.1 kHz: a drum's attack is a few milliseconds long
+# 23 and 6 ms at 44.1 kHz. Shorter frames are more about the grain of noise than about attacks: with 512
+# and 128, noise fill on three tracks (cutoff 5.5 kHz) correlates by 0.02, 0.16 and 0.24 in place of 0.06,
+# 0.41 and 0.56; with librosa's 2048 and 512 it nears band replication (0.73 and 0.85 on the second).
+ONSET_FFT, ONSET_HOP = 1024, 256
 ONSET_RANGE = 1e-6  # of the loudest band in the reference: 60 dB down, a rise is no onset
 
 
