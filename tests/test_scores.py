@@ -11,7 +11,7 @@ import torch
 import torchmetrics
 
 from overtone import scores
-from overtone.tables import SCORES
+from overtone.columns import SCORES
 
 RATE = 44_100
 LENGTH = 30_000

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from overtone.tables import SCORES, TESTED, VIEWS, main, summarize, text, write, write_csv
+from overtone.columns import SCORES, TESTED, VIEWS
+from overtone.tables import main, summarize, text, write, write_csv
 
 SYSTEMS = ("input", "silence", "noise fill", "band replication", "model")
 MEANS = dict.fromkeys(SCORES, 0.5) | {"l1": 0.04, "mse": 0.005, "lsd": 2.6, "si_sdr": 12.0, "snr": 13.0}

@@ -2,7 +2,7 @@
 
 `reference` and `estimate` are float32, full scale = 1, shaped (..., time) alike; channels count as one
 longer signal. Spectra are taken block by block, so a track of minutes needs little memory, and sums are
-kept in float64. `overtone.tables.SCORES` says what each metric rewards and what it misses.
+kept in float64. `overtone.columns.SCORES` says what each metric rewards and what it misses.
 """
 
 import math
@@ -26,7 +26,7 @@ LEAST_TREBLE = 500.0  # Hz from the cutoff to the bandwidth; with less, there is
 def measure(
     reference: Tensor, estimate: Tensor, rate: int, cutoff: float, bandwidth: float
 ) -> dict[str, float]:
-    """What is scored on whole tracks, by the keys of `overtone.tables.SCORES`.
+    """What is scored on whole tracks, by the keys of `overtone.columns.SCORES`.
 
     Args:
         reference, estimate: shaped (channels, time) alike.

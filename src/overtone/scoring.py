@@ -28,7 +28,7 @@ class Scored:
         seconds: how much of them was compared.
         cutoff: where the treble begins, in Hz; None if it was not told.
         bandwidth: where the reference itself ends, in Hz.
-        values: scores by the keys of `overtone.tables.SCORES`.
+        values: scores by the keys of `overtone.columns.SCORES`.
     """
 
     reference: Path
