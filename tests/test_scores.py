@@ -218,3 +218,24 @@ def test_magnitudes_instead_of_powers_halve_the_distance() -> None:
     squares = ((log_powers(reference) - log_powers(estimate)) / 2) ** 2
     halved = np.sqrt(squares.mean(axis=-1)).mean()
     assert scores.log_spectral_distance(reference, estimate, RATE) == pytest.approx(2 * halved, rel=1e-4)
+
+
+def test_ap_bwe_has_our_full_distance() -> None:
+    reference, estimate = music(0), music(1)
+    for samples in (reference, estimate):  # silent ends: zeros and mirror images beyond them are the same
+        samples[:, :1100] = samples[:, -1100:] = 0
+    window = torch.hann_window(2048)
+    true, made = (
+        torch.stft(samples, 2048, 512, window=window, return_complex=True).abs().square().clamp(1e-8).log10()
+        for samples in (reference, estimate)
+    )
+    expected = float((true - made).square().mean(dim=1).sqrt().mean())
+    assert scores.log_spectral_distance(reference, estimate, RATE) == pytest.approx(expected, rel=1e-4)
+
+
+def test_ssr_eval_s_form_is_ours_where_both_are_loud() -> None:
+    reference, estimate = music(0), music(1)
+    true, made = 10 ** log_powers(reference), 10 ** (log_powers(estimate) / 2)
+    ratio = np.log10(true / (made + 1e-12) ** 2 + 1e-12)
+    expected = np.sqrt((ratio**2).mean(axis=-1)).mean()
+    assert scores.log_spectral_distance(reference, estimate, RATE) == pytest.approx(expected, rel=1e-3)
