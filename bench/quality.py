@@ -5,7 +5,8 @@
 RUN is the folder of a pipeline run over stereo music (its data/subset.csv and data/split.csv are read),
 each MODEL a model folder, whose name is its row's; by default RUN/data/model. Every test track gives the
 30 s in its middle, low-passed by a zero-phase elliptic filter at four cutoffs. OVERTONE_JOBS tracks are
-scored at a time. Writes bench/results/quality.md, and bench/results/quality.json for the model's card.
+scored at a time. Writes bench/results/quality.md, quality.csv (every track), and quality.json for the
+model's card.
 """
 
 import json
@@ -19,13 +20,15 @@ import soundfile
 import torch
 from scipy import signal
 
-from overtone import audio, models, parallel, perceptual, probe, scores, spectral
+from overtone import audio, models, parallel, perceptual, probe, scores, spectral, tables
 from overtone.baselines import BASELINES
 from overtone.restoring import Restorer
 
 RATE, SECONDS = 44100, 30
 JUDGED = 10  # seconds in the middle of those that ViSQOL hears: it takes 1.3 s for them
 CUTOFFS = (4000, 5500, 8000, 11000)
+SURE = ("lsd_high", "visqol")  # shown with intervals and paired tests
+RESAMPLES = 5000  # more than the 2^12 patterns of signs of a dozen tracks
 REAL = "original"  # its features are what the probe compares with
 
 NOTES = """\
@@ -123,8 +126,29 @@ def name_rows(folders):
     }
 
 
+def compared(table, first):
+    """Intervals by cutoff, and the paired test of each system against one, as lines of Markdown."""
+    heads = [f"{COLUMNS[key]} | minus {first}" for key in SURE]
+    lines = ["| cutoff | system | " + " | ".join(heads) + " |", "| --- " * (2 + 2 * len(SURE)) + "|"]
+    for cutoff, rows in table.groupby("cutoff"):
+        by_system = {
+            name: of_system.set_index("track")[list(SURE)].to_dict("index")
+            for name, of_system in rows.groupby("system", sort=False)
+        }
+        genres = dict.fromkeys(rows["track"], "")
+        found = tables.summarize(by_system, genres, RESAMPLES, against=first)
+        for name, values in found["systems"].items():
+            cells = []
+            for key in SURE:
+                cells.append("{mean:.2f} [{low:.2f}, {high:.2f}]".format(**values[key]))
+                difference = found["paired"]["systems"].get(name, {}).get(key)
+                cells.append("{mean:+.2f}, p = {p:.4f}".format(**difference) if difference else "")
+            lines.append(f"| {cutoff} | {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
 def main():
-    """Score every system at every cutoff and write both files."""
+    """Score every system at every cutoff and write the results."""
     began = time.monotonic()
     run = Path(sys.argv[1])
     folders = name_rows([Path(name) for name in sys.argv[2:]] or [run / "data/model"])
@@ -158,7 +182,16 @@ def main():
     ]
     for (cutoff, name), row in means.iterrows():
         text.append(f"| {cutoff} | {name} | " + " | ".join(f"{value:.2f}" for value in row) + " |")
+    first = next(iter(folders))
+    text += [
+        "",
+        f"95 % intervals (bootstrap over tracks), and the mean difference to {first} track by track with the",
+        "two-sided p of the sign-flip test (not corrected for the number of comparisons):",
+        "",
+        *compared(table, first),
+    ]
     folder = Path(__file__).parent / "results"
+    table.round(4).to_csv(folder / "quality.csv", index=False)
     (folder / "quality.md").write_text("\n".join(text) + "\n")
     figures = {
         str(cutoff): {
