@@ -47,6 +47,12 @@ def test_level_error_sees_its_own_band_alone():
     assert treble.level_error(noise(), noise() + tone(1000, 1.0), RATE, LOW, HIGH) < 0.01  # its ends click
 
 
+def test_what_lies_above_the_band_does_not_count():
+    louder = noise() + tone(20_000, 1.0)
+    assert treble.level_error(noise(), louder, RATE, LOW, HIGH) < 0.05
+    assert treble.flatness_error(noise(), louder, RATE, LOW, HIGH) < 0.05
+
+
 def test_level_of_silence_is_finite():
     found = treble.level_error(noise(), torch.zeros(2, TIME), RATE, LOW, HIGH)
     assert 80 < found < 200
@@ -84,6 +90,12 @@ def test_onsets_elsewhere_or_nowhere_do_not_correlate():
     assert abs(treble.onset_correlation(true, clicks(4000, 2000), RATE, LOW, HIGH)) < 0.2
     assert abs(treble.onset_correlation(true, noise(), RATE, LOW, HIGH)) < 0.2
     assert treble.onset_correlation(true, torch.zeros(2, TIME), RATE, LOW, HIGH) == 0
+
+
+def test_falls_are_no_onsets():
+    saw = 10 ** (-2 * (torch.arange(TIME) % 5000) / 5000)  # attacks, each dying away; or the other way round
+    found = treble.onset_correlation(noise() * saw, noise(1) * 0.01 / saw, RATE, LOW, HIGH)
+    assert abs(found) < 0.4
 
 
 def test_onsets_below_the_cutoff_do_not_count():

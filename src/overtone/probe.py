@@ -28,7 +28,7 @@ def features(samples: Tensor, rate: int, low: float, high: float) -> np.ndarray:
     power = torch.cat([_weights(rate, low, high) @ _power(b) for b in spectral.blocks(samples)], dim=-1)
     frames = round(SECONDS * rate / spectral.HOP)
     logs = power.clamp(min=FLOOR).log10().double()
-    whole = logs[:, : logs.shape[1] // frames * frames].unflatten(1, (-1, frames))
+    whole = logs[:, : logs.shape[1] // frames * frames].reshape(BANDS, -1, frames)
     parts = (whole.mean(-1), whole.std(-1), whole.diff(dim=-1).abs().mean(-1))
     return torch.cat(parts).T.numpy()
 

@@ -77,7 +77,7 @@ def score_files(
         if visqol:
             heard = min(length, HEARD * RATE)
             middle = slice((length - heard) // 2, (length - heard) // 2 + heard)
-            values["visqol"] = perceptual.visqol(*(samples[:, middle] for samples in pair), RATE)
+            values["visqol"] = perceptual.visqol(pair[0][:, middle], pair[1][:, middle], RATE)
         found.append(Scored(reference, path, length / RATE, cutoff, bandwidth, values))
     return found
 
