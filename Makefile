@@ -12,6 +12,9 @@ $(VENV)/ready: pyproject.toml constraints.txt
 		{ echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); overtone needs 3.11 or newer (make PYTHON=python3.12)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[pipeline,export,dev]'
+	@# ViSQOL needs libsvm, which has no wheel: without a C++ compiler all else works.
+	@$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[visqol]' || \
+		echo "note: ViSQOL could not be installed (a C++ compiler is needed); go on without it"
 	@# torchaudio's wheel links CUDA and does not import beside a CPU-only torch; without its compiled
 	@# part it runs in pure Python, and what overtone uses of it is as fast.
 	@$(VENV)/bin/python -c 'import torchaudio' 2>/dev/null || rm -f $(VENV)/lib/python3*/site-packages/torchaudio/lib/*.so
