@@ -44,7 +44,9 @@ def main() -> None:
     plots.mean_spectra(joined, pairs.rate, cutoff, Path("plots/spectrum.png"))
     plots.distance_by_frequency(evaluation.distances(), cutoff, Path("plots/distance.png"))
     genres = {str(track): genre for track, genre in subset["genre"].items()}
-    results = tables.summarize(evaluation.by_track(), genres, settings.resamples, settings.seed)
+    by_track = evaluation.by_track()
+    tables.write_csv(by_track, genres, cutoff, Path("plots/scores.csv"))
+    results = tables.summarize(by_track, genres, settings.resamples, settings.seed)
     tables.write(results, Path("metrics/test.json"))
     machine = costs.machine(str(choose_device()), torch.get_num_threads())
     took = {"machine": machine, "systems": systems.costs(made_by, failed, pairs.rate)}

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from overtone.tables import SCORES
+from overtone.columns import SCORES
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

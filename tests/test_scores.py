@@ -3,13 +3,15 @@
 import json
 import math
 
+import auraloss
 import numpy as np
 import pytest
 import scipy.signal
 import torch
+import torchmetrics
 
 from overtone import scores
-from overtone.tables import SCORES
+from overtone.columns import SCORES
 
 RATE = 44_100
 LENGTH = 30_000
@@ -126,20 +128,114 @@ SILENT = torch.zeros(1, LENGTH)
 def test_scores_of_silence_and_perfection_are_finite(
     reference: torch.Tensor, estimate: torch.Tensor, snr: float, si_sdr: float
 ) -> None:
-    found = scores.measure(reference, estimate, RATE, 4800) | scores.measure_paper(reference, estimate)
+    found = scores.measure(reference, estimate, RATE, 4800, RATE / 2)
+    found |= scores.measure_paper(reference, estimate)
     assert (found["snr"], found["si_sdr"]) == (snr, si_sdr)
     json.dumps(found, allow_nan=False)
 
 
-def test_the_paper_s_metrics_and_ours_are_the_columns_of_the_table_in_their_order() -> None:
+def test_what_is_measured_is_what_the_tables_know() -> None:
     paper = scores.measure_paper(music(0), music(1))
-    ours = scores.measure(music(0), music(1), RATE, 4800)
-    assert [*paper, *ours] == list(SCORES)
+    stereo = scores.measure(music(0, 2), music(1, 2), RATE, 4800, RATE / 2)
+    assert {*paper, *stereo} == {*SCORES} - {"visqol"}
+
+
+def test_mono_has_no_stereo_image() -> None:
+    stereo, mono = (
+        scores.measure(music(0, channels), music(1, channels), RATE, 4800, RATE / 2) for channels in (2, 1)
+    )
+    assert {*stereo} - {*mono} == {"image_level", "image_coherence"}
+
+
+def high_pass(samples: torch.Tensor, edge: float) -> torch.Tensor:
+    sos = scipy.signal.ellip(8, 0.1, 100, edge, "high", fs=RATE, output="sos")
+    return torch.from_numpy(scipy.signal.sosfiltfilt(sos, samples.numpy()).copy()).float()
 
 
 def test_measure_splits_the_spectrum_at_the_cutoff() -> None:
-    treble = torch.from_numpy(
-        scipy.signal.sosfilt(scipy.signal.ellip(8, 0.1, 100, 0.5, "high", output="sos"), music(1))
-    )
-    found = scores.measure(music(), music() + treble.float(), RATE, RATE / 8)
+    treble = high_pass(music(1), RATE / 4)
+    found = scores.measure(music(), music() + treble, RATE, RATE / 8, RATE / 2)
     assert found["lsd_low"] < 0.01 < 0.1 < found["lsd_high"]
+
+
+def test_what_lies_above_the_bandwidth_counts_in_the_full_distance_alone() -> None:
+    reference = music(0, 2) - high_pass(music(0, 2), 15_000)
+    reference -= high_pass(reference, 15_000)
+    estimate = reference + high_pass(music(1, 2), 17_500)
+    found = scores.measure(reference, estimate, RATE, 8000, 16_000)
+    assert found.pop("lsd_full") > 0.5
+    for key in ("lsd", "lsd_high", "lsd_octave_1", "level_error", "flatness_error", "image_level"):
+        assert found[key] < 0.05, key
+
+
+def test_silence_does_not_win_above_the_cutoff_of_a_track_that_ends_at_16_khz() -> None:
+    reference = music(0) - high_pass(music(0), 16_000)
+    plausible = music(1) - high_pass(music(1), 16_000)
+    silent = reference - high_pass(reference, 8000)
+    made, none = (
+        scores.measure(reference, estimate, RATE, 8000, 16_000)["lsd_high"]
+        for estimate in (plausible, silent)
+    )
+    assert made < none / 2
+
+
+def test_a_track_without_treble_has_no_scores_of_it() -> None:
+    found = scores.measure(music(0, 2), music(1, 2), RATE, 8000, 8300)
+    assert {"lsd", "lsd_full", "lsd_low", "si_sdr", "snr", "mrstft"} == {*found}
+
+
+def test_an_octave_that_the_track_does_not_reach_is_missing() -> None:
+    found = scores.measure(music(0), music(1), RATE, 11_025, RATE / 2)
+    assert "lsd_octave_2" not in found
+    assert found["lsd_octave_1"] == pytest.approx(found["lsd_high"], rel=1e-6)
+
+
+def test_octaves_are_their_own_ranges() -> None:
+    found = scores.measure(music(0), music(1), RATE, 5000, 18_000)
+    for key, low, high in (("lsd_octave_1", 5000, 10_000), ("lsd_octave_2", 10_000, 18_000)):
+        expected = scores.log_spectral_distance(music(0), music(1), RATE, low, high)
+        assert found[key] == pytest.approx(expected, rel=1e-6)
+
+
+def test_multi_resolution_stft_is_auraloss_s() -> None:
+    reference, estimate = music(0, 2), music(1, 2)
+    for samples in (reference, estimate):  # silent ends: zeros and mirror images beyond them are the same
+        samples[:, :1100] = samples[:, -1100:] = 0
+    expected = auraloss.freq.MultiResolutionSTFTLoss()(estimate[None], reference[None])
+    assert scores.multi_resolution_stft(reference, estimate) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_snr_and_si_sdr_are_those_of_torchmetrics() -> None:
+    reference, estimate = music(0), music(0) * 0.7 + 0.3 * music(1)
+    expected = torchmetrics.functional.audio.signal_noise_ratio(estimate, reference)
+    assert scores.snr(reference, estimate) == pytest.approx(float(expected), abs=1e-3)
+    scale_free = torchmetrics.functional.audio.scale_invariant_signal_distortion_ratio(estimate, reference)
+    assert scores.si_sdr(reference, estimate) == pytest.approx(float(scale_free), abs=1e-3)
+
+
+def test_magnitudes_instead_of_powers_halve_the_distance() -> None:
+    reference, estimate = music(0), music(1)
+    squares = ((log_powers(reference) - log_powers(estimate)) / 2) ** 2
+    halved = np.sqrt(squares.mean(axis=-1)).mean()
+    assert scores.log_spectral_distance(reference, estimate, RATE) == pytest.approx(2 * halved, rel=1e-4)
+
+
+def test_ap_bwe_has_our_full_distance() -> None:
+    reference, estimate = music(0), music(1)
+    for samples in (reference, estimate):  # silent ends: zeros and mirror images beyond them are the same
+        samples[:, :1100] = samples[:, -1100:] = 0
+    window = torch.hann_window(2048)
+    true, made = (
+        torch.stft(samples, 2048, 512, window=window, return_complex=True).abs().square().clamp(1e-8).log10()
+        for samples in (reference, estimate)
+    )
+    expected = float((true - made).square().mean(dim=1).sqrt().mean())
+    assert scores.log_spectral_distance(reference, estimate, RATE) == pytest.approx(expected, rel=1e-4)
+
+
+def test_ssr_eval_s_form_is_ours_where_both_are_loud() -> None:
+    reference, estimate = music(0), music(1)
+    true, made = 10 ** log_powers(reference), 10 ** (log_powers(estimate) / 2)
+    ratio = np.log10(true / (made + 1e-12) ** 2 + 1e-12)
+    expected = np.sqrt((ratio**2).mean(axis=-1)).mean()
+    assert scores.log_spectral_distance(reference, estimate, RATE) == pytest.approx(expected, rel=1e-3)

@@ -1,5 +1,6 @@
 """tables: means and intervals against theory, JSON that diffs well, a table that fits a terminal."""
 
+import csv
 import json
 import math
 import subprocess
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from overtone.tables import SCORES, main, summarize, text, write
+from overtone.columns import SCORES, TESTED, VIEWS
+from overtone.tables import main, summarize, text, write, write_csv
 
 SYSTEMS = ("input", "silence", "noise fill", "band replication", "model")
-MEANS = dict(zip(SCORES, (0.04, 0.005, 0.3, 2.6, 0.1, 3.0, 12.0, 13.0), strict=True))
+MEANS = dict.fromkeys(SCORES, 0.5) | {"l1": 0.04, "mse": 0.005, "lsd": 2.6, "si_sdr": 12.0, "snr": 13.0}
 GENRES = {f"{track:06}": ("Rock", "Old-Time / Historic", "")[track % 3] for track in range(60)}
 
 
@@ -42,7 +44,10 @@ def test_genre_means_are_over_their_own_tracks() -> None:
     found = results()["genres"]
     assert list(found) == ["Old-Time / Historic", "Rock", "none"]
     rock = [scores()["model"][track]["snr"] for track, genre in GENRES.items() if genre == "Rock"]
-    assert found["Rock"]["model"]["snr"] == float(f"{np.mean(rock):.5g}")
+    assert found["Rock"]["model"]["snr"]["mean"] == float(f"{np.mean(rock):.5g}")
+    half = 1.96 * np.std(rock) / math.sqrt(len(rock))
+    width = found["Rock"]["model"]["snr"]["high"] - found["Rock"]["model"]["snr"]["low"]
+    assert width / 2 == pytest.approx(half, rel=0.15)
 
 
 def test_interval_is_that_of_the_normal_distribution_for_normal_scores() -> None:
@@ -83,13 +88,75 @@ def test_a_value_that_is_not_finite_is_refused_and_the_old_file_stays(tmp_path: 
     assert json.loads(path.read_text()) == results()
 
 
+def test_every_metric_is_in_one_view() -> None:
+    assert sorted(key for keys in VIEWS.values() for key in keys) == sorted(SCORES)
+
+
+def test_a_metric_that_a_track_lacks_is_a_mean_over_the_others() -> None:
+    made = scores()
+    for of_track in made.values():
+        del of_track["000000"]["lsd_octave_2"]
+    found = summarize(made, GENRES)["systems"]["model"]["lsd_octave_2"]["mean"]
+    others = [values["lsd_octave_2"] for track, values in made["model"].items() if track != "000000"]
+    assert found == float(f"{np.mean(others):.5g}")
+
+
+def test_a_metric_that_no_track_has_is_left_out_and_shown_nowhere() -> None:
+    made = scores()
+    for of_track in made.values():
+        for values in of_track.values():
+            del values["visqol"]
+    found = summarize(made, GENRES)
+    assert "visqol" not in found["systems"]["model"]
+    assert all("ViSQOL ↑" not in line for line in text(found).splitlines())
+
+
+def test_the_paired_test_compares_track_by_track() -> None:
+    found = results()["paired"]
+    assert found["against"] == "model"
+    assert list(found["systems"]) == [name for name in SYSTEMS if name != "model"]
+    drawn = scores()
+    differences = [drawn["input"][track]["snr"] - drawn["model"][track]["snr"] for track in GENRES]
+    assert found["systems"]["input"]["snr"]["mean"] == float(f"{np.mean(differences):.5g}")
+    assert set(found["systems"]["input"]) == set(TESTED)
+
+
+def test_a_system_that_is_always_a_little_worse_is_told_apart_where_the_intervals_overlap() -> None:
+    made = scores()
+    made["input"] = {
+        track: values | {"snr": values["snr"] - 0.1 - 0.001 * int(track)}
+        for track, values in made["model"].items()
+    }
+    found = summarize(made, GENRES)
+    assert found["systems"]["input"]["snr"]["high"] > found["systems"]["model"]["snr"]["low"]
+    assert found["paired"]["systems"]["input"]["snr"]["p"] < 0.01
+
+
+def test_without_the_system_to_compare_with_there_is_no_paired_test() -> None:
+    assert summarize(scores(), GENRES, against="unet")["paired"] == {"against": "unet", "systems": {}}
+
+
+def test_the_csv_has_a_row_per_system_and_track(tmp_path: Path) -> None:
+    made = scores()
+    del made["input"]["000003"]["lsd_octave_2"]
+    write_csv(made, GENRES, 4800.0, tmp_path / "scores.csv")
+    rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    assert len(rows) == len(SYSTEMS) * len(GENRES)
+    row = next(row for row in rows if (row["system"], row["track"]) == ("input", "000003"))
+    assert (row["genre"], row["cutoff"], row["lsd_octave_2"]) == ("Rock", "4800", "")
+    assert float(row["snr"]) == pytest.approx(made["input"]["000003"]["snr"], rel=1e-4)
+
+
 def test_text_fits_110_columns() -> None:
     assert max(map(len, text(results()).splitlines())) <= 110
 
 
 def test_text_has_a_row_per_system_and_genre_and_a_line_per_metric() -> None:
     lines = text(results()).splitlines()
-    for name in (*SYSTEMS, "Rock", "none"):
+    for name in SYSTEMS:  # in every view, and in the paired test, but for the one compared with
+        expected = len(VIEWS) + (name != "model")
+        assert sum(line.startswith(name + "  ") for line in lines) == expected
+    for name in ("Rock", "none"):
         assert sum(line.startswith(name + "  ") for line in lines) == 1
     for score in SCORES.values():
         assert any(line.startswith(score.heading) and line.endswith(score.says) for line in lines)
@@ -99,9 +166,9 @@ def test_text_shows_the_interval_under_its_mean() -> None:
     made = results()
     made["systems"]["model"]["snr"] = {"mean": 12.34, "low": -3.21, "high": 14.56}
     lines = text(made).splitlines()
-    row = next(index for index, line in enumerate(lines) if line.startswith("model "))
-    assert lines[row].endswith(" 12.3")
-    assert lines[row + 1].endswith(" -3.2\N{EN DASH}14.6")
+    row = next(index for index, line in enumerate(lines) if line.startswith("model ") and " 12.3" in line)
+    column = lines[row].index(" 12.3") + 5
+    assert lines[row + 1][:column].endswith(" -3.2\N{EN DASH}14.6")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +178,7 @@ def test_text_shows_the_interval_under_its_mean() -> None:
 def test_intervals_are_short(low: float, high: float, shown: str) -> None:
     made = results()
     made["systems"]["model"]["snr"] = {"mean": low, "low": low, "high": high}
-    assert any(line.endswith(f" {shown}") for line in text(made).splitlines())
+    assert any(f" {shown}  " in line + "  " for line in text(made).splitlines())
 
 
 def test_module_prints_the_table_without_torch(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command: ``overtone restore``, ``overtone models``; what is heavy is loaded when it is needed."""
+"""The command: ``overtone restore``, ``score``, ``models``; what is heavy is loaded when it is needed."""
 
 import argparse
 import contextlib
@@ -125,6 +125,23 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", metavar="NAME", help="cpu, cuda or mps; by default a GPU if there is one")
     add("--picture", action="store_true", help="draw the spectrogram before and after, as OUT with .png")
     add("--json", action="store_true", help="print a JSON object per file")
+
+    scored = commands.add_parser(
+        "score",
+        help="say how far restored files are from a reference",
+        description="Compare files with a full-band reference, by the metrics of the pipeline's test "
+        "(docs/metrics.md): at 44.1 kHz, sample by sample, lengths alike to 0.1 s.",
+    )
+    scored.set_defaults(run=_score)
+    scored.add_argument("reference", metavar="REFERENCE", help="the original")
+    scored.add_argument("restored", nargs="+", metavar="RESTORED", help="what was made of its lesser copy")
+    scored.add_argument(
+        "--cutoff",
+        metavar="HZ",
+        type=_number(float, "a frequency in Hz, 500 or more", 500),
+        help="where the treble of the lesser copy stopped; without it the treble has no scores of its own",
+    )
+    scored.add_argument("--json", action="store_true", help="print a JSON object per file")
 
     shown = commands.add_parser(
         "models",
@@ -360,6 +377,27 @@ def _libraries_silenced() -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
             os.close(null)
+
+
+def _score(args: argparse.Namespace) -> int:
+    """Print what files score against a reference; all of them, or what is wrong with the first bad one."""
+    from importlib.util import find_spec
+
+    from overtone import scoring, tables
+
+    heard = find_spec("visqol") is not None
+    with _libraries_silenced():
+        found = scoring.score_files(Path(args.reference), [*map(Path, args.restored)], args.cutoff, heard)
+    if args.json:
+        for one in found:
+            print(json.dumps(one.json()))
+    else:
+        told = "no cutoff told" if args.cutoff is None else f"cutoff {args.cutoff:g} Hz"
+        print(_printable(f"against {args.reference}: {told}, its own bandwidth {found[0].bandwidth:.0f} Hz"))
+        print(tables.of_files({_printable(str(one.restored)): one.values for one in found}), end="")
+    if not heard:
+        _complain("no ViSQOL score: it needs the pipeline extra: pip install 'overtone[pipeline]'")
+    return ALL_GOOD
 
 
 def _models(args: argparse.Namespace) -> int:

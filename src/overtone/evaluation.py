@@ -74,7 +74,8 @@ def score(take: Take, estimate: Tensor, rate: int, cutoff: float, scale: str) ->
     The paper's three are taken segment by segment, scaled to a peak of 1 as its segments are, since
     they depend on the scale; the others on the whole.
     """
-    values = scores.measure(take.original, estimate, rate, cutoff)
+    reach = spectral.bandwidth(take.original, rate)
+    values = scores.measure(take.original, estimate, rate, cutoff, reach)
     own = take.segments
     if own.empty:  # a last part shorter than a segment
         return values
@@ -106,11 +107,11 @@ class Evaluation:
         return made
 
     def by_track(self) -> dict[str, dict[str, dict[str, float]]]:
-        """System -> track -> metric -> value, mean over a track's parts."""
+        """System -> track -> metric -> value, mean over a track's parts that have this metric."""
         table = pd.DataFrame(self._rows).groupby(["system", "track"], sort=False).mean()
         nested: dict[str, dict[str, dict[str, float]]] = {name: {} for name in self.systems}
         for (name, track), row in zip(table.index, table.to_dict("records"), strict=True):
-            nested[name][track] = {str(key): float(value) for key, value in row.items()}
+            nested[name][track] = {str(key): float(value) for key, value in row.items() if pd.notna(value)}
         return nested
 
     def distances(self) -> dict[str, tuple[Tensor, Tensor]]:

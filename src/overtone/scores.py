@@ -2,32 +2,76 @@
 
 `reference` and `estimate` are float32, full scale = 1, shaped (..., time) alike; channels count as one
 longer signal. Spectra are taken block by block, so a track of minutes needs little memory, and sums are
-kept in float64. `overtone.tables.SCORES` says what each metric rewards and what it misses.
+kept in float64. `overtone.columns.SCORES` says what each metric rewards and what it misses.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from overtone import spectral
+from overtone import spectral, treble
+from overtone.treble import log_power
 
 # (n_fft, hop, window) of the paper's evaluation. It gives sizes and hops but no window lengths: these
 # are the ones that its hops come with in Parallel WaveGAN (arXiv 1910.11480), so they are our choice.
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
-POWER_FLOOR = 1e-8  # of |STFT|^2: below it, two spectra count as equally silent
 LIMIT = 100.0  # dB; SNR and SI-SDR stay within plus and minus this, also where the formula is infinite
 
 
-def measure(reference: Tensor, estimate: Tensor, rate: int, cutoff: float) -> dict[str, float]:
-    """What is scored on whole tracks, by the keys of `overtone.tables.SCORES`; rate and cutoff in Hz."""
-    return {
-        "lsd": log_spectral_distance(reference, estimate, rate),
-        "lsd_low": log_spectral_distance(reference, estimate, rate, high=cutoff),
-        "lsd_high": log_spectral_distance(reference, estimate, rate, low=cutoff),
+LEAST_TREBLE = 500.0  # Hz from the cutoff to the bandwidth; with less, there is no treble to compare
+
+
+def measure(
+    reference: Tensor, estimate: Tensor, rate: int, cutoff: float, bandwidth: float
+) -> dict[str, float]:
+    """What is scored on whole tracks, by the keys of `overtone.columns.SCORES`.
+
+    Args:
+        reference, estimate: shaped (channels, time) alike.
+        rate: their rate in Hz.
+        cutoff: where the treble begins, in Hz.
+        bandwidth: where the reference itself ends, in Hz (`overtone.spectral.bandwidth`): lossy music ends
+            at 16 to 20 kHz, and to compare above that would reward silence.
+
+    Returns:
+        Scores by key. Those of the treble are missing where the reference has less than LEAST_TREBLE of
+        it, a second octave above the cutoff where the reference ends in the first, and the stereo image
+        unless there are two channels.
+    """
+    ranges: dict[str, tuple[float, float | None]] = {
+        "lsd": (0, bandwidth),
+        "lsd_full": (0, None),
+        "lsd_low": (0, cutoff),
+    }
+    some = bandwidth - cutoff >= LEAST_TREBLE
+    if some:
+        ranges["lsd_high"] = (cutoff, bandwidth)
+        octaves = treble.bands(cutoff, bandwidth, per_octave=1)
+        ranges |= {f"lsd_octave_{number}": octave for number, octave in enumerate(octaves[:2], start=1)}
+    distances = log_spectral_distances(reference, estimate, rate, list(ranges.values()))
+    values = dict(zip(ranges, distances, strict=True)) | {
         "si_sdr": si_sdr(reference, estimate),
         "snr": snr(reference, estimate),
+        "mrstft": multi_resolution_stft(reference, estimate),
     }
+    return values | (measure_treble(reference, estimate, rate, cutoff, bandwidth) if some else {})
+
+
+def measure_treble(
+    reference: Tensor, estimate: Tensor, rate: int, low: float, high: float
+) -> dict[str, float]:
+    """The metrics of `overtone.treble` by their keys, from low to high in Hz."""
+    band = (reference, estimate, rate, low, high)
+    values = {
+        "level_error": treble.level_error(*band),
+        "onsets": treble.onset_correlation(*band),
+        "flatness_error": treble.flatness_error(*band),
+    }
+    if len(reference) == 2:
+        values["image_level"], values["image_coherence"] = treble.image_error(*band)
+    return values
 
 
 def measure_paper(reference: Tensor, estimate: Tensor) -> dict[str, float]:
@@ -80,6 +124,34 @@ def _magnitude_distance(reference: Tensor, estimate: Tensor, n_fft: int, hop: in
     return convergence + absolute / count
 
 
+def multi_resolution_stft(reference: Tensor, estimate: Tensor) -> float:
+    """The multi-resolution STFT loss with auraloss's constants: the mean over RESOLUTIONS of C + M.
+
+    C = norm(|R| - |E|) / norm(|R|) in the Frobenius norm over all channels, M = mean(abs(ln |R| - ln |E|)),
+    with |X| = sqrt(max(|X|^2, 1e-8)) (Yamamoto et al., arXiv 1910.11480; auraloss 0.4's defaults, but that
+    the signal counts as zero beyond its ends, where auraloss mirrors it).
+    """
+    return sum(_loss(reference, estimate, *sizes) for sizes in RESOLUTIONS) / len(RESOLUTIONS)
+
+
+def _loss(reference: Tensor, estimate: Tensor, n_fft: int, hop: int, window: int) -> float:
+    absolute = squared = power = 0.0
+    count = 0
+    pairs = zip(
+        spectral.blocks(reference, n_fft, hop, window),
+        spectral.blocks(estimate, n_fft, hop, window),
+        strict=True,
+    )
+    for pair in pairs:
+        true, made = (log_power(spectrum) * (math.log(10) / 2) for spectrum in pair)
+        absolute += float((true - made).abs().sum(dtype=torch.float64))
+        true, made = true.exp(), made.exp()
+        squared += float((true - made).square().sum(dtype=torch.float64))
+        power += float(true.square().sum(dtype=torch.float64))
+        count += true.numel()
+    return math.sqrt(squared / power) + absolute / count
+
+
 def log_spectral_distance(
     reference: Tensor, estimate: Tensor, rate: int, low: float = 0, high: float | None = None
 ) -> float:
@@ -90,17 +162,25 @@ def log_spectral_distance(
     `high`); further channels are further frames. Publications that take log10 of the magnitude instead of
     the power (floor aside) report half this value.
     """
-    bins = spectral.above(low, rate)
-    if high is not None:
-        bins &= ~spectral.above(high, rate)
-    total = 0.0
+    return log_spectral_distances(reference, estimate, rate, [(low, high)])[0]
+
+
+def log_spectral_distances(
+    reference: Tensor, estimate: Tensor, rate: int, ranges: Sequence[tuple[float, float | None]]
+) -> list[float]:
+    """`log_spectral_distance` over several ranges (low, high) at the cost of one."""
+    chosen = []
+    for low, high in ranges:
+        top = torch.zeros(1, dtype=torch.bool) if high is None else spectral.above(high, rate)
+        chosen.append(spectral.above(low, rate) & ~top)
+    total = torch.zeros(len(ranges), dtype=torch.float64)
     count = 0
     for true, made in zip(spectral.blocks(reference), spectral.blocks(estimate), strict=True):
-        difference = _log_power(true[..., bins, :]) - _log_power(made[..., bins, :])
-        distance = difference.square().mean(dim=-2).sqrt()
-        total += float(distance.sum(dtype=torch.float64))
-        count += distance.numel()
-    return total / count
+        squares = (log_power(true) - log_power(made)).square()
+        for number, bins in enumerate(chosen):
+            total[number] += squares[..., bins, :].mean(dim=-2).sqrt().sum(dtype=torch.float64)
+        count += squares[..., 0, :].numel()
+    return [float(value) / count for value in total]
 
 
 def distance_by_frequency(reference: Tensor, estimate: Tensor) -> Tensor:
@@ -112,15 +192,11 @@ def distance_by_frequency(reference: Tensor, estimate: Tensor) -> Tensor:
     squared = torch.zeros(spectral.N_FFT // 2 + 1, dtype=torch.float64)
     count = 0
     for true, made in zip(spectral.blocks(reference), spectral.blocks(estimate), strict=True):
-        difference = (_log_power(true) - _log_power(made)).square()
+        difference = (log_power(true) - log_power(made)).square()
         difference = difference.transpose(-1, -2).reshape(-1, squared.numel())
         squared += difference.sum(dim=0, dtype=torch.float64).cpu()
         count += difference.shape[0]
     return (squared / count).sqrt()
-
-
-def _log_power(spectrum: Tensor) -> Tensor:
-    return (spectrum.real.square() + spectrum.imag.square()).clamp(min=POWER_FLOOR).log10()
 
 
 def snr(reference: Tensor, estimate: Tensor) -> float:

@@ -1,65 +1,24 @@
 """Per-track scores become one nested dict with intervals, its JSON, and a table to read.
 
 `python -m overtone.tables metrics/test.json` prints the table. Nothing here imports torch, so that
-printing is instant; the metrics themselves are in `overtone.scores`, under the same keys.
+printing is instant; the metrics themselves are in `overtone.scores`, under the keys of `overtone.columns`.
 """
 
+import csv
 import json
+import math
 import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from overtone import paired
+from overtone.columns import IN_GENRES, SCORES, TESTED, VIEWS, Score
 from overtone.errors import OvertoneError
-
-
-@dataclass(frozen=True)
-class Score:
-    """How a metric is shown, and what a reader must know about it.
-
-    Attributes:
-        heading: the head of its column.
-        unit: "dB", "bel" (log10 of a ratio of powers), or empty for a plain number.
-        higher_is_better: which way is better.
-        decimals: digits shown after the point.
-        says: one line, what it rewards and what it misses.
-    """
-
-    heading: str
-    unit: str
-    higher_is_better: bool
-    decimals: int
-    says: str
-
-
-SCORES: dict[str, Score] = {
-    "l1": Score(
-        "L1", "", False, 3, "sample error; rewards silence above the cutoff over a wrong guess at it"
-    ),
-    "mse": Score("MSE", "", False, 4, "as L1, and the loud low notes drown all else; misses the treble"),
-    "stft": Score(
-        "STFT", "", False, 3, "the paper's; linear magnitudes, so mostly the bass; misses sign and phase"
-    ),
-    "lsd": Score(
-        "LSD", "bel", False, 2, "spectrum on a log scale, soft bins as loud ones; misses phase and sign"
-    ),
-    "lsd_low": Score(
-        "LSD low", "bel", False, 2, "LSD below the cutoff: rewards leaving alone what was still there"
-    ),
-    "lsd_high": Score(
-        "LSD high", "bel", False, 2, "LSD above the cutoff: the treble's level, plausible or true alike"
-    ),
-    "si_sdr": Score(
-        "SI-SDR", "dB", True, 1, "waveform up to its level; misses level, sign, and nearly all treble"
-    ),
-    "snr": Score("SNR", "dB", True, 1, "waveform; rewards silence above the cutoff over treble out of phase"),
-}
-IN_GENRES = ("lsd_high", "snr")  # what the rows per genre show: the treble, and what it cost
 
 
 def summarize(
@@ -67,40 +26,110 @@ def summarize(
     genres: Mapping[str, str],
     resamples: int = 1000,
     seed: int = 0,
+    against: str = "model",
 ) -> dict[str, Any]:
     """Per-track scores become means, with 95 % percentile bootstrap intervals over the tracks.
 
     Args:
-        scores: system -> track -> metric -> value; every system on the same tracks.
+        scores: system -> track -> metric -> value; every system on the same tracks. A metric that a
+            track lacks (or has as NaN) is a mean over the others, and one that no track has is left out.
         genres: track -> genre; an empty genre is shown as "none".
-        resamples: how often the tracks are drawn again, with replacement; the same draws serve all
-            systems and metrics.
+        resamples: how often the tracks are drawn again, with replacement, and how often signs are
+            flipped; the same draws serve all systems and metrics.
         seed: of those draws.
+        against: the system that the others are compared with, track by track; left out if it is not there.
 
     Returns:
-        ``{"tracks": n, "systems": {system: {metric: {"mean", "low", "high"}}},
-        "genres": {genre: {system: {metric: mean}}}}``, numbers to five significant digits.
+        ``{"tracks": n, "systems": {system: {metric: interval}}, "genres": {genre: {system: {metric:
+        interval}}}, "paired": {"against": against, "systems": {system: {metric: comparison}}}}``. An
+        interval is ``{"mean", "low", "high"}``; a comparison, of the metrics in TESTED, is one of the
+        differences (system - against) with their ``"p"`` (`overtone.paired`). Five significant digits.
     """
     tracks = sorted(next(iter(scores.values())))
-    draws = np.random.default_rng(seed).integers(len(tracks), size=(resamples, len(tracks)))
-    systems: dict[str, Any] = {}
-    by_genre: dict[str, Any] = {name: {} for name in sorted({genres[track] or "none" for track in tracks})}
-    members = {name: [(genres[track] or "none") == name for track in tracks] for name in by_genre}
-    for system, of_track in scores.items():
-        values = {key: np.array([of_track[track][key] for track in tracks]) for key in SCORES}
-        systems[system] = {key: _interval(column, draws) for key, column in values.items()}
-        for genre, chosen in members.items():
-            by_genre[genre][system] = {key: _rounded(column[chosen].mean()) for key, column in values.items()}
-    return {"tracks": len(tracks), "systems": systems, "genres": by_genre}
+    groups: dict[str, list[int]] = {}
+    for index, track in enumerate(tracks):
+        groups.setdefault(genres[track] or "none", []).append(index)
+    every = _drawn(list(range(len(tracks))), len(tracks), resamples, seed)
+    inside = {name: _drawn(groups[name], len(tracks), resamples, seed) for name in sorted(groups)}
+    values = {
+        system: {
+            key: np.array([of_track[track].get(key, math.nan) for track in tracks], dtype=float)
+            for key in SCORES
+        }
+        for system, of_track in scores.items()
+    }
+    return {
+        "tracks": len(tracks),
+        "systems": {system: _intervals(columns, every) for system, columns in values.items()},
+        "genres": {
+            name: {system: _intervals(columns, drawn) for system, columns in values.items()}
+            for name, drawn in inside.items()
+        },
+        "paired": {"against": against, "systems": _comparisons(values, against, every, seed)},
+    }
 
 
-def _interval(values: np.ndarray, draws: np.ndarray) -> dict[str, float]:
-    low, high = np.percentile(values[draws].mean(axis=1), (2.5, 97.5))
-    return {"mean": _rounded(values.mean()), "low": _rounded(low), "high": _rounded(high)}
+def _drawn(members: list[int], tracks: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each draw holds each track, (1 + resamples, tracks); the first holds every member once."""
+    draws = np.random.default_rng(seed).choice(members, size=(resamples, len(members)))
+    counts = np.zeros((1 + resamples, tracks))
+    counts[0, members] = 1
+    np.add.at(counts[1:], (np.arange(resamples)[:, None], draws), 1)
+    return counts
+
+
+def _intervals(columns: Mapping[str, np.ndarray], drawn: np.ndarray) -> dict[str, dict[str, float]]:
+    """Metric -> interval, of those that some track has; a draw of tracks that all lack it is left out."""
+    found = {}
+    for key, column in columns.items():
+        there = ~np.isnan(column)
+        held = drawn @ there
+        if not held[0]:
+            continue
+        means = (drawn @ np.where(there, column, 0))[held > 0] / held[held > 0]
+        low, high = np.percentile(means[1:], (2.5, 97.5)) if len(means) > 1 else means[[0, 0]]
+        found[key] = {"mean": _rounded(means[0]), "low": _rounded(low), "high": _rounded(high)}
+    return found
+
+
+def _comparisons(
+    values: Mapping[str, Mapping[str, np.ndarray]], against: str, drawn: np.ndarray, seed: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """System -> metric -> how it differs from the one it is held against."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    if against not in values:
+        return found
+    for system, columns in values.items():
+        if system == against:
+            continue
+        differences = {key: columns[key] - values[against][key] for key in TESTED}
+        found[system] = {
+            key: interval | {"p": _rounded(paired.sign_flip(differences[key], len(drawn) - 1, seed))}
+            for key, interval in _intervals(differences, drawn).items()
+        }
+    return found
 
 
 def _rounded(value: float) -> float:
     return float(f"{value:.5g}")
+
+
+def write_csv(
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]],
+    genres: Mapping[str, str],
+    cutoff: float,
+    path: str | Path,
+) -> None:
+    """Write a row per system and track: both, genre, cutoff in Hz, and every metric (empty if missing)."""
+    temporary = Path(f"{path}.part")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["system", "track", "genre", "cutoff", *SCORES])
+        for system, of_track in scores.items():
+            for track, values in sorted(of_track.items()):
+                cells = (f"{values[key]:.5g}" if key in values else "" for key in SCORES)
+                rows.writerow([system, track, genres[track] or "none", f"{cutoff:g}", *cells])
+    os.replace(temporary, path)
 
 
 def write(results: Mapping[str, Any], path: str | Path) -> None:
@@ -112,28 +141,68 @@ def write(results: Mapping[str, Any], path: str | Path) -> None:
 
 
 def text(results: Mapping[str, Any]) -> str:
-    """The results as a table to read: means with their intervals below, genres, what each metric says."""
+    """The results as tables to read: means and intervals, genres, paired tests, what each metric says."""
     systems = results["systems"]
-    rows = [["", *(_heading(key) for key in SCORES)]]
-    for name, values in systems.items():
-        rows.append([name, *(f"{values[key]['mean']:.{score.decimals}f}" for key, score in SCORES.items())])
-        rows.append(["", *(_range(values[key], score.decimals) for key, score in SCORES.items())])
+    parts = [
+        f"Mean over {results['tracks']} test tracks; below it, its 95 % interval (bootstrap over tracks)"
+    ]
+    for title, keys in VIEWS.items():
+        shown = [key for key in keys if any(key in values for values in systems.values())]
+        rows = [[title, *(_heading(key) for key in shown)]]
+        for name, values in systems.items():
+            rows.append([name, *(_mean(values, key) for key in shown)])
+            rows.append(["", *(_range(values[key], key) if key in values else "" for key in shown)])
+        parts.append(_aligned(rows))
     genres = [["", *systems]]
     for genre, of_system in results["genres"].items():
-        cells = (
-            " / ".join(f"{of_system[name][key]:.{SCORES[key].decimals}f}" for key in IN_GENRES)
-            for name in systems
-        )
+        cells = (" / ".join(_mean(of_system[name], key) for key in IN_GENRES) for name in systems)
         genres.append([genre, *cells])
-    parts = [
-        f"Mean over {results['tracks']} test tracks; below it, its 95 % interval (bootstrap over tracks)",
-        _aligned(rows),
-        "By genre: " + " / ".join(_heading(key) for key in IN_GENRES),
-        _aligned(genres),
+    parts += ["By genre: " + " / ".join(_heading(key) for key in IN_GENRES), _aligned(genres)]
+    if results.get("paired", {}).get("systems"):
+        parts += _paired_text(results["paired"])
+    parts += [
         "What each metric rewards and misses (↓ less is better, ↑ more is better)",
         "\n".join(f"{_name(score):13}  {score.says}" for score in SCORES.values()),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def of_files(values: Mapping[str, Mapping[str, float]]) -> str:
+    """A table of single files, one column a file and one row a metric, by file and key; "-" if missing."""
+    rows = [["", *values]]
+    for key, score in SCORES.items():
+        if any(key in of_file for of_file in values.values()):
+            cells = (f"{of[key]:.{score.decimals}f}" if key in of else "-" for of in values.values())
+            rows.append([_heading(key), *cells])
+    return _aligned(rows) + "\n"
+
+
+def _paired_text(compared: Mapping[str, Any]) -> list[str]:
+    shown = [key for key in TESTED if any(key in values for values in compared["systems"].values())]
+    rows = [["", *(_heading(key) for key in shown)]]
+    for name, values in compared["systems"].items():
+        rows.append(
+            [
+                name,
+                *(
+                    f"{_mean(values, key)} ({_chance(values[key]['p'])})" if key in values else "-"
+                    for key in shown
+                ),
+            ]
+        )
+    title = (
+        f"Minus {compared['against']}, mean of the differences track by track (p: sign-flip test, two-sided, "
+        "not\ncorrected for the number of comparisons; n tracks cannot go below 2 / 2^n)"
+    )
+    return [title, _aligned(rows)]
+
+
+def _chance(p: float) -> str:
+    return "p<.001" if p < 0.001 else f"p={p:.3f}".replace("0.", ".")
+
+
+def _mean(values: Mapping[str, Any], key: str) -> str:
+    return f"{values[key]['mean']:.{SCORES[key].decimals}f}" if key in values else "-"
 
 
 def _heading(key: str) -> str:
@@ -146,9 +215,9 @@ def _name(score: Score) -> str:
     return f"{score.heading}, {score.unit}" if score.unit else score.heading
 
 
-def _range(values: Mapping[str, float], decimals: int) -> str:
+def _range(values: Mapping[str, float], key: str) -> str:
     """An interval in short form: no zero before the point, one number where both ends look alike."""
-    low, high = (f"{values[end]:.{decimals}f}" for end in ("low", "high"))
+    low, high = (f"{values[end]:.{SCORES[key].decimals}f}" for end in ("low", "high"))
     if low == high:
         return low
     return "\N{EN DASH}".join(re.sub(r"^(-?)0\.", r"\1.", end) for end in (low, high))
@@ -187,8 +256,11 @@ def _read(path: str) -> dict[str, Any]:
         raise OvertoneError(f"{path} is not here; `dvc repro` writes it") from None
     except json.JSONDecodeError as error:
         raise OvertoneError(f"{path} is not JSON: {error}") from None
-    if not isinstance(results, dict) or not {"tracks", "systems", "genres"} <= results.keys():
-        raise OvertoneError(f"{path} is not a results file: it lacks tracks, systems or genres")
+    if not isinstance(results, dict) or not {"tracks", "systems", "genres", "paired"} <= results.keys():
+        raise OvertoneError(
+            f"{path} is not a results file: it lacks tracks, systems, genres or paired; `dvc repro` "
+            "writes it anew"
+        )
     return results
 
 

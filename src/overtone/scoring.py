@@ -1,0 +1,112 @@
+"""Anyone's files, scored as the pipeline scores its own: a reference, and what was made to be like it."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from overtone import audio, perceptual, scores, spectral
+from overtone.errors import OvertoneError
+from overtone.files import open_sound
+
+RATE = 44100  # Hz; all files are compared at this rate
+TOLERANCE = 0.1  # seconds by which lengths may differ: coders pad the end; the longer file is cut
+LEAST = 1.0  # seconds: less is not judged
+HEARD = 10  # seconds in the middle that ViSQOL hears; it takes a second for eight of them
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a file scored.
+
+    Attributes:
+        reference, restored: the files.
+        seconds: how much of them was compared.
+        cutoff: where the treble begins, in Hz; None if it was not told.
+        bandwidth: where the reference itself ends, in Hz.
+        values: scores by the keys of `overtone.columns.SCORES`.
+    """
+
+    reference: Path
+    restored: Path
+    seconds: float
+    cutoff: float | None
+    bandwidth: float
+    values: dict[str, float]
+
+    def json(self) -> dict[str, Any]:
+        """The scores as plain values."""
+        return asdict(self) | {"reference": str(self.reference), "restored": str(self.restored)}
+
+
+def score_files(
+    reference: Path, restored: list[Path], cutoff: float | None = None, visqol: bool = True
+) -> list[Scored]:
+    """Score files against a reference, at RATE, sample by sample: a delay counts as an error.
+
+    Args:
+        reference: any sound file.
+        restored: what is compared with it, as many channels and as long (to TOLERANCE).
+        cutoff: where the treble begins, in Hz; without it, what is told of the treble alone is left out.
+        visqol: whether to ask ViSQOL, which hears the HEARD seconds in the middle.
+
+    Raises:
+        OvertoneError: a file cannot be read or does not belong to the reference, or the reference has no
+            treble above the cutoff.
+    """
+    true = _read(reference)
+    bandwidth = spectral.bandwidth(true, RATE)
+    if cutoff is not None and bandwidth - cutoff < scores.LEAST_TREBLE:
+        raise OvertoneError(
+            f"{reference} ends at {bandwidth:.0f} Hz, so that there is no treble to compare above a cutoff "
+            f"of {cutoff:.0f} Hz; name one at least {scores.LEAST_TREBLE:.0f} Hz lower"
+        )
+    found = []
+    for path in restored:
+        made = _read(path)
+        _check(reference, true, path, made)
+        length = min(true.shape[1], made.shape[1])
+        pair = true[:, :length], made[:, :length]
+        values = scores.measure(*pair, RATE, bandwidth if cutoff is None else cutoff, bandwidth)
+        if cutoff is None:
+            del values["lsd_low"]
+        if visqol:
+            heard = min(length, HEARD * RATE)
+            middle = slice((length - heard) // 2, (length - heard) // 2 + heard)
+            values["visqol"] = perceptual.visqol(pair[0][:, middle], pair[1][:, middle], RATE)
+        found.append(Scored(reference, path, length / RATE, cutoff, bandwidth, values))
+    return found
+
+
+def _read(path: Path) -> Tensor:
+    """A whole file, (channels, time) float32 at RATE."""
+    blocks = []
+    with open_sound(path) as file:
+        rate = file.samplerate
+        try:
+            while len(block := file.read(rate, dtype="float32", always_2d=True)):
+                blocks.append(block.T)
+        except soundfile.LibsndfileError:
+            raise OvertoneError(f"{path} does not decode beyond {len(blocks)} s; get it whole") from None
+    samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((1, 0), np.float32)
+    if not np.isfinite(samples).all():
+        raise OvertoneError(f"{path} holds NaN or infinity; repair it first")
+    if samples.shape[1] < LEAST * rate:
+        raise OvertoneError(f"{path} holds {samples.shape[1] / rate:.3g} s; {LEAST:g} s are the least")
+    return torch.from_numpy(audio.resample(np.ascontiguousarray(samples), rate, RATE))
+
+
+def _check(reference: Path, true: Tensor, path: Path, made: Tensor) -> None:
+    """Raise unless two signals can belong together."""
+    if len(made) != len(true):
+        raise OvertoneError(f"{path} has {len(made)} channels and {reference} {len(true)}; they must agree")
+    longer = (made.shape[1] - true.shape[1]) / RATE
+    if abs(longer) > TOLERANCE:
+        raise OvertoneError(
+            f"{path} is {abs(longer):.2f} s {'longer' if longer > 0 else 'shorter'} than {reference}; "
+            f"up to {TOLERANCE:g} s are allowed: cut both to the same part"
+        )

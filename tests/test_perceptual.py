@@ -1,0 +1,42 @@
+"""perceptual: ViSQOL is called with what it expects."""
+
+import sys
+
+import numpy as np
+import pytest
+import soxr
+import torch
+
+from overtone import perceptual
+from overtone.errors import OvertoneError
+
+RATE = 44_100
+
+
+@pytest.fixture(scope="module")
+def music():
+    """A second and a half of stereo noise whose level moves."""
+    rng = np.random.default_rng(3)
+    time = np.arange(int(1.5 * RATE)) / RATE
+    return torch.from_numpy(rng.normal(0, 0.1, (2, len(time))) * (1.1 + np.sin(9 * time))).float()
+
+
+def test_a_copy_has_the_best_score_and_a_low_passed_one_a_worse(music):
+    low = soxr.resample(soxr.resample(music.numpy().T, RATE, 8000), 8000, RATE).T
+    low = torch.from_numpy(np.ascontiguousarray(low[:, : music.shape[1]]))
+    worse = perceptual.visqol(music[:, : low.shape[1]], low, RATE)
+    assert perceptual.visqol(music, music, RATE) == pytest.approx(4.732, abs=1e-3)
+    assert 1 <= worse < 4
+
+
+def test_silence_has_the_worst_score(music):
+    assert perceptual.visqol(music, torch.zeros_like(music), RATE) == 1
+
+
+def test_without_the_package_one_line_says_how_to_get_it(music, monkeypatch):
+    monkeypatch.setitem(sys.modules, "visqol", None)
+    perceptual._visqol.cache_clear()
+    with pytest.raises(
+        OvertoneError, match=r"ViSQOL is not installed; .* pip install 'overtone\[pipeline\]'"
+    ):
+        perceptual.visqol(music, music, RATE)

@@ -1,0 +1,59 @@
+"""probe: a half for what cannot be told apart, all for what can."""
+
+import numpy as np
+import pytest
+import torch
+
+from overtone import probe
+from overtone.errors import OvertoneError
+
+RATE, LOW, HIGH = 44_100, 6000.0, 18_000.0
+
+
+def tracks(seed, gain=1.0):
+    """Six tracks of four seconds of noise, each with a level of its own."""
+    rng = np.random.default_rng(seed)
+    levels = np.random.default_rng(0).uniform(0.01, 0.2, 6)
+    return {
+        str(number): seen(gain * rng.normal(0, level, (1, 4 * RATE))) for number, level in enumerate(levels)
+    }
+
+
+def seen(samples):
+    return probe.features(torch.from_numpy(samples).float(), RATE, LOW, HIGH)
+
+
+def test_features_are_one_row_a_second():
+    assert tracks(0)["0"].shape == (4, 3 * probe.BANDS)
+
+
+def test_a_feature_of_level_is_the_log_of_the_power():
+    samples = np.random.default_rng(1).normal(0, 0.1, (2, 3 * RATE))
+    soft, loud = (seen(gain * samples)[:, : probe.BANDS].mean() for gain in (0.1, 1.0))
+    assert loud - soft == pytest.approx(2, abs=1e-3)
+
+
+def test_what_lies_outside_the_band_is_not_seen():
+    samples = np.random.default_rng(1).normal(0, 0.1, (1, 3 * RATE))
+    hum = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(3 * RATE) / RATE)
+    np.testing.assert_allclose(
+        seen(samples + hum)[:, : probe.BANDS], seen(samples)[:, : probe.BANDS], atol=1e-3
+    )
+
+
+def test_the_original_cannot_be_told_from_itself():
+    assert probe.accuracy(tracks(0), tracks(0)) == 0.5
+
+
+def test_other_sound_of_the_same_kind_is_near_a_half():
+    assert probe.accuracy(tracks(0), tracks(1)) == pytest.approx(0.5, abs=0.2)
+
+
+def test_silence_is_always_told():
+    assert probe.accuracy(tracks(0), tracks(0, gain=0.0)) == 1
+
+
+def test_one_track_is_too_few():
+    one = {"0": tracks(0)["0"]}
+    with pytest.raises(OvertoneError, match="1 tracks; it is cross-validated and takes 2 or more"):
+        probe.accuracy(one, one)

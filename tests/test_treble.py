@@ -1,0 +1,130 @@
+"""treble: metrics of the band above the cutoff, against theory on sounds whose answer is known."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+
+from overtone import treble
+
+RATE, LOW, HIGH = 44_100, 6000.0, 18_000.0
+TIME = 30_000
+
+
+def noise(seed=0, channels=2):
+    drawn = np.random.default_rng(seed).normal(0, 0.1, (channels, TIME))
+    return torch.from_numpy(drawn).float()
+
+
+def tone(hertz, amplitude=0.1):
+    wave = amplitude * np.sin(2 * np.pi * hertz * np.arange(TIME) / RATE)
+    return torch.from_numpy(np.stack([wave, wave])).float()
+
+
+def clicks(period, start=0):
+    samples = 1e-4 * noise(9)
+    samples[:, start::period] += 0.5
+    return samples
+
+
+def test_bands_adjoin_and_a_stub_joins_the_last():
+    assert treble.bands(5000, 20_000, 1) == [(5000, 10_000), (10_000, 20_000)]
+    assert treble.bands(5000, 11_000, 1) == [(5000, 11_000)]
+    assert treble.bands(5000, 15_000, 1) == [(5000, 10_000), (10_000, 15_000)]
+    assert treble.bands(8000, 8500, 1) == [(8000, 8500)]
+    assert len(treble.bands(5000, 20_000, 2)) == 4
+
+
+@pytest.mark.parametrize("decibels", [-20, -3, 6])
+def test_level_error_is_the_gain(decibels):
+    louder = noise() * 10 ** (decibels / 20)
+    assert treble.level_error(noise(), louder, RATE, LOW, HIGH) == pytest.approx(abs(decibels), abs=1e-3)
+
+
+def test_level_error_sees_its_own_band_alone():
+    assert treble.level_error(noise(), noise() + tone(1000, 1.0), RATE, LOW, HIGH) < 0.01  # its ends click
+
+
+def test_what_lies_above_the_band_does_not_count():
+    louder = noise() + tone(20_000, 1.0)
+    assert treble.level_error(noise(), louder, RATE, LOW, HIGH) < 0.05
+    assert treble.flatness_error(noise(), louder, RATE, LOW, HIGH) < 0.05
+
+
+def test_level_of_silence_is_finite():
+    found = treble.level_error(noise(), torch.zeros(2, TIME), RATE, LOW, HIGH)
+    assert 80 < found < 200
+
+
+def test_flatness_of_white_noise_is_eulers_constant():
+    # The power of a bin is exponentially distributed: the mean of its logarithm is that of its mean,
+    # less Euler's constant. Neighbours share a window's main lobe, so a band's own mean varies a little.
+    spectrum = torch.stft(noise(0, 8), 2048, 512, window=torch.hann_window(2048), return_complex=True)
+    _, flatness = treble._flatness(spectrum[:, 200:900])
+    assert float(flatness.mean()) == pytest.approx(-10 * 0.5772157 / math.log(10), abs=0.1)
+
+
+def test_flatness_does_not_see_the_level_and_sees_tones():
+    soft = treble.flatness_error(noise(), 0.1 * noise(), RATE, LOW, HIGH)
+    other = treble.flatness_error(noise(), noise(1), RATE, LOW, HIGH)
+    tones = sum(tone(hertz) for hertz in (7000.0, 10_000.0, 14_000.0, 17_500.0)) + 1e-3 * noise()
+    assert soft == pytest.approx(0, abs=1e-3)
+    assert other < 1
+    assert treble.flatness_error(tones, noise(), RATE, LOW, HIGH) > 10
+
+
+def test_frames_without_treble_in_the_reference_do_not_count_in_flatness():
+    assert treble.flatness_error(torch.zeros(2, TIME), noise(), RATE, LOW, HIGH) == 0
+
+
+def test_onsets_in_their_place_correlate_and_level_does_not_matter():
+    true = clicks(4000)
+    assert treble.onset_correlation(true, true, RATE, LOW, HIGH) == pytest.approx(1, abs=1e-6)
+    assert treble.onset_correlation(true, 0.5 * true, RATE, LOW, HIGH) > 0.95
+
+
+def test_onsets_elsewhere_or_nowhere_do_not_correlate():
+    true = clicks(4000)
+    assert abs(treble.onset_correlation(true, clicks(4000, 2000), RATE, LOW, HIGH)) < 0.2
+    assert abs(treble.onset_correlation(true, noise(), RATE, LOW, HIGH)) < 0.2
+    assert treble.onset_correlation(true, torch.zeros(2, TIME), RATE, LOW, HIGH) == 0
+
+
+def test_falls_are_no_onsets():
+    time = torch.arange(TIME)
+    short, long = (1e-3 + ((time >= 8000) & (time < end)) for end in (16_000, TIME))
+    assert treble.onset_correlation(noise() * short, noise() * long, RATE, LOW, HIGH) > 0.9
+
+
+def test_onsets_below_the_cutoff_do_not_count():
+    sos = scipy.signal.ellip(10, 0.1, 100, 3000, fs=RATE, output="sos")
+    drums = torch.from_numpy(scipy.signal.sosfilt(sos, clicks(3000).numpy())).float()
+    without, found = (
+        treble.onset_correlation(clicks(4000), clicks(4000) + extra, RATE, LOW, HIGH)
+        for extra in (0 * drums, drums)
+    )
+    assert found == pytest.approx(without, abs=0.05)
+
+
+@pytest.mark.parametrize("decibels", [-6.0, 12.0])
+def test_a_louder_channel_is_an_error_of_its_decibels_and_no_error_of_coherence(decibels):
+    estimate = noise() * torch.tensor([[10 ** (decibels / 20)], [1.0]])
+    level, coherence = treble.image_error(noise(), estimate, RATE, LOW, HIGH)
+    assert level == pytest.approx(abs(decibels), abs=0.01)
+    assert coherence == pytest.approx(0, abs=1e-3)
+
+
+def test_mono_treble_for_wide_treble_is_an_error_of_coherence():
+    mono = noise(1, 1).repeat(2, 1)
+    _, coherence = treble.image_error(noise(), mono, RATE, LOW, HIGH)
+    assert coherence > 0.8
+    assert treble.image_error(mono, -0.5 * mono, RATE, LOW, HIGH) == pytest.approx((0, 0), abs=1e-4)
+
+
+def test_silence_counts_as_in_the_middle_and_incoherent():
+    left = noise() * torch.tensor([[2.0], [1.0]])
+    level, _ = treble.image_error(left, torch.zeros(2, TIME), RATE, LOW, HIGH)
+    true = 20 * math.log10(2)
+    assert level == pytest.approx(true, abs=1)
