@@ -1,5 +1,6 @@
 """Charts put every number where its scale has it."""
 
+import itertools
 import re
 
 import pytest
@@ -9,7 +10,7 @@ from overtone import charts
 
 
 def numbers(pattern, drawing):
-    return [tuple(map(float, found)) for found in re.findall(pattern, drawing)]
+    return [tuple(map(float, found.groups())) for found in re.finditer(pattern, drawing)]
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ def test_ticks_enclose_the_range_in_few_even_steps(low, high):
     marks = charts.ticks(low, high)
     assert marks[0] <= low <= high <= marks[-1]
     assert len(marks) <= 7
-    steps = [after - before for before, after in zip(marks, marks[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(marks)]
     assert steps == pytest.approx([steps[0]] * len(steps) if steps else [])
 
 
