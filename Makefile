@@ -23,7 +23,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 repro: $(VENV)/ready
 	@dvc repro
-	@echo "table: make table   plots: plots/   examples to listen to: data/examples/"
+	@echo "report: plots/report.html   table: make table   plots: plots/   examples to listen to: data/examples/"
 
 test: $(VENV)/ready
 	@pytest

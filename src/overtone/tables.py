@@ -148,21 +148,21 @@ def text(results: Mapping[str, Any]) -> str:
     ]
     for title, keys in VIEWS.items():
         shown = [key for key in keys if any(key in values for values in systems.values())]
-        rows = [[title, *(_heading(key) for key in shown)]]
+        rows = [[title, *(heading(key) for key in shown)]]
         for name, values in systems.items():
-            rows.append([name, *(_mean(values, key) for key in shown)])
-            rows.append(["", *(_range(values[key], key) if key in values else "" for key in shown)])
+            rows.append([name, *(mean(values, key) for key in shown)])
+            rows.append(["", *(span(values[key], key) if key in values else "" for key in shown)])
         parts.append(_aligned(rows))
     genres = [["", *systems]]
     for genre, of_system in results["genres"].items():
-        cells = (" / ".join(_mean(of_system[name], key) for key in IN_GENRES) for name in systems)
+        cells = (" / ".join(mean(of_system[name], key) for key in IN_GENRES) for name in systems)
         genres.append([genre, *cells])
-    parts += ["By genre: " + " / ".join(_heading(key) for key in IN_GENRES), _aligned(genres)]
+    parts += ["By genre: " + " / ".join(heading(key) for key in IN_GENRES), _aligned(genres)]
     if results.get("paired", {}).get("systems"):
         parts += _paired_text(results["paired"])
     parts += [
         "What each metric rewards and misses (↓ less is better, ↑ more is better)",
-        "\n".join(f"{_name(score):13}  {score.says}" for score in SCORES.values()),
+        "\n".join(f"{full_name(score):13}  {score.says}" for score in SCORES.values()),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -173,19 +173,19 @@ def of_files(values: Mapping[str, Mapping[str, float]]) -> str:
     for key, score in SCORES.items():
         if any(key in of_file for of_file in values.values()):
             cells = (f"{of[key]:.{score.decimals}f}" if key in of else "-" for of in values.values())
-            rows.append([_heading(key), *cells])
+            rows.append([heading(key), *cells])
     return _aligned(rows) + "\n"
 
 
 def _paired_text(compared: Mapping[str, Any]) -> list[str]:
     shown = [key for key in TESTED if any(key in values for values in compared["systems"].values())]
-    rows = [["", *(_heading(key) for key in shown)]]
+    rows = [["", *(heading(key) for key in shown)]]
     for name, values in compared["systems"].items():
         rows.append(
             [
                 name,
                 *(
-                    f"{_mean(values, key)} ({_chance(values[key]['p'])})" if key in values else "-"
+                    f"{mean(values, key)} ({chance(values[key]['p'])})" if key in values else "-"
                     for key in shown
                 ),
             ]
@@ -197,25 +197,29 @@ def _paired_text(compared: Mapping[str, Any]) -> list[str]:
     return [title, _aligned(rows)]
 
 
-def _chance(p: float) -> str:
+def chance(p: float) -> str:
+    """A p-value in short form."""
     return "p<.001" if p < 0.001 else f"p={p:.3f}".replace("0.", ".")
 
 
-def _mean(values: Mapping[str, Any], key: str) -> str:
+def mean(values: Mapping[str, Any], key: str) -> str:
+    """A metric's mean with the digits that it is shown with; "-" if it is missing."""
     return f"{values[key]['mean']:.{SCORES[key].decimals}f}" if key in values else "-"
 
 
-def _heading(key: str) -> str:
+def heading(key: str) -> str:
+    """The head of a metric's column, with an arrow to where it is better."""
     score = SCORES[key]
     unit = f" {score.unit}" if score.unit == "dB" else ""
     return f"{score.heading}{unit} {'↑' if score.higher_is_better else '↓'}"
 
 
-def _name(score: Score) -> str:
+def full_name(score: Score) -> str:
+    """A metric's name with its unit."""
     return f"{score.heading}, {score.unit}" if score.unit else score.heading
 
 
-def _range(values: Mapping[str, float], key: str) -> str:
+def span(values: Mapping[str, float], key: str) -> str:
     """An interval in short form: no zero before the point, one number where both ends look alike."""
     low, high = (f"{values[end]:.{SCORES[key].decimals}f}" for end in ("low", "high"))
     if low == high:
@@ -242,14 +246,15 @@ def main(arguments: list[str]) -> int:
     try:
         if len(arguments) != 1:
             raise OvertoneError("usage: python -m overtone.tables metrics/test.json")
-        print(text(_read(arguments[0])), end="")
+        print(text(read(arguments[0])), end="")
     except OvertoneError as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-def _read(path: str) -> dict[str, Any]:
+def read(path: str | Path) -> dict[str, Any]:
+    """Read a results file as `write` left it; raises OvertoneError where it is none."""
     try:
         results = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
