@@ -125,10 +125,11 @@ function sliderRow(clip, letter) {
   slider.setAttribute("aria-label", `Version ${letter}, 0 to 100`);
   const output = make("output");
   const row = { clip, letter, button, slider, output, focus: slider };
-  slider.addEventListener("input", () => {
-    if (player.current !== clip) select(row, false);
-    output.textContent = slider.value;
-  });
+  // What is being moved is what is heard.
+  for (const event of ["pointerdown", "input"]) {
+    slider.addEventListener(event, () => player.current === clip || select(row, false));
+  }
+  slider.addEventListener("input", () => { output.textContent = slider.value; });
   // A key or the end of a drag; a click on the very place of the handle counts too, and changes nothing.
   for (const event of ["change", "click"]) slider.addEventListener(event, () => rate(clip, Number(slider.value)));
   const words = make("div", { className: "words" }, ...WORDS.map((word) => make("span", { textContent: word })));
