@@ -30,10 +30,19 @@ pytestmark = pytest.mark.skipif(
     reason="Chromium and its driver are not installed: apt-get install chromium chromium-driver",
 )
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --mute-audio --disable-dev-shm-usage --window-size=1000,900"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--mute-audio",
+    "--disable-dev-shm-usage",
+    "--window-size=1000,900",
+]
 START = f"import sys; sys.path.insert(0, {str(Path(cli.__file__).parents[1])!r});"
 COMMAND = [sys.executable, "-c", f"{START} from overtone.cli import main; sys.exit(main())", "listen"]
 SYSTEMS = ("degraded", "restored", "original")
@@ -189,7 +198,9 @@ def test_a_session_by_clicks_and_keys_survives_a_reload_and_a_killed_server(tmp_
         driver.refresh()
         listener.click("Go on")
         listener.loaded(2)
-        assert [one.get_attribute("aria-pressed") for one in listener.find(".scale button")].index("true") == 4
+        assert [one.get_attribute("aria-pressed") for one in listener.find(".scale button")].index(
+            "true"
+        ) == 4
         assert not listener.find("#next")[0].is_enabled()
 
         # The server dies in the middle: the page keeps the rating and sends it to the next one.
