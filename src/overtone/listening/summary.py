@@ -179,7 +179,7 @@ def _compare(axis: Any, scores: Mapping[str, Mapping[str, float]]) -> None:
         axis.plot(
             [score.get("low", score["mean"]), score.get("high", score["mean"])], [row, row], color="#0072B2"
         )
-        axis.plot(score["mean"], row, "o", color="#0072B2")
+        axis.plot(score["mean"], row, "o", color="#0072B2", clip_on=False)
     labels = {ORIGINAL: "hidden reference", DEGRADED: "degraded (anchor)"}
     axis.set_yticks(range(len(scores)), [labels.get(system, system) for system in scores])
     axis.invert_yaxis()
