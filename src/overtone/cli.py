@@ -1,8 +1,9 @@
-"""The command: ``overtone restore``, ``score``, ``models``, ``export``; heavy parts load when needed."""
+"""The command: ``restore``, ``score``, ``models``, ``export``, ``listen``; heavy parts load when needed."""
 
 import argparse
 import contextlib
 import dataclasses
+import importlib.util
 import json
 import os
 import shutil
@@ -55,6 +56,19 @@ inputs:
   cutoff    (batch,), float32: where the treble of each ends, in Hz
 output:
   restored  (batch, time); what lies below the cutoff is best taken from the input"""
+
+
+LISTEN = """\
+Serve a blind listening test of the examples that the pipeline's evaluate stage wrote, as a page for
+the browser. Each rating is in data/listening.sqlite at once. docs/listening.md says how to run a test."""
+
+LISTEN_EXAMPLES = """\
+examples:
+  overtone listen                       the page, for this machine alone
+  overtone listen --host 0.0.0.0        also for phones in the same network
+  overtone listen --export test/        the page as a folder, for any web server
+  overtone listen --import ratings-*    what the listeners of such a folder sent back
+  overtone listen --summary             metrics/listening.json and plots/listening.png"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -172,6 +186,29 @@ def _parser() -> argparse.ArgumentParser:
     add("target", metavar="MODEL.onnx", help="the file to write")
     add("--model", metavar="FOLDER", help="what the pipeline's train stage wrote; by default the shipped one")
     add("--force", action="store_true", help="overwrite what is there")
+
+    listen = commands.add_parser(
+        "listen",
+        help="let people judge the examples, blind",
+        description=LISTEN,
+        epilog=LISTEN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    listen.set_defaults(run=_listen)
+    add = listen.add_argument
+    add("--host", default="127.0.0.1", metavar="ADDRESS", help="by default 127.0.0.1, this machine alone")
+    add(
+        "--port",
+        default=8765,
+        metavar="PORT",
+        type=_number(int, "a port, 0 to 65535", 0, 65535),
+        help="by default 8765; 0 is any free one",
+    )
+    task = listen.add_mutually_exclusive_group()
+    add = task.add_argument
+    add("--export", metavar="FOLDER", help="write the page as a static folder, and end")
+    add("--import", dest="take_in", nargs="+", metavar="FILE", help="store ratings that were sent, and end")
+    add("--summary", action="store_true", help="write what all the ratings say, and end")
     return parser
 
 
@@ -448,6 +485,50 @@ def _export(args: argparse.Namespace) -> int:
     export.export(net, target, {"made by": f"overtone {__version__}", "model": str(folder)})
     size = target.stat().st_size / 1e6
     print(_printable(f"{folder} -> {target}: {type(net).__name__}, {size:.1f} MB"))
+    return ALL_GOOD
+
+
+def _listen(args: argparse.Namespace) -> int:
+    """Serve the listening test, or move its ratings."""
+    for name in ("scipy", "matplotlib", "starlette", "uvicorn"):
+        if importlib.util.find_spec(name) is None:
+            raise OvertoneError(
+                f"listening needs {name}, which is not installed: pip install 'overtone[listen]'"
+            )
+    from overtone.listening import examples, exchange, store, summary
+
+    folder, ratings = Path("data/examples"), Path("data/listening.sqlite")
+    if args.take_in:
+        base = store.Store(ratings)
+        for path in args.take_in:
+            given, new = exchange.take_in(path, base)
+            print(_printable(f"{path}: {given} ratings, {new} of them new"))
+        return ALL_GOOD
+    if args.summary:
+        test, _ = examples.identify(folder)
+        base = store.Store(ratings)
+        results = summary.summarize(test, base.ratings(test))
+        summary.write(results, Path("metrics/listening.json"), Path("plots/listening.png"))
+        print(summary.text(results))
+        if others := base.elsewhere(test):
+            print(f"left out: {others} ratings of other examples than those in {folder}")
+        print("written: metrics/listening.json, plots/listening.png")
+        return ALL_GOOD
+    found = examples.load(folder)
+    base = store.Store(ratings)
+    if args.export:
+        exchange.export(found, base, args.export)
+        print(
+            _printable(f"{args.export}: {len(found.sounds)} samples; what comes back goes in with --import")
+        )
+        return ALL_GOOD
+    from overtone.listening import server
+
+    bound = server.listen_on(args.host, args.port)
+    for address in server.addresses(bound):
+        print(f"listening test: {address}", flush=True)
+    print(f"{len(found.sounds)} samples; ratings go into {ratings}; Ctrl-C ends it", flush=True)
+    server.serve(found, base, bound)
     return ALL_GOOD
 
 
