@@ -14,5 +14,5 @@ dvc exp run \
   -S segment.silence=0.01 -S segment.per_track=null \
   -S model.name=spectral \
   -S '~train.loss.stft' -S +train.loss.treble=1.0 \
-  -S train.batch=16 -S train.micro_batch=16 -S train.epochs=2 -S train.schedule=cosine \
+  -S train.batch=16 -S train.micro_batch=16 -S train.epochs=3 -S train.schedule=cosine \
   -S train.precision=float32 -S train.augment.filters=true

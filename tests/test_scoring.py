@@ -107,9 +107,7 @@ def test_the_command_says_where_visqol_comes_from(sound, save, capsys, monkeypat
     assert cli.main(["score", path, path]) == 0
     told = capsys.readouterr()
     assert "SNR" in told.out
-    assert told.err == (
-        "overtone: no ViSQOL score: it needs an extra: pip install 'overtone[visqol]'\n"
-    )
+    assert told.err == ("overtone: no ViSQOL score: it needs an extra: pip install 'overtone[visqol]'\n")
 
 
 @pytest.mark.parametrize("name", ["missing.wav", "text.wav"])
