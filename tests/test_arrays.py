@@ -137,8 +137,8 @@ def test_the_function_is_is_what_the_package_offers():
     assert overtone.restore is restore
     assert overtone.Restorer is Restorer
     assert {"restore", "restore_file", "Report", "OvertoneError"} <= set(dir(overtone))
-    with pytest.raises(AttributeError, match="'overtone' has no attribute 'treble'"):
-        _ = overtone.treble
+    with pytest.raises(AttributeError, match="'overtone' has no attribute 'nothing'"):
+        _ = overtone.nothing
 
 
 def test_the_examples_run():
