@@ -13,10 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage; a fault in what was given is one line on stderr and exit code 2."""
-    from overtone import memory
     from overtone.errors import OvertoneError
 
-    memory.keep_freed()
     try:
         main()
     except OvertoneError as error:

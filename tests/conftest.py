@@ -104,3 +104,9 @@ def object_store():
             patch.setenv(name, value)
         yield SimpleNamespace(variables=variables, client=boto3.client("s3"))
     server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _freed_memory_goes_back(monkeypatch):
+    """The command's own setting of malloc would stay for all tests after it."""
+    monkeypatch.setattr("overtone.memory.keep_freed", lambda: None)

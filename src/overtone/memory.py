@@ -11,7 +11,8 @@ def keep_freed() -> None:
 
     By default an array of more than 32 MB is fetched from the system and given back every time, page by
     page. A training step on one core took 5.0 s so and 2.2 s without (float32, 16 segments of 1.5 s).
-    The command and the stages call this, the library does not: it is a setting of the whole process.
+    The command and the train stage call this, the library does not: it is a setting of the whole process,
+    in which the peak of one piece of work can no longer be told from that of another.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
