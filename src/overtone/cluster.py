@@ -93,13 +93,13 @@ def each(
 
 def _result(future: Any, client: Any, address: str) -> Any:
     """Wait for one result as long as there are workers."""
-    from distributed import wait
-
     alone_since = time.monotonic()
     while True:
         try:
-            wait([future], timeout=min(5.0, ALONE))
+            return future.result(timeout=min(5.0, ALONE))
         except TimeoutError:
+            if future.status == "error":  # the call's own
+                return future.result()
             if client.ncores():
                 alone_since = time.monotonic()
             elif time.monotonic() - alone_since >= ALONE:
@@ -107,8 +107,6 @@ def _result(future: Any, client: Any, address: str) -> Any:
                     f"the Dask scheduler at {address} has had no worker for {ALONE:.0f} s; start some "
                     "(docs/cluster.md) and run again"
                 ) from None
-        else:
-            return future.result()
 
 
 def _call(wanted: dict[str, str], mark: Path | None, function: Callable[..., Result], call: Any) -> Result:
