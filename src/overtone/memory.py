@@ -10,7 +10,8 @@ def keep_freed() -> None:
     """Have malloc keep what is freed, where it is glibc's; elsewhere nothing happens.
 
     By default an array of more than 32 MB is fetched from the system and given back every time, page by
-    page. A training step on one core took 5.0 s so and 2.2 s without (float32, 16 segments of 1.5 s).
+    page. On a machine busy with other work a restored file took a sixth less processor time so; on a quiet
+    one a training step took as long either way.
     The command and the train stage call this, the library does not: it is a setting of the whole process,
     in which the peak of one piece of work can no longer be told from that of another.
     """
