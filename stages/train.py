@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 import yaml
 
-from overtone import finetuning, memory, models, params, plots
+from overtone import finetuning, models, params, plots
 from overtone.checkpoint import Checkpoint, fingerprint
 from overtone.degrade import DegradeSettings
 from overtone.device import choose_device
@@ -53,7 +53,6 @@ def tell(line: str) -> None:
 
 def main() -> None:
     """Run the stage."""
-    memory.keep_freed()
     settings = params.read("train", TrainSettings)
     model = params.read("model", models.ModelSettings)
     degrade = params.read("degrade", DegradeSettings)

@@ -12,7 +12,7 @@ def keep_freed() -> None:
     By default an array of more than 32 MB is fetched from the system and given back every time, page by
     page. On a machine busy with other work a restored file took a sixth less processor time so; on a quiet
     one a training step took as long either way.
-    The command and the train stage call this, the library does not: it is a setting of the whole process,
+    The command calls this, the library does not: it is a setting of the whole process,
     in which the peak of one piece of work can no longer be told from that of another.
     """
     try:

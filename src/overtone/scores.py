@@ -6,7 +6,7 @@ kept in float64. `overtone.columns.SCORES` says what each metric rewards and wha
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -102,24 +102,32 @@ def paper_stft(reference: Tensor, estimate: Tensor) -> float:
     are our choice (see RESOLUTIONS). Where the reference is silent, C is 0 for a silent estimate and
     else 1.
     """
-    return sum(_magnitude_distance(reference, estimate, *sizes) for sizes in RESOLUTIONS) / len(RESOLUTIONS)
+    return _mean_distance(reference, estimate, _magnitude_and_itself)
 
 
-def _magnitude_distance(reference: Tensor, estimate: Tensor, n_fft: int, hop: int, window: int) -> float:
+def _mean_distance(
+    reference: Tensor, estimate: Tensor, scales: Callable[[Tensor], tuple[Tensor, Tensor]]
+) -> float:
+    distances = (_stft_distance(reference, estimate, sizes, scales) for sizes in RESOLUTIONS)
+    return sum(distances) / len(RESOLUTIONS)
+
+
+def _stft_distance(
+    reference: Tensor,
+    estimate: Tensor,
+    sizes: tuple[int, int, int],
+    scales: Callable[[Tensor], tuple[Tensor, Tensor]],
+) -> float:
+    """C + M at one resolution; ``scales`` gives a spectrum's magnitudes for C, and what M compares."""
     absolute = squared = power = 0.0
     count = 0
-    pairs = zip(
-        spectral.blocks(reference, n_fft, hop, window),
-        spectral.blocks(estimate, n_fft, hop, window),
-        strict=True,
-    )
-    for true, made in pairs:
-        magnitude = true.abs()
-        difference = magnitude - made.abs()
-        absolute += float(difference.abs().sum(dtype=torch.float64))
-        squared += float(difference.square().sum(dtype=torch.float64))
-        power += float(magnitude.square().sum(dtype=torch.float64))
-        count += magnitude.numel()
+    pairs = zip(spectral.blocks(reference, *sizes), spectral.blocks(estimate, *sizes), strict=True)
+    for pair in pairs:
+        (true, true_level), (made, made_level) = map(scales, pair)
+        absolute += float((true_level - made_level).abs().sum(dtype=torch.float64))
+        squared += float((true - made).square().sum(dtype=torch.float64))
+        power += float(true.square().sum(dtype=torch.float64))
+        count += true.numel()
     convergence = math.sqrt(squared / power) if power > 0 else float(squared > 0)
     return convergence + absolute / count
 
@@ -131,25 +139,17 @@ def multi_resolution_stft(reference: Tensor, estimate: Tensor) -> float:
     with |X| = sqrt(max(|X|^2, 1e-8)) (Yamamoto et al., arXiv 1910.11480; auraloss 0.4's defaults, but that
     the signal counts as zero beyond its ends, where auraloss mirrors it).
     """
-    return sum(_loss(reference, estimate, *sizes) for sizes in RESOLUTIONS) / len(RESOLUTIONS)
+    return _mean_distance(reference, estimate, _magnitude_and_log)
 
 
-def _loss(reference: Tensor, estimate: Tensor, n_fft: int, hop: int, window: int) -> float:
-    absolute = squared = power = 0.0
-    count = 0
-    pairs = zip(
-        spectral.blocks(reference, n_fft, hop, window),
-        spectral.blocks(estimate, n_fft, hop, window),
-        strict=True,
-    )
-    for pair in pairs:
-        true, made = (log_power(spectrum) * (math.log(10) / 2) for spectrum in pair)
-        absolute += float((true - made).abs().sum(dtype=torch.float64))
-        true, made = true.exp(), made.exp()
-        squared += float((true - made).square().sum(dtype=torch.float64))
-        power += float(true.square().sum(dtype=torch.float64))
-        count += true.numel()
-    return math.sqrt(squared / power) + absolute / count
+def _magnitude_and_itself(spectrum: Tensor) -> tuple[Tensor, Tensor]:
+    magnitude = spectrum.abs()
+    return magnitude, magnitude
+
+
+def _magnitude_and_log(spectrum: Tensor) -> tuple[Tensor, Tensor]:
+    log = log_power(spectrum) * (math.log(10) / 2)
+    return log.exp(), log
 
 
 def log_spectral_distance(
