@@ -1,11 +1,12 @@
 import copy
+import dataclasses
 import math
 
 import pytest
 import torch
 
 from overtone import training
-from overtone.augment import AugmentSettings, Batch
+from overtone.augment import Batch
 from overtone.discriminators import AdversarialSettings
 from overtone.errors import OvertoneError
 from overtone.models.unet import UNet, UNetSettings
@@ -79,15 +80,8 @@ def test_going_on_from_any_state_gives_the_same_losses_to_the_last_digit(
     net, train_settings, monkeypatch, stop
 ):
     monkeypatch.setattr(training, "KEEP_SECONDS", -1.0)  # a state after every step
-    drawn = AugmentSettings(
-        filters=True,
-        lowest=3000.0,
-        highest=16000.0,
-        gain_db=20.0,
-        speed=1.25,
-        tilt_db=4.0,
-        mix=0.3,
-        coded=0.5,
+    drawn = dataclasses.replace(
+        train_settings().augment, filters=True, gain_db=20.0, speed=1.25, tilt_db=4.0, mix=0.3, coded=0.5
     )
     settings = train_settings(epochs=2, schedule="cosine", augment=drawn)
     states = []
