@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from overtone import losses
+from overtone import losses, scores
 from overtone.errors import OvertoneError
 
 
@@ -100,14 +100,50 @@ def test_what_no_recording_shows_is_held_down_and_not_learnt(pair):
     assert treble(loud, original, bandwidth=16000.0) > 0.5
 
 
+def lsd(estimate, original, cutoff, bandwidth):
+    count = len(original)
+    return losses.lsd(estimate, original, torch.full((count,), cutoff), torch.full((count,), bandwidth))
+
+
+@pytest.mark.parametrize(("cutoff", "bandwidth"), [(4000.0, 22050.0), (8000.0, 16000.0)])
+def test_the_distance_as_a_loss_is_the_metric(cutoff, bandwidth):
+    original = torch.randn(2, 44100, generator=torch.Generator().manual_seed(1)) / 10
+    estimate = 0.3 * band(original, 0, 6000) + torch.randn(
+        original.shape, generator=torch.Generator().manual_seed(2)
+    )
+    one_by_one = [
+        scores.log_spectral_distances(theirs[None], ours[None], 44100, [(cutoff, bandwidth)])[0]
+        for theirs, ours in zip(original, estimate, strict=True)
+    ]
+    # The metric takes the frames that lie inside the samples, the loss those at the edges too.
+    mean = sum(one_by_one) / 2
+    assert float(lsd(estimate, original, cutoff, bandwidth)) == pytest.approx(mean, rel=0.03)
+
+
+def test_the_distance_of_a_perfect_estimate_is_nothing_and_has_a_gradient():
+    original = torch.cat([torch.zeros(1, 20000), torch.randn(1, 20000)], dim=-1)
+    estimate = original.clone().requires_grad_()
+    value = lsd(estimate, original, 4000.0, 16000.0)
+    value.backward()
+    assert value.item() < 0.002
+    assert bool(torch.isfinite(estimate.grad).all())
+
+
+def test_the_distance_counts_a_recording_that_ends_below_the_cutoff_for_nothing(pair):
+    both = losses.lsd(*pair, torch.tensor([4000.0, 12000.0]), torch.tensor([16000.0, 11000.0]))
+    first = losses.lsd(pair[0][:1], pair[1][:1], torch.tensor([4000.0]), torch.tensor([16000.0]))
+    torch.testing.assert_close(both, first)
+
+
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
         (
             {},
-            "train.loss is {}; it is one or more of l1, l2, stft, stft_magnitude, treble, each with a weight",
+            "train.loss is {}; it is one or more of l1, l2, stft, stft_magnitude, treble, lsd, "
+            "each with a weight",
         ),
-        ({"mel": 1.0}, "train.loss is 'mel'; it is one of l1, l2, stft, stft_magnitude, treble"),
+        ({"mel": 1.0}, "train.loss is 'mel'; it is one of l1, l2, stft, stft_magnitude, treble, lsd"),
         ({"l1": 0.0}, "train.loss.l1 is 0.0; it is a weight above 0"),
     ],
 )

@@ -16,6 +16,8 @@ MAGNITUDE_FFTS = (512, 1024, 2048, 4096)
 COMPLEX_FFT = 2048
 TREBLE_FFTS = (512, 2048)
 TREBLE_RATE = 44100
+# Its window in this project, with a hop of a quarter.
+LSD_FFT = 2048
 # The power floor of the log-spectral distance, as a magnitude.
 TREBLE_FLOOR = 1e-4
 # Keeps the square root's gradient finite where a bin is empty.
@@ -29,6 +31,13 @@ def _stft(samples: torch.Tensor, n_fft: int) -> torch.Tensor:
 
 def _magnitude(spectrum: torch.Tensor) -> torch.Tensor:
     return (spectrum.real**2 + spectrum.imag**2).clamp_min(POWER_FLOOR).sqrt()
+
+
+def _band(n_fft: int, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """1 for the bins from low to high, both (batch,) in Hz, else 0: (batch, bins, 1)."""
+    frequency = torch.arange(n_fft // 2 + 1, device=low.device)[:, None] * (TREBLE_RATE / n_fft)
+    inside = (frequency >= low[:, None, None]) & (frequency < high[:, None, None])
+    return inside.to(torch.float32)
 
 
 def stft(estimate: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
@@ -71,11 +80,9 @@ def treble(
         ours, theirs = (
             _stft(samples, n_fft).abs().clamp_min(TREBLE_FLOOR) for samples in (estimate, original)
         )
-        frequency = torch.arange(n_fft // 2 + 1, device=estimate.device)[:, None] * (TREBLE_RATE / n_fft)
-        low, high = cutoff[:, None, None], bandwidth[:, None, None]
-        inside = ((frequency >= low) & (frequency < high)).to(ours.dtype)
-        edge = ((frequency >= high - 2000) & (frequency < high - 300)).to(ours.dtype)
-        beyond = (frequency >= torch.maximum(high, low) + 300).to(ours.dtype)
+        inside = _band(n_fft, cutoff, bandwidth)
+        edge = _band(n_fft, bandwidth - 2000, bandwidth - 300)
+        beyond = _band(n_fft, torch.maximum(bandwidth, cutoff) + 300, torch.full_like(cutoff, TREBLE_RATE))
         frames = ours.shape[-1]
         log_ours, log_theirs = ours.log10(), theirs.log10()
         count = inside.sum() * frames
@@ -87,6 +94,29 @@ def treble(
     return total / len(TREBLE_FFTS)
 
 
+def lsd(
+    estimate: torch.Tensor, original: torch.Tensor, cutoff: torch.Tensor, bandwidth: torch.Tensor
+) -> torch.Tensor:
+    """Log-spectral distance from the cutoff to the recording's own bandwidth, in bels, as a loss.
+
+    Root mean square over a frame's bins of ``log10 |E|^2 - log10 |O|^2``, mean over frames. Where ``treble``
+    counts every bin alike, this counts a frame whose level is off for more than one whose texture is. It
+    says nothing about what lies above the bandwidth: use it beside ``treble``.
+
+    Args: as those of ``treble``.
+    """
+    ours, theirs = (
+        _stft(samples, LSD_FFT).abs().clamp_min(TREBLE_FLOOR).log10() for samples in (estimate, original)
+    )
+    inside = _band(LSD_FFT, cutoff, bandwidth)
+    count = inside.sum(1)
+    mean = ((2 * (ours - theirs)) ** 2 * inside).sum(1) / count.clamp_min(1)
+    heard = count > 0
+    frames = heard.sum() * ours.shape[-1]
+    # The square root has no gradient at 0, where a silent frame stays silent.
+    return ((mean + 1e-6).sqrt() * heard).sum() / frames.clamp_min(1)
+
+
 LOSSES: dict[str, Loss] = {
     "l1": F.l1_loss,
     "l2": F.mse_loss,
@@ -94,7 +124,7 @@ LOSSES: dict[str, Loss] = {
     "stft_magnitude": stft_magnitude,
 }
 # Losses that must know where the input's band and the original's end.
-BAND_LOSSES: dict[str, BandLoss] = {"treble": treble}
+BAND_LOSSES: dict[str, BandLoss] = {"treble": treble, "lsd": lsd}
 
 
 def check_weights(weights: dict[str, float]) -> None:
