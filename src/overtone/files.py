@@ -240,7 +240,7 @@ def _scan(path: Path, cutoff: float | None, told: Callable[[float], None]) -> _S
         if channels > MAX_CHANNELS:
             raise OvertoneError(f"{path} has {channels} channels; up to {MAX_CHANNELS} are allowed")
         meter = SpectrumMeter(rate)
-        for block in _blocks(file, path):
+        for block in _read_ahead(_blocks(file, path)):
             highest = float(np.abs(block).max())
             if not np.isfinite(highest):
                 where = (samples + int(np.argmin(np.isfinite(block).all(0)))) / rate
@@ -315,6 +315,15 @@ def _blocks(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
             return
         done += len(block)
         yield block.T
+
+
+def _read_ahead(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield blocks, the next one being decoded in a thread meanwhile."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        waiting = reader.submit(next, blocks, None)
+        while (block := waiting.result()) is not None:
+            waiting = reader.submit(next, blocks, None)
+            yield block
 
 
 def _missing(file: soundfile.SoundFile, samples: int) -> str:

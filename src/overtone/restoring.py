@@ -14,8 +14,9 @@ below the cutoff the output is the input, whatever the network::
 Level is never changed by window: the network hears the input at one scale from beginning to end.
 """
 
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from overtone import models
 from overtone.cutoff import Cutoff
 from overtone.device import choose_device, fast_in_bfloat16
 from overtone.errors import OvertoneError
+from overtone.fifo import Fifo
 from overtone.models import Network
 
 MODEL_RATE = 44100
@@ -34,6 +36,12 @@ RATES = (8000, 192000)
 
 # Samples of one window: 24 s. A short one is mostly context, a long one is late and needs memory.
 WINDOW = 1 << 20
+# Windows that wait while one is worked on, so that no processor stands still between two.
+AHEAD = 1
+# Signals that are worked on at once, each with its share of the threads. A thread for each is faster than
+# many threads for one operation after the other, which wait for each other at the end of each; more than
+# two at once would need more memory.
+AT_ONCE = 2
 
 # The crossover is a linear-phase high-pass of 2 * 512 + 1 taps with a Kaiser window (beta 8.96, for
 # 90 dB): it falls from 0 to -90 dB over 250 Hz, all of it above the cutoff.
@@ -105,17 +113,21 @@ class Restorer:
         self._to_model = _Resampler(rate, MODEL_RATE, channels)
         self._to_out = _Resampler(MODEL_RATE, self.out_rate, channels)
         # What the next window needs, from `_start` on; the window itself begins at `_at`.
-        self._held = np.zeros((channels, 0), np.float32)
+        self._held = Fifo(channels)
         self._start = self._at = 0
+        # The windows that are worked on: of each the signals, and where its own samples begin in them.
+        self._running: deque[tuple[list[Future[np.ndarray]], int]] = deque()
+        self._threads = torch.get_num_threads()
+        jobs = min(AT_ONCE, self._threads) if self._device.type == "cpu" else 1
+        self._pool = ThreadPoolExecutor(jobs, "restorer", torch.set_num_threads, (self._threads // jobs,))
         # Output that waits for its other half.
-        self._waiting_dry = np.zeros((channels, 0), np.float32)
-        self._waiting_added = np.zeros((channels, 0), np.float32)
+        self._waiting_dry, self._waiting_added = Fifo(channels), Fifo(channels)
         self._taken = self._given = 0
 
     @property
     def latency(self) -> float:
-        """How far the output lags behind the input, in seconds: one window and its context."""
-        return (WINDOW + self._context) / MODEL_RATE
+        """How far the output lags behind the input, in seconds: two windows and their context."""
+        return ((1 + AHEAD) * WINDOW + self._context) / MODEL_RATE
 
     def process(self, block: np.ndarray) -> np.ndarray:
         """Take (channels, time) float32 samples; give those of the output that are ready."""
@@ -124,7 +136,7 @@ class Restorer:
 
     def flush(self) -> np.ndarray:
         """End the stream; give the rest. In all, round(samples in * out_rate / rate) come out."""
-        rest = self._run(self._held[:, :0], last=True)
+        rest = self._run(self._held.peek(0), last=True)
         missing = round(self._taken * self.out_rate / self.rate) - self._given
         self._given += missing
         if missing < 0:
@@ -132,75 +144,66 @@ class Restorer:
         return np.pad(rest, ((0, 0), (0, missing)))
 
     def _run(self, block: np.ndarray, last: bool) -> np.ndarray:
-        dry = self._dry(block, last)
-        self._held = np.concatenate([self._held, self._to_model(block, last)], axis=1)
-        added = [self._to_out(piece, False) for piece in self._windows(last)]
+        self._waiting_dry.append(self._dry(block, last))
+        self._held.append(self._to_model(block, last))
+        for added in self._windows(last):
+            self._waiting_added.append(self._to_out(added, False))
         if last:
-            added.append(self._to_out(self._held[:, :0], True))
-        self._waiting_dry = np.concatenate([self._waiting_dry, dry], axis=1)
-        self._waiting_added = np.concatenate([self._waiting_added, *added], axis=1)
-        ready = self._waiting_dry.shape[1] if last else self._waiting_added.shape[1]
-        ready = min(ready, self._waiting_dry.shape[1])
-        wet = self._waiting_added[:, :ready]
-        out = self._waiting_dry[:, :ready] + np.pad(wet, ((0, 0), (0, ready - wet.shape[1])))
-        self._waiting_dry = self._waiting_dry[:, ready:]
-        self._waiting_added = self._waiting_added[:, ready:]
+            self._waiting_added.append(self._to_out(self._held.peek(0), True))
+        ready = self._waiting_dry.size
+        if not last:
+            ready = min(ready, self._waiting_added.size)
+        out, added = self._waiting_dry.take(ready), self._waiting_added.take(ready)
+        out[:, : added.shape[1]] += added
         self._given += ready
         return out
 
     def _windows(self, last: bool) -> Iterator[np.ndarray]:
-        """Yield the added band of every window that is complete, and forget what no window needs."""
+        """Start on every window that is complete; yield what is added in those that are done, in order."""
         while True:
-            end = self._start + self._held.shape[1]
+            end = self._start + self._held.size
             if end <= self._at or (end < self._at + WINDOW + self._context and not last):
-                return
-            held = self._held[:, : self._at + WINDOW + self._context - self._start]
-            added = self._added(torch.from_numpy(held).to(self._device)).cpu().numpy()
-            own = self._at - self._start
-            yield added[:, own : own + WINDOW]
+                break
+            window = self._held.peek(self._at + WINDOW + self._context - self._start)
+            self._running.append((self._begin(window), self._at - self._start))
             self._at += WINDOW
             first = max(self._at - self._context, 0)
-            self._held = self._held[:, first - self._start :]
+            self._held.take(first - self._start)
             self._start = first
+            if len(self._running) > AHEAD:
+                yield self._finish()
+        while last and self._running:
+            yield self._finish()
 
-    @torch.inference_mode()
-    def _added(self, window: Tensor) -> Tensor:
-        """What is added to a window: (channels, time) to the same."""
-        scaled = window / self._peak
-        if len(scaled) == 2:
-            scaled = torch.stack([scaled[0] + scaled[1], scaled[0] - scaled[1]]) / 2  # mid and side
-        added = self._peak * torch.cat(self._each([signal[None] for signal in scaled]))
+    def _begin(self, window: np.ndarray) -> list[Future[np.ndarray]]:
+        """Start on the signals of a window, (channels, time)."""
+        signals = window / np.float32(self._peak)
+        if len(signals) == 2:
+            signals = np.stack([signals[0] + signals[1], signals[0] - signals[1]]) / 2  # mid and side
+        return [self._pool.submit(self._added, torch.from_numpy(signal)[None]) for signal in signals]
+
+    def _finish(self) -> np.ndarray:
+        """What is added in the oldest window, (channels, time), without its context."""
+        signals, own = self._running.popleft()
+        added = [signal.result()[own : own + WINDOW] for signal in signals]
+        # A worker sets its own number of threads, and with it that of threads yet to come.
+        torch.set_num_threads(self._threads)
         if len(added) == 2:
-            added = torch.stack([added[0] + added[1], added[0] - added[1]])
-        return added
-
-    def _each(self, signals: list[Tensor]) -> list[Tensor]:
-        """What is added to each of some signals of (1, time); on a CPU, side by side.
-
-        A thread for each signal is faster than many threads for one operation after the other, which wait
-        for each other at the end of each.
-        """
-        threads = torch.get_num_threads()
-        jobs = min(threads, len(signals))
-        if self._device.type != "cpu" or jobs == 1:
-            return [self._added_to(signal) for signal in signals]
-        torch.set_num_threads(threads // jobs)
-        try:
-            with ThreadPoolExecutor(jobs) as pool:
-                return list(pool.map(self._added_to, signals))
-        finally:
-            torch.set_num_threads(threads)
+            return np.stack([added[0] + added[1], added[0] - added[1]])
+        return np.stack(added)
 
     @torch.inference_mode()
-    def _added_to(self, signal: Tensor) -> Tensor:
-        """What is added to one signal at the networks' scale, (1, time)."""
-        cutoff = torch.tensor([self._cutoff], device=signal.device)
+    def _added(self, signal: Tensor) -> np.ndarray:
+        """What is added to one signal, (1, time) at the networks' scale, to (time,) at the input's."""
+        signal = signal.to(self._device)
+        cutoff = torch.tensor([self._cutoff], device=self._device)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
             made: Tensor = self._net(signal, cutoff) - signal
-        if self._response is None:
-            return made
-        # Mid and side are gated, not left and right: what is the same in both keeps its silent side.
-        return _filter(made, self._response) * _gate(signal)
+        if self._response is not None:
+            # Mid and side are gated, not left and right: what is the same in both keeps its silent side.
+            made = _filter(made, self._response) * _gate(signal)
+        added: np.ndarray = (self._peak * made[0]).cpu().numpy()
+        return added
 
 
 class Unchanged:
