@@ -1,12 +1,12 @@
 """Models beside what needs no training, on tracks of artists that they were not trained on.
 
-    python bench/quality.py RUN [MODEL ...]
+    bash docs/music.sh docs/music_test.csv FOLDER
+    python bench/quality.py FOLDER [MODEL ...]
 
-RUN is the folder of a pipeline run over stereo music (its data/subset.csv and data/split.csv are read),
-each MODEL a model folder, whose name is its row's; by default RUN/data/model. Every test track gives the
-30 s in its middle, low-passed by a zero-phase elliptic filter at four cutoffs. OVERTONE_JOBS tracks are
-scored at a time. Writes bench/results/quality.md, quality.csv (every track), and quality.json for the
-model's card.
+FOLDER is the music to judge by, each MODEL a model folder, whose name is its row's; by default the model
+that comes with overtone. Every track gives the 30 s in its middle, low-passed by a zero-phase elliptic
+filter at four cutoffs. OVERTONE_JOBS tracks are scored at a time. Writes bench/results/quality.md,
+quality.csv (every track), and quality.json for the model's card.
 """
 
 import json
@@ -20,7 +20,7 @@ import soundfile
 import torch
 from scipy import signal
 
-from overtone import audio, models, parallel, perceptual, probe, scores, spectral, tables
+from overtone import audio, models, own_music, parallel, perceptual, probe, scores, spectral, tables
 from overtone.baselines import BASELINES
 from overtone.restoring import Restorer
 
@@ -150,18 +150,16 @@ def compared(table, first):
 def main():
     """Score every system at every cutoff and write the results."""
     began = time.monotonic()
-    run = Path(sys.argv[1])
-    folders = name_rows([Path(name) for name in sys.argv[2:]] or [run / "data/model"])
-    subset = pd.read_csv(run / "data/subset.csv", index_col="track_id")
-    split = pd.read_csv(run / "data/split.csv", index_col="track_id")["split"]
-    paths = subset["path"][split == "test"]
-    calls = [(track_id, run / "data/fma" / path, folders) for track_id, path in paths.items()]
+    music = Path(sys.argv[1])
+    folders = name_rows([Path(name) for name in sys.argv[2:]] or [models.SHIPPED])
+    paths = sorted(path for path in music.rglob("*") if path.suffix in own_music.SUFFIXES)
+    calls = [(str(path.relative_to(music)), path, folders) for path in paths]
     rows, seen = [], {}
     for call, (scored, features) in zip(calls, parallel.each(judge, calls), strict=True):
         rows += scored
         for key, value in features.items():
-            seen.setdefault(key, {})[str(call[0])] = value
-        print(f"track {call[0]}: {call[1]}", flush=True)
+            seen.setdefault(key, {})[call[0]] = value
+        print(call[0], flush=True)
     table = pd.DataFrame(rows)
     means = table.groupby(["cutoff", "system"], sort=False).mean().drop(columns="track")
     for cutoff, name in means.index:
