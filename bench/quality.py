@@ -20,7 +20,7 @@ import soundfile
 import torch
 from scipy import signal
 
-from overtone import audio, models, own_music, parallel, perceptual, probe, scores, spectral, tables
+from overtone import audio, models, parallel, perceptual, probe, scores, sound_files, spectral, tables
 from overtone.baselines import BASELINES
 from overtone.restoring import Restorer
 
@@ -152,7 +152,7 @@ def main():
     began = time.monotonic()
     music = Path(sys.argv[1])
     folders = name_rows([Path(name) for name in sys.argv[2:]] or [models.SHIPPED])
-    paths = sorted(path for path in music.rglob("*") if path.suffix in own_music.SUFFIXES)
+    paths = sorted(path for path in music.rglob("*") if sound_files.is_sound(path))
     calls = [(str(path.relative_to(music)), path, folders) for path in paths]
     rows, seen = [], {}
     for call, (scored, features) in zip(calls, parallel.each(judge, calls), strict=True):

@@ -9,8 +9,6 @@ import soxr
 
 from overtone.errors import OvertoneError
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif")
-
 
 def parts(path: str | Path, seconds: int, context: int) -> Iterator[tuple[np.ndarray, int, int, int]]:
     """Read a file in parts of bounded length, each with its surroundings.

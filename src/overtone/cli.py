@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from overtone import __version__, memory
 from overtone.errors import OvertoneError
+from overtone.sound_files import SUFFIXES, is_sound
 
 if TYPE_CHECKING:
     from overtone.files import Report
     from overtone.models import Network
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif")  # searched for in folders
 OUTPUTS = (".flac", ".wav", ".ogg", ".mp3")
 ALL_GOOD, SOME_FAILED, NOTHING_DONE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
@@ -334,8 +334,7 @@ def _search(folder: Path, failures: list[str]) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
-            hidden = name.startswith(".") or path.stem.endswith(".restored")
-            if path.suffix.lower() in SUFFIXES and not hidden:
+            if is_sound(path) and not path.stem.endswith(".restored"):
                 yield path
 
 

@@ -13,8 +13,7 @@ from overtone import parallel
 from overtone.download import Meter, Report
 from overtone.errors import OvertoneError
 from overtone.places import Place, below, is_address, local
-
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif")
+from overtone.sound_files import SUFFIXES, is_sound
 
 Row = dict[tuple[str, str], str]
 
@@ -63,16 +62,11 @@ def write_own_catalog(source: str, folder: Path, report: Report | None = None) -
 def _audio(source: str) -> list[tuple[Place, int]]:
     """The audio files below a folder or an address, sorted, with their bytes."""
     if is_address(source):
-        return [(name, size) for name, size in below(source) if _is_audio(PurePath(name))]
+        return [(name, size) for name, size in below(source) if is_sound(PurePath(name))]
     if not Path(source).is_dir():
         raise OvertoneError(f"download.folder is '{source}'; there is no such folder")
-    paths = sorted(path for path in Path(source).rglob("*") if _is_audio(path) and path.is_file())
+    paths = sorted(path for path in Path(source).rglob("*") if is_sound(path) and path.is_file())
     return [(path, path.stat().st_size) for path in paths]
-
-
-def _is_audio(path: PurePath) -> bool:
-    # A leading dot is the mark of files that systems keep for themselves, such as macOS's ._song.mp3.
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _describe(places: list[Place]) -> list[tuple[int, dict[str, str], Row]]:
