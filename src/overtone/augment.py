@@ -93,9 +93,7 @@ class AugmentSettings:
         check(0 <= self.coded <= 1, "train.augment.coded", self.coded, "a share, 0 to 1")
 
 
-def augment(
-    batch: Batch, settings: AugmentSettings, rate: int, seed: int, rows: Rows | None = None
-) -> Batch:
+def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int, rows: Rows | None = None) -> Batch:
     """Vary every segment, low-pass it by a filter of its own, change its level and perhaps code it.
 
     The filter is Butterworth-like, ``|H|^2 = 1 / (1 + (f / fc)^2n)`` with order n from 4 to 200 (a wall),

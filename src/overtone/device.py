@@ -49,11 +49,13 @@ def compiled(net: nn.Module) -> nn.Module:
     """
     asked = os.environ.get("OVERTONE_COMPILE", "0")
     if asked not in ("0", "1"):
-        raise OvertoneError(f"OVERTONE_COMPILE is {asked!r}; it is 1 to compile the network in training, or 0")
+        raise OvertoneError(
+            f"OVERTONE_COMPILE is {asked!r}; it is 1 to compile the network in training, or 0"
+        )
     if asked == "0":
         return net
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
         raise OvertoneError(f"OVERTONE_COMPILE is 1, which needs a C++ compiler, and {compiler} is not here")
-    result: nn.Module = torch.compile(net)
+    result: nn.Module = torch.compile(net)  # type: ignore[assignment]
     return result

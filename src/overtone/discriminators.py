@@ -211,8 +211,7 @@ class Adversary:
         crop = slice(start, start + CROP)
         with torch.autocast(estimate.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
             ours, theirs = (
-                self.runner((samples / level)[:, crop], band, self.rate)
-                for samples in (batch.original, made)
+                self.runner((samples / level)[:, crop], band, self.rate) for samples in (batch.original, made)
             )
         return Terms(
             adversarial_loss(theirs), feature_matching_loss(ours, theirs), discriminator_loss(ours, theirs)

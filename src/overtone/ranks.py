@@ -87,7 +87,7 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _sum(values: Tensor) -> Tensor:
     total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
     return total
@@ -137,8 +137,8 @@ def agreed(name: str) -> str:
     other = next((rank for rank, found in enumerate(names) if found != names[0]), None)
     if other is not None:
         raise OvertoneError(
-            f"rank {other} of {count()} has another params.yaml, code, data/pairs, data/segments.csv or precision "
-            "than rank 0; give all the same files and the same kind of device"
+            f"rank {other} of {count()} has another params.yaml, code, data/pairs, data/segments.csv or "
+            "precision than rank 0; give all the same files and the same kind of device"
         )
     return name
 
@@ -187,7 +187,7 @@ def spread(net: nn.Module) -> nn.Module:
     if count() == 1:
         return net
     # Buffers are the same on every rank: batch norm is synced, windows are constants.
-    return DistributedDataParallel(net, broadcast_buffers=False)
+    return DistributedDataParallel(net, forward_sync_buffers=False)
 
 
 @contextmanager
