@@ -36,7 +36,7 @@ GRACE_SECONDS = 3.0
 def asked() -> int:
     """The ranks to start on this machine: ``OVERTONE_RANKS``, else 1."""
     value = os.environ.get("OVERTONE_RANKS", "1")
-    if not value.isdigit() or value == "0":
+    if not value.isdigit() or int(value) == 0:
         raise OvertoneError(f"OVERTONE_RANKS is {value!r}; it is a whole number of ranks, 1 or more")
     return int(value)
 
@@ -93,7 +93,7 @@ def join() -> torch.device:
     if device.type == "cuda":
         if here >= gpus:
             raise OvertoneError(
-                f"this machine has {gpus} GPUs for {here + 1} ranks or more; start {gpus}, "
+                f"{os.environ['WORLD_SIZE']} ranks are more than this machine's GPUs ({gpus}); start fewer, "
                 "or set OVERTONE_DEVICE=cpu"
             )
         device = torch.device("cuda", here)

@@ -216,7 +216,7 @@ def fit(
             seed = (settings.seed * 1_000_003 + epoch) * 1_000_003 + state["step"]
             batch = augment(batch.to(device), settings.augment, training.rate, seed, part.rows)
             judge = adversary if epoch >= settings.adversarial.start else None
-            losses = _step(runner, loss, optimiser, batch, part, settings, precision, judge, seed)
+            losses = _step(runner, loss, optimiser, batch, part, precision, judge, seed)
             bad = [value for value in losses.values() if not math.isfinite(value)]
             if bad:
                 raise OvertoneError(
@@ -285,7 +285,6 @@ def _step(
     optimiser: torch.optim.Optimizer,
     batch: Batch,
     part: ranks.Part,
-    settings: TrainSettings,
     precision: str,
     adversary: Adversary | None,
     seed: int,
@@ -312,7 +311,7 @@ def _step(
             value.backward(inputs=list(net.parameters()))  # type: ignore[no-untyped-call]
     optimiser.step()
     if adversary is not None:
-        adversary.step(optimiser.param_groups[0]["lr"] / settings.lr)
+        adversary.step(optimiser.param_groups[0]["lr"] / optimiser.defaults["lr"])
     return totals
 
 
