@@ -183,9 +183,9 @@ steadier figure on a shared machine. *GFLOP/s* counts the convolutions' multipli
 and backward: over the device's peak, its share of that. *Loss* is the loss with its gradient by itself, as a
 share of a step. *Reading* is `Segments.batch` to the device by itself, the shards in the file cache, in
 milliseconds and as a share of a step. Training does not even wait that long for it: a thread reads the next
-batches while the network works. *Peak* is the process's memory, on a GPU PyTorch's there.
+batches while the network works. *MB* is the peak of the process's memory, on a GPU of PyTorch's there.
 
-| channels | loss | precision | batch, s | speed | per CPU s | GFLOP/s | loss | reading, ms | of a step | peak, MB |
+| channels | loss | precision | batch, s | speed | per CPU s | GFLOP/s | loss | reading, ms | share | MB |
 | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 {chr(10).join(rows)}
 """,

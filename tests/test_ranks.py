@@ -76,6 +76,8 @@ def train(name, whole, state=None, **rest):
     torch.manual_seed(1)
     net = make()
     settings = dataclasses.replace(whole, **changes)
+    # A state handed to several processes lies in memory that they share.
+    state = copy.deepcopy(state)
     state = training.fit(net, Noise(10), Noise(5, seed=9), settings, CPU, precision, state, **rest)
     return state["history"], net.state_dict()
 
