@@ -292,7 +292,7 @@ def test_a_killed_rank_ends_the_run_with_one_line_and_one_process_goes_on(worksp
     workspace.run(*stage, OVERTONE_RANKS="1", OVERTONE_RUNS=str(tmp_path))
     for ours, theirs in zip(curve, workspace.rows("plots/loss.csv"), strict=True):
         assert float(ours["train_loss"]) == pytest.approx(float(theirs["train_loss"]), rel=1e-3)
-        assert float(ours["validation_loss"]) == pytest.approx(float(theirs["validation_loss"]), rel=1e-2)
+        assert float(ours["validation_loss"]) == pytest.approx(float(theirs["validation_loss"]), rel=0.05)
 
 
 def test_fine_tuning_starts_from_a_models_weights_and_records_them(workspace):
