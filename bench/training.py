@@ -1,6 +1,9 @@
-"""Training throughput of the U-Net by channels, precision and loss, and what reading a batch costs beside it.
+"""Training throughput of the U-Net by channels, precision and loss; what reading and the loss take of a step.
 
 python bench/training.py (4 minutes) -> bench/results/training.md
+
+It measures the device that `OVERTONE_DEVICE` names, else CUDA, else the CPU; `OVERTONE_COMPILE=1` compiles
+the networks first.
 """
 
 import statistics
@@ -14,13 +17,16 @@ from pathlib import Path
 import pandas as pd
 import torch
 from machine import machine, peak_memory, pipeline, save
+from torch.utils.flop_counter import FlopCounterMode
 
+from overtone import ranks
+from overtone.device import choose_device, compiled
 from overtone.losses import weighted
 from overtone.models.unet import UNet, UNetSettings
 from overtone.shards import Pairs, Segments
-from overtone.training import _step
+from overtone.training import _estimate, _step
 
-ROUNDS, CPU = 4, torch.device("cpu")
+ROUNDS = 4
 SMALL, MEDIUM, PAPER = (8, 16, 32, 64), (16, 32, 64, 128), (64, 128, 256, 512)
 RUNS = [
     (channels, loss, precision)
@@ -37,19 +43,30 @@ class Step:
     cpu: float
 
 
+@dataclass
+class End:
+    """What else was measured of a run: seconds of reading a batch and of the loss by themselves."""
+
+    read: float
+    loss: float
+    flops: float  # of a step, multiplications and additions counted apart
+    peak: float  # MB
+
+
 class Run:
     """A network in training, a step at a time, as `fit` does it."""
 
     def __init__(self, folder: Path, channels: tuple[int, ...], loss: str, precision: str) -> None:
+        self.device = choose_device()
         self.precision = precision
-        self.batch = 2 if channels == PAPER else 8
+        self.batch = 16 if self.device.type == "cuda" else 2 if channels == PAPER else 8
         table = pd.read_csv(folder / "data/segments.csv")
         self.data = Segments(
             Pairs(folder / "data/pairs"), table[table["split"] == "training"], "shared", 4800.0
         )
         torch.manual_seed(1)
-        self.net = UNet(UNetSettings(channels)).train()
-        self.optimiser = torch.optim.Adam(self.net.parameters())
+        self.net = compiled(UNet(UNetSettings(channels)).train().to(self.device))
+        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=1e-4)
         self.loss = weighted({loss: 1.0})
         order = torch.randperm(len(self.data)).tolist()
         self.todo = [order[at : at + self.batch] for at in range(0, len(order) - self.batch, self.batch)]
@@ -57,20 +74,52 @@ class Run:
 
     def step(self) -> Step:
         """Take one step with the next batch."""
-        batch = self.data.batch(self.todo[self.taken])
+        places = self.todo[self.taken % len(self.todo)]
+        batch = self.data.batch(places).to(self.device)
         self.taken += 1
+        part = ranks.part(self.batch, self.batch)
+        self.wait()
         wall, cpu = time.perf_counter(), time.process_time()
-        _step(self.net, self.loss, self.optimiser, batch, self.batch, self.precision)
+        _step(self.net, self.loss, self.optimiser, batch, part, self.precision, None, 0)
+        self.wait()
         return Step(time.perf_counter() - wall, time.process_time() - cpu)
 
+    def wait(self) -> None:
+        """Wait for what a GPU still has to do."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def end(self) -> End:
+        """Measure what else there is; the peak first, as this takes memory too."""
+        peak = peak_memory()
+        if self.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated() / 2**20
+        with FlopCounterMode(display=False) as counter:
+            self.step()
+        return End(self.read(), self.lose(), counter.get_total_flops(), peak)
+
     def read(self) -> float:
-        """Median seconds that the reader takes for a batch by itself."""
+        """Median seconds that a batch takes from the shards to the device, by itself."""
         took = []
         for places in self.todo:
             began = time.perf_counter()
-            self.data.batch(places)
+            self.data.batch(places).to(self.device)
+            self.wait()
             took.append(time.perf_counter() - began)
         return statistics.median(took)
+
+    def lose(self) -> float:
+        """Median seconds of the loss and its gradient, by themselves."""
+        batch = self.data.batch(self.todo[0]).to(self.device)
+        estimate = _estimate(self.net, batch, self.precision).detach().requires_grad_()
+        took = []
+        for _ in range(ROUNDS + 1):
+            self.wait()
+            began = time.perf_counter()
+            self.loss(estimate, batch.original, batch.cutoff, batch.bandwidth).backward()
+            self.wait()
+            took.append(time.perf_counter() - began)
+        return statistics.median(took[1:])
 
 
 run: Run
@@ -90,9 +139,9 @@ def step() -> Step:
     return run.step()
 
 
-def finish() -> tuple[float, float]:
-    """Peak memory in MB, and the seconds of reading a batch."""
-    return peak_memory(), run.read()
+def finish() -> End:
+    """What else was measured of this process's network."""
+    return run.end()
 
 
 def main() -> None:
@@ -109,15 +158,18 @@ def main() -> None:
         for pool in own:
             pool.shutdown()
     rows = []
-    for (channels, loss, precision), seconds, steps, (peak, read) in zip(
+    for (channels, loss, precision), seconds, steps, end in zip(
         RUNS, audio, zip(*rounds, strict=True), ends, strict=True
     ):
         wall = statistics.median(step.wall for step in steps)
         cpu = statistics.median(step.cpu for step in steps)
         speed = f"{seconds / wall:.2f} | {seconds / cpu:.2f}"
-        reading = f"{1000 * read:.1f} | {read / wall:.3%}"
+        work = f"{end.flops / wall / 1e9:.0f} | {end.loss / wall:.1%}"
+        reading = f"{1000 * end.read:.1f} | {end.read / wall:.3%}"
         what = f"{list(channels)} | {loss} | {precision}"
-        rows.append(f"| {what} | {seconds:.1f} | {speed} | {reading} | {peak:.0f} |")
+        rows.append(f"| {what} | {seconds:.1f} | {speed} | {work} | {reading} | {end.peak:.0f} |")
+    device = choose_device()
+    where = torch.cuda.get_device_name() if device.type == "cuda" else "one thread of the processor"
     save(
         "training",
         f"""# Training throughput of the U-Net
@@ -125,14 +177,16 @@ def main() -> None:
 {machine()}
 
 Forward, loss, backward and optimiser of `overtone.training` on segments of 65536 samples of the bundled
-music, one thread; 8 segments in a batch, 2 at the paper's width. Medians of {ROUNDS} steps after a first one,
-the networks taking turns. *Speed* is seconds of audio per second by wall clock; *per CPU second* is the
-steadier figure on a shared machine. *Reading* is `Segments.batch` by itself, the shards in the file cache, in
+music, on {where}; *batch* is its seconds of audio. Medians of {ROUNDS} steps after a first one,
+the networks taking turns. *Speed* is seconds of audio per second by wall clock; *per CPU s* is the
+steadier figure on a shared machine. *GFLOP/s* counts the convolutions' multiplications and additions, forward
+and backward: over the device's peak, its share of that. *Loss* is the loss with its gradient by itself, as a
+share of a step. *Reading* is `Segments.batch` to the device by itself, the shards in the file cache, in
 milliseconds and as a share of a step. Training does not even wait that long for it: a thread reads the next
-batches while the network works.
+batches while the network works. *MB* is the peak of the process's memory, on a GPU of PyTorch's there.
 
-| channels | loss | precision | batch, s | speed | per CPU second | reading, ms | of a step | peak, MB |
-| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |
+| channels | loss | precision | batch, s | speed | per CPU s | GFLOP/s | loss | reading, ms | share | MB |
+| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 {chr(10).join(rows)}
 """,
     )

@@ -1,16 +1,16 @@
 """Train the network that params.yaml names: data/model/, plots/loss.csv, metrics/train.json."""
 
 import json
+import sys
 from pathlib import Path
 
 import pandas as pd
 import torch
 import yaml
 
-from overtone import finetuning, models, params, plots
+from overtone import finetuning, launching, models, params, plots, ranks
 from overtone.checkpoint import Checkpoint, fingerprint
 from overtone.degrade import DegradeSettings
-from overtone.device import choose_device
 from overtone.params import plain
 from overtone.shards import Pairs, Segments, SegmentSettings
 from overtone.training import TrainSettings, choose_precision, fit
@@ -57,7 +57,7 @@ def main() -> None:
     model = params.read("model", models.ModelSettings)
     degrade = params.read("degrade", DegradeSettings)
     segment = params.read("segment", SegmentSettings)
-    device = choose_device()
+    device = launching.join()
     precision = choose_precision(settings.precision, device)
     pairs = Pairs("data/pairs")
     table = pd.read_csv("data/segments.csv")
@@ -75,11 +75,16 @@ def main() -> None:
     size = sum(weight.numel() for weight in net.parameters())
     print(f"{model.name}, {size:,} parameters, on {device} in {precision}; {len(training)} segments")
 
-    checkpoint = Checkpoint(fingerprint(everything | {"precision": precision}, decides(pairs.folder)))
-    state = checkpoint.load()
+    name = ranks.agreed(fingerprint(everything | {"precision": precision}, decides(pairs.folder)))
+    checkpoint = Checkpoint(name)
+    state = ranks.from_first(checkpoint.load() if ranks.number() == 0 else None)
     if state is not None:
         print(f"going on in epoch {state['epoch']}, at step {state['step']}, from {checkpoint.folder}")
-    state = fit(net, training, validation, settings, device, precision, state, checkpoint.keep, report, tell)
+    # Rank 0 alone writes.
+    tools = (checkpoint.keep, report, tell) if ranks.number() == 0 else ()
+    state = fit(net, training, validation, settings, device, precision, state, *tools)
+    if ranks.number() > 0:
+        return
 
     history = state["history"]
     best = history[state["best_epoch"] - 1]
@@ -100,4 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(lambda: launching.run(main, [sys.executable, "-m", "stages.train"]))

@@ -15,8 +15,8 @@ def degraded():
 
 
 def coded(degraded, share=1.0, lowest=3000.0, seed=3, told=8000.0, rate=RATE):
-    generator = torch.Generator().manual_seed(seed)
-    return code(degraded, torch.full((COUNT,), told), share, lowest, rate, generator)
+    draws = torch.rand((3, COUNT), generator=torch.Generator().manual_seed(seed))
+    return code(degraded, torch.full((COUNT,), told), share, lowest, rate, draws)
 
 
 @pytest.mark.parametrize("choice", CODINGS, ids=lambda choice: f"{choice.subtype}-{choice.level:.2f}")

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import yaml
@@ -86,15 +87,16 @@ class Workspace:
         other.folder = folder
         return other
 
-    def start(self, *words):
+    def start(self, *words, stderr=subprocess.DEVNULL, **environment):
         """Start a command in a process group of its own, to be killed."""
         return subprocess.Popen(
             self.command(*words),
             cwd=self.folder,
-            env=self.environment,
+            env=self.environment | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
+            text=True,
             start_new_session=True,
         )
 
@@ -264,6 +266,33 @@ def test_a_run_killed_in_the_middle_goes_on_and_ends_with_the_same_loss_curve(wo
     # The same run, never killed; its place is kept elsewhere, so it starts afresh.
     workspace.run("dvc", "repro", "--force", "--single-item", "train", OVERTONE_RUNS=str(tmp_path))
     assert workspace.loss() == resumed
+
+
+def test_a_killed_rank_ends_the_run_with_one_line_and_one_process_goes_on(workspace, tmp_path):
+    workspace.set("train", epochs=30, stop_patience=30)
+    loss = workspace.folder / "plots/loss.csv"
+    loss.unlink()
+    stage = (sys.executable, "-m", "stages.train")
+    process = workspace.start(*stage, stderr=subprocess.PIPE, OVERTONE_RANKS="2")
+    deadline = time.monotonic() + 300
+    while not (loss.is_file() and len(loss.read_text().splitlines()) >= 4):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(psutil.Process(process.pid).children()[1].pid, signal.SIGKILL)
+    assert process.wait(60) == 2
+    assert process.stderr.read() == (
+        "error: rank 1 of 2 was killed (SIGKILL), and the others were ended; "
+        "run again to go on from the last state kept\n"
+    )
+    assert re.search(r"going on in epoch ([3-9]|[12]\d), at step", workspace.run(*stage))
+    curve = workspace.rows("plots/loss.csv")
+    assert len(curve) == 30
+    # The same run by one process from the start; its place is kept elsewhere.
+    workspace.run(*stage, OVERTONE_RANKS="1", OVERTONE_RUNS=str(tmp_path))
+    for ours, theirs in zip(curve, workspace.rows("plots/loss.csv"), strict=True):
+        assert float(ours["train_loss"]) == pytest.approx(float(theirs["train_loss"]), rel=1e-3)
+        assert float(ours["validation_loss"]) == pytest.approx(float(theirs["validation_loss"]), rel=0.05)
 
 
 def test_fine_tuning_starts_from_a_models_weights_and_records_them(workspace):

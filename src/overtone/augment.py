@@ -32,9 +32,31 @@ class Batch(NamedTuple):
         """The same on another device."""
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
-    def split(self, size: int) -> list["Batch"]:
-        """The same in micro-batches of at most ``size``."""
-        return [Batch(*parts) for parts in zip(*(torch.split(t, size) for t in self), strict=True)]
+    def split(self, sizes: list[int]) -> list["Batch"]:
+        """The same in micro-batches of these sizes."""
+        return [Batch(*parts) for parts in zip(*(torch.split(t, sizes) for t in self), strict=True)]
+
+
+class Rows(NamedTuple):
+    """Which segments of a batch, counted from 0 on, are wanted.
+
+    Attributes:
+        size: of the whole batch.
+        own: those wanted, in ascending order.
+    """
+
+    size: int
+    own: list[int]
+
+    def read(self, settings: "AugmentSettings") -> list[int]:
+        """Those that `augment` must be given: these and what may be added to them."""
+        if not settings.filters:
+            return self.own
+        return sorted({*self.own, *(self.before(row) for row in self.own)})
+
+    def before(self, row: int) -> int:
+        """The segment that may be added to another one."""
+        return (row - 1) % self.size
 
 
 @dataclass(frozen=True)
@@ -71,11 +93,18 @@ class AugmentSettings:
         check(0 <= self.coded <= 1, "train.augment.coded", self.coded, "a share, 0 to 1")
 
 
-def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int) -> Batch:
+def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int, rows: Rows | None = None) -> Batch:
     """Vary every segment, low-pass it by a filter of its own, change its level and perhaps code it.
 
     The filter is Butterworth-like, ``|H|^2 = 1 / (1 + (f / fc)^2n)`` with order n from 4 to 200 (a wall),
     zero-phase; the cutoff that the network is told lies up to 5 % under fc.
+
+    Args:
+        batch: the segments, or of a larger batch those that ``rows.read`` names.
+        settings: the group ``train.augment``.
+        rate: in Hz.
+        seed: what to draw from; a segment's draws depend on its place in the whole batch alone.
+        rows: which of them are wanted; None for all.
 
     Returns:
         Segments whose degraded peak, before coding, lies between 1 and ``-gain_db``; at another speed they
@@ -84,7 +113,10 @@ def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int) -> Ba
     if not settings.filters:
         return batch
     original, device = batch.original, batch.original.device
-    size, time = original.shape
+    rows = rows or Rows(len(original), list(range(len(original))))
+    size, time, here = rows.size, original.shape[1], rows.read(settings)
+    own = [here.index(row) for row in rows.own]
+    before = [here.index(rows.before(row)) for row in rows.own]
     # Drawn on the CPU: the same numbers on every device.
     generator = torch.Generator().manual_seed(seed)
 
@@ -97,14 +129,14 @@ def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int) -> Ba
     frequency = torch.arange(length // 2 + 1, device=device) * (rate / length)
     spectrum = torch.fft.rfft(original)[:, : length // 2 + 1] / speed
     spectrum = torch.nn.functional.pad(spectrum, (0, length // 2 + 1 - spectrum.shape[1]))
-    spectrum = spectrum * _equaliser(frequency, settings.tilt_db, draw(size, 1 + 2 * BUMPS))
+    spectrum = spectrum * _equaliser(frequency, settings.tilt_db, draw(size, 1 + 2 * BUMPS)[here])
     bandwidth = (batch.bandwidth * speed).clamp(max=rate / 2)
 
-    mixed = draw(size) < settings.mix
-    spectrum = spectrum + torch.where(mixed, draw(size), 0.0)[:, None] * spectrum.roll(1, 0)
-    bandwidth = torch.where(mixed, torch.minimum(bandwidth, bandwidth.roll(1)), bandwidth)
+    mixed = (draw(size) < settings.mix)[rows.own]
+    spectrum = spectrum[own] + torch.where(mixed, draw(size)[rows.own], 0.0)[:, None] * spectrum[before]
+    bandwidth = torch.where(mixed, torch.minimum(bandwidth[own], bandwidth[before]), bandwidth[own])
 
-    chance = draw(4, size)
+    chance = draw(4, size)[:, rows.own]
     highest = (bandwidth - LEAST_BAND).clamp(settings.lowest, settings.highest)
     corner = settings.lowest * (highest / settings.lowest) ** chance[0]
     order = 4 * 50 ** chance[1]
@@ -116,7 +148,8 @@ def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int) -> Ba
     told = corner * (1 - 0.05 * chance[3])
     degraded = degraded * gain
     if settings.coded:
-        degraded, told = code(degraded, told, settings.coded, settings.lowest, rate, generator)
+        draws = torch.rand((3, size), generator=generator)[:, rows.own]
+        degraded, told = code(degraded, told, settings.coded, settings.lowest, rate, draws)
     return Batch(degraded, original * gain, told, bandwidth)
 
 

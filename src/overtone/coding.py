@@ -58,7 +58,7 @@ CODINGS = (
 
 
 def code(
-    degraded: Tensor, cutoff: Tensor, share: float, lowest: float, rate: int, generator: torch.Generator
+    degraded: Tensor, cutoff: Tensor, share: float, lowest: float, rate: int, draws: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Put a share of some signals through codecs, each through one drawn for it.
 
@@ -72,7 +72,7 @@ def code(
         share: of the signals, 0 to 1.
         lowest: in Hz.
         rate: of the signals, in Hz.
-        generator: what to draw from.
+        draws: (3, batch) from 0 to 1: whether a signal is coded, by what, and how low its cutoff is told.
 
     Returns:
         The signals and their cutoffs, where they came from.
@@ -82,7 +82,6 @@ def code(
     """
     if rate != RATE:
         raise OvertoneError(f"train.augment.coded is {share}; it is 0 unless degrade.rate is {RATE}")
-    draws = torch.rand((3, len(degraded)), generator=generator)
     usable = [coding for coding in CODINGS if coding.limit >= lowest]
     made, limits = degraded.cpu().clone(), torch.full((len(degraded),), RATE / 2)
 

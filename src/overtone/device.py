@@ -1,8 +1,10 @@
 """Where networks run, and in which precision they are fastest there."""
 
 import os
+import shutil
 
 import torch
+from torch import nn
 
 from overtone.errors import OvertoneError
 
@@ -37,3 +39,23 @@ def fast_in_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+
+
+def compiled(net: nn.Module) -> nn.Module:
+    """The network behind `torch.compile` where ``OVERTONE_COMPILE`` is 1; the weights stay the network's own.
+
+    Raises:
+        OvertoneError: the variable is neither 0 nor 1, or there is no C++ compiler.
+    """
+    asked = os.environ.get("OVERTONE_COMPILE", "0")
+    if asked not in ("0", "1"):
+        raise OvertoneError(
+            f"OVERTONE_COMPILE is {asked!r}; it is 1 to compile the network in training, or 0"
+        )
+    if asked == "0":
+        return net
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise OvertoneError(f"OVERTONE_COMPILE is 1, which needs a C++ compiler, and {compiler} is not here")
+    result: nn.Module = torch.compile(net)  # type: ignore[assignment]
+    return result

@@ -18,6 +18,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from overtone.augment import Batch
 from overtone.params import check
+from overtone.ranks import spread, whole
 
 FFTS = (512, 1024, 2048)
 # Samples judged of every segment, drawn anew each time: 0.28 s.
@@ -143,16 +144,14 @@ def discriminator_loss(real: list[Layers], made: list[Layers]) -> Tensor:
 
     Geometric GAN (Lim and Ye, arXiv 1705.02894), as EnCodec, Vocos and AP-BWE have it.
     """
-    terms = [
-        _mean((1 - ours).relu(), share) + _mean((1 + theirs).relu(), share)
-        for (ours, share), (theirs, _) in ((a[-1], b[-1]) for a, b in zip(real, made, strict=True))
-    ]
-    return torch.stack(terms).mean()
+    ours = _means([((1 - score).relu(), share) for *_, (score, share) in real])
+    theirs = _means([((1 + score).relu(), share) for *_, (score, share) in made])
+    return (ours + theirs).mean()
 
 
 def adversarial_loss(made: list[Layers]) -> Tensor:
     """Hinge loss of the network, 0 where what it made scores 1 or more (EnCodec, arXiv 2210.13438)."""
-    return torch.stack([_mean((1 - score).relu(), share) for *_, (score, share) in made]).mean()
+    return _means([((1 - score).relu(), share) for *_, (score, share) in made]).mean()
 
 
 def feature_matching_loss(real: list[Layers], made: list[Layers]) -> Tensor:
@@ -161,18 +160,24 @@ def feature_matching_loss(real: list[Layers], made: list[Layers]) -> Tensor:
     Larsen et al. (arXiv 1512.09300) and MelGAN (Kumar et al., arXiv 1910.06711); relative to the size as
     in EnCodec, so that a discriminator whose features grow does not outweigh the other losses.
     """
-    terms = [
-        _mean((theirs - ours.detach()).abs(), share) / _mean(ours.detach().abs(), share).clamp_min(1e-6)
+    layers = [
+        (ours.detach(), theirs, share)
         for a, b in zip(real, made, strict=True)
         for (ours, share), (theirs, _) in zip(a[:-1], b[:-1], strict=True)
     ]
-    return torch.stack(terms).mean()
+    differences = _means([((theirs - ours).abs(), share) for ours, theirs, share in layers])
+    sizes = _means([(ours.abs(), share) for ours, _, share in layers])
+    return (differences / sizes.clamp_min(1e-6)).mean()
 
 
-def _mean(values: Tensor, share: Tensor) -> Tensor:
-    """Mean over the rows in the band."""
-    values = values.float().mean(dim=(1, 3), keepdim=True)
-    return (values * share).sum() / share.sum().clamp_min(1e-6)
+def _means(layers: Layers) -> Tensor:
+    """Of each layer's values, the mean over the rows in the band."""
+    sums = []
+    for values, share in layers:
+        rows = values.float().mean(dim=(1, 3), keepdim=True)
+        sums.append(torch.stack([(rows * share).sum(), share.sum()]))
+    totals, shares = whole(torch.stack(sums)).unbind(1)
+    return totals / shares.clamp_min(1e-6)
 
 
 class Terms(NamedTuple):
@@ -193,6 +198,7 @@ class Adversary:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.discriminator = MultiResolutionDiscriminator().to(device)
+        self.runner = spread(self.discriminator)
         self.optimiser = torch.optim.Adam(self.discriminator.parameters(), lr=settings.lr, betas=BETAS)
 
     def terms(self, estimate: Tensor, batch: Batch, seed: int, precision: str) -> Terms:
@@ -205,8 +211,7 @@ class Adversary:
         crop = slice(start, start + CROP)
         with torch.autocast(estimate.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
             ours, theirs = (
-                self.discriminator((samples / level)[:, crop], band, self.rate)
-                for samples in (batch.original, made)
+                self.runner((samples / level)[:, crop], band, self.rate) for samples in (batch.original, made)
             )
         return Terms(
             adversarial_loss(theirs), feature_matching_loss(ours, theirs), discriminator_loss(ours, theirs)

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from overtone.params import check, one_of
+from overtone.ranks import norm, whole
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # (estimate, original, cutoff, bandwidth): the last two (batch,) in Hz.
@@ -55,7 +56,7 @@ def stft_magnitude(estimate: torch.Tensor, original: torch.Tensor) -> torch.Tens
     for n_fft in MAGNITUDE_FFTS:
         ours, theirs = _magnitude(_stft(estimate, n_fft)), _magnitude(_stft(original, n_fft))
         difference = theirs - ours
-        total = total + torch.linalg.vector_norm(difference) / torch.linalg.vector_norm(theirs)
+        total = total + norm(difference) / norm(theirs)
         total = total + difference.abs().mean()
     return total / len(MAGNITUDE_FFTS)
 
@@ -85,12 +86,18 @@ def treble(
         beyond = _band(n_fft, torch.maximum(bandwidth, cutoff) + 300, torch.full_like(cutoff, TREBLE_RATE))
         frames = ours.shape[-1]
         log_ours, log_theirs = ours.log10(), theirs.log10()
-        count = inside.sum() * frames
-        distance = ((log_ours - log_theirs).abs() * inside).sum() / count.clamp_min(1)
-        linear = ((ours - theirs).abs() * inside).sum() / (theirs * inside).sum().clamp_min(1e-3)
         level = (log_theirs * edge).sum(1, keepdim=True) / edge.sum(1, keepdim=True).clamp_min(1)
-        excess = ((log_ours - level).clamp_min(0) * beyond).sum() / (beyond.sum() * frames).clamp_min(1)
-        total = total + distance + 0.3 * linear + excess
+        sums = (
+            ((log_ours - log_theirs).abs() * inside).sum(),
+            inside.sum() * frames,
+            ((ours - theirs).abs() * inside).sum(),
+            (theirs * inside).sum(),
+            ((log_ours - level).clamp_min(0) * beyond).sum(),
+            beyond.sum() * frames,
+        )
+        distance, bins, linear, size, excess, bins_beyond = whole(torch.stack(sums))
+        total = total + distance / bins.clamp_min(1) + 0.3 * (linear / size.clamp_min(1e-3))
+        total = total + excess / bins_beyond.clamp_min(1)
     return total / len(TREBLE_FFTS)
 
 

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from overtone import ranks
 from overtone.augment import AugmentSettings, Batch, augment
-from overtone.device import fast_in_bfloat16
+from overtone.device import compiled, fast_in_bfloat16
 from overtone.discriminators import AdversarialSettings, Adversary
 from overtone.errors import OvertoneError
 from overtone.losses import BandLoss, check_weights, weighted
@@ -39,8 +40,9 @@ class TrainSettings:
         loss: weights of the losses by name (l1, l2, stft, stft_magnitude).
         lr: Adam's learning rate at the start.
         batch: segments per step of the optimiser.
-        micro_batch: segments that go through the network at once; gradients are added up to a whole
-            batch. Smaller needs less memory; batch norm then sees fewer segments, so results differ.
+        micro_batch: segments that go through the network at once, on all ranks together; gradients are
+            added up to a whole batch. Smaller needs less memory; batch norm then sees fewer segments, so
+            results differ.
         epochs: how many at most.
         schedule: ``plateau`` lowers the learning rate when the validation loss stalls, as the paper does;
             ``cosine`` lowers it step by step to nothing over all epochs.
@@ -128,6 +130,9 @@ def fit(
 ) -> dict[str, Any]:
     """Train a network and leave the best weights in it, or with a discriminator the last.
 
+    Where ranks have joined (`overtone.ranks`), each calls this with the same arguments but for ``keep``,
+    ``report`` and ``say``, and has the same result.
+
     Args:
         net: maps (batch, time) and the cutoff (batch,) to (batch, time).
         training, validation: the segments.
@@ -145,9 +150,17 @@ def fit(
         The last state; ``history`` is in it, and ``best_epoch`` and ``best_loss`` of the weights kept.
 
     Raises:
-        OvertoneError: the loss became NaN or infinite; the last state kept is a good one.
+        OvertoneError: the loss became NaN or infinite; the last state kept is a good one. Or there are
+            more ranks than a micro-batch has segments.
     """
+    check(
+        settings.micro_batch >= ranks.count(),
+        "train.micro_batch",
+        settings.micro_batch,
+        f"a number of segments for all ranks together, {ranks.count()} or more with that many ranks",
+    )
     net.to(device)
+    ranks.sync_batch_norm(net)
     optimiser = torch.optim.Adam(net.parameters(), lr=settings.lr)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=settings.plateau_factor, patience=settings.plateau_patience
@@ -174,6 +187,7 @@ def fit(
         torch.set_rng_state(state["random"])
         if adversary is not None:
             adversary.load_state_dict(state["adversary"])
+    runner = ranks.spread(compiled(net))
 
     def whole_state() -> dict[str, Any]:
         """All that the next step depends on, in plain values and tensors."""
@@ -193,15 +207,16 @@ def fit(
         order = torch.randperm(len(training), generator=generator).tolist()
         done = state["step"] * settings.batch
         todo = [order[at : at + settings.batch] for at in range(done, len(order), settings.batch)]
+        parts = [ranks.part(len(places), settings.micro_batch) for places in todo]
         net.train()
-        for batch, places in zip(_ahead(training, todo), todo, strict=True):
+        for batch, places, part in zip(_ahead(training, todo, parts, settings), todo, parts, strict=True):
             if settings.schedule == "cosine":
                 done = (epoch - 1 + state["step"] * settings.batch / len(order)) / settings.epochs
                 optimiser.param_groups[0]["lr"] = settings.lr * (1 + math.cos(math.pi * done)) / 2
             seed = (settings.seed * 1_000_003 + epoch) * 1_000_003 + state["step"]
-            batch = augment(batch.to(device), settings.augment, training.rate, seed)
+            batch = augment(batch.to(device), settings.augment, training.rate, seed, part.rows)
             judge = adversary if epoch >= settings.adversarial.start else None
-            losses = _step(net, loss, optimiser, batch, settings, precision, judge, seed)
+            losses = _step(runner, loss, optimiser, batch, part, precision, judge, seed)
             bad = [value for value in losses.values() if not math.isfinite(value)]
             if bad:
                 raise OvertoneError(
@@ -249,14 +264,18 @@ def fit(
     return state
 
 
-def _ahead(data: Data, todo: list[list[int]]) -> Any:
-    """Yield batches, reading the next one in a thread while the network works on this one."""
+def _ahead(data: Data, todo: list[list[int]], parts: list[ranks.Part], settings: TrainSettings) -> Any:
+    """Yield parts of batches, reading the next one in a thread while the network works on this one."""
+
+    def read(at: int) -> Batch:
+        return data.batch([todo[at][row] for row in parts[at].rows.read(settings.augment)])
+
     with ThreadPoolExecutor(max_workers=1) as reader:
-        waiting = [reader.submit(data.batch, places) for places in todo[:2]]
+        waiting = [reader.submit(read, at) for at in range(min(2, len(todo)))]
         for at in range(len(todo)):
             batch = waiting.pop(0).result()
             if at + 2 < len(todo):
-                waiting.append(reader.submit(data.batch, todo[at + 2]))
+                waiting.append(reader.submit(read, at + 2))
             yield batch
 
 
@@ -265,31 +284,34 @@ def _step(
     loss: BandLoss,
     optimiser: torch.optim.Optimizer,
     batch: Batch,
-    settings: TrainSettings,
+    part: ranks.Part,
     precision: str,
     adversary: Adversary | None,
     seed: int,
 ) -> dict[str, float]:
     """One step of the optimisers, in micro-batches; none is taken if a loss it returns is not finite."""
     optimiser.zero_grad(set_to_none=True)
-    totals = {"train_loss": 0.0}
-    for piece in batch.split(settings.micro_batch):
-        share = len(piece.original) / len(batch.original)
-        estimate = _estimate(net, piece, precision)
-        value = loss(estimate, piece.original, piece.cutoff, piece.bandwidth) * share
-        totals["train_loss"] += value.item()
-        if adversary is not None:
-            terms = adversary.terms(estimate, piece, seed, precision)
-            for name, term in terms._asdict().items():
-                totals[f"{name}_loss"] = totals.get(f"{name}_loss", 0.0) + term.item() * share
-        if not all(math.isfinite(total) for total in totals.values()):
-            return totals
-        if adversary is not None:
-            value = value + adversary.learn(terms, share)
-        value.backward(inputs=list(net.parameters()))  # type: ignore[no-untyped-call]
+    totals: dict[str, float] = {}
+    nets = [net] if adversary is None else [net, adversary.runner]
+    for number, (piece, share) in enumerate(zip(batch.split(part.sizes), part.shares, strict=True), start=1):
+        with ranks.adding_up(nets, last=number == len(part.sizes)):
+            estimate = _estimate(net, piece, precision)
+            value = loss(estimate, piece.original, piece.cutoff, piece.bandwidth) * share
+            losses = {"train_loss": value.item()}
+            if adversary is not None:
+                terms = adversary.terms(estimate, piece, seed, precision)
+                losses |= {f"{name}_loss": term.item() * share for name, term in terms._asdict().items()}
+            # Every rank has the same totals, so all of them stop or none.
+            for name, mean in zip(losses, ranks.mean(list(losses.values())), strict=True):
+                totals[name] = totals.get(name, 0.0) + mean
+            if not all(math.isfinite(total) for total in totals.values()):
+                return totals
+            if adversary is not None:
+                value = value + adversary.learn(terms, share)
+            value.backward(inputs=list(net.parameters()))  # type: ignore[no-untyped-call]
     optimiser.step()
     if adversary is not None:
-        adversary.step(optimiser.param_groups[0]["lr"] / settings.lr)
+        adversary.step(optimiser.param_groups[0]["lr"] / optimiser.defaults["lr"])
     return totals
 
 
@@ -314,9 +336,11 @@ def evaluate(
     net.eval()
     size = settings.micro_batch
     todo = [list(range(at, min(at + size, len(data)))) for at in range(0, len(data), size)]
+    parts = [ranks.part(len(places), size) for places in todo]
     total = 0.0
-    for batch, places in zip(_ahead(data, todo), todo, strict=True):
-        batch = augment(batch.to(device), settings.augment, data.rate, seed=places[0])
+    for batch, places, part in zip(_ahead(data, todo, parts, settings), todo, parts, strict=True):
+        batch = augment(batch.to(device), settings.augment, data.rate, places[0], part.rows)
         estimate = _estimate(net, batch, precision)
-        total += loss(estimate, batch.original, batch.cutoff, batch.bandwidth).item() * len(places)
-    return total / len(data)
+        value = loss(estimate, batch.original, batch.cutoff, batch.bandwidth).item()
+        total += value * part.shares[0] * len(places)
+    return ranks.mean([total])[0] / len(data)
