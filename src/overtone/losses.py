@@ -119,9 +119,11 @@ def lsd(
     count = inside.sum(1)
     mean = ((2 * (ours - theirs)) ** 2 * inside).sum(1) / count.clamp_min(1)
     heard = count > 0
-    frames = heard.sum() * ours.shape[-1]
     # The square root has no gradient at 0, where a silent frame stays silent.
-    return ((mean + 1e-6).sqrt() * heard).sum() / frames.clamp_min(1)
+    sums = ((mean + 1e-6).sqrt() * heard).sum(), heard.sum() * ours.shape[-1]
+    distance, frames = whole(torch.stack(sums))
+    mean_distance: torch.Tensor = distance / frames.clamp_min(1)
+    return mean_distance
 
 
 LOSSES: dict[str, Loss] = {
