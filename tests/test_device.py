@@ -26,3 +26,30 @@ def test_auto_precision_is_bfloat16_only_where_it_is_fast(monkeypatch, fast):
     assert training.choose_precision("auto", CPU) == ("bfloat16" if fast else "float32")
     assert training.choose_precision("float32", CPU) == "float32"
     assert training.choose_precision("bfloat16", CPU) == "bfloat16"
+
+
+# Importing the compiler warns of what PyTorch itself uses.
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+def test_a_network_is_compiled_where_asked_and_its_weights_stay_its_own(monkeypatch):
+    net = torch.nn.Linear(2, 2)
+    assert device.compiled(net) is net
+    monkeypatch.setenv("OVERTONE_COMPILE", "1")
+    monkeypatch.setenv("CXX", "true")  # a program that is there; nothing is compiled before the first call
+    made = device.compiled(net)
+    assert made is not net
+    assert {id(weight) for weight in made.parameters()} == {id(weight) for weight in net.parameters()}
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("yes", "OVERTONE_COMPILE is 'yes'; it is 1 to compile the network in training, or 0"),
+        ("1", "OVERTONE_COMPILE is 1, which needs a C++ compiler, and no-compiler is not here"),
+    ],
+)
+def test_compiling_that_cannot_be_is_one_line(monkeypatch, asked, message):
+    monkeypatch.setenv("OVERTONE_COMPILE", asked)
+    monkeypatch.setenv("CXX", "no-compiler")
+    with pytest.raises(OvertoneError) as caught:
+        device.compiled(torch.nn.Linear(2, 2))
+    assert str(caught.value) == message

@@ -62,8 +62,8 @@ def run(work: Callable[[], None], command: list[str]) -> None:
             if not _lost(error):
                 raise
             if "OVERTONE_RANKS" not in os.environ:
-                line = f"rank {os.environ['RANK']} has lost another one; run again to go on from the last state kept"
-                print(f"error: {line}", file=sys.stderr, flush=True)
+                line = f"error: rank {os.environ['RANK']} has lost another one; run again to go on"
+                print(line, file=sys.stderr, flush=True)
             # Not sys.exit: taking leave of a group that has broken may wait for those that are gone.
             os._exit(LOST)
     if dist.is_initialized():
