@@ -100,8 +100,8 @@ def write(table: pd.DataFrame) -> None:
 
 {machine()}
 
-`python bench/scale.py`. Generated clips of {SECONDS} s at {RATE} Hz ({synthetic.DISTINCT} different ones, MP3,
-as hard links) with tables shaped as FMA's (52 columns, 2.4 kB a row), through four stages in one process each.
+`python bench/scale.py`. Generated clips of {SECONDS} s at {RATE} Hz ({synthetic.DISTINCT} different, MP3,
+as hard links) with tables shaped as FMA's (52 columns, 2.4 kB a row), each stage in a process of its own.
 Time is that of the stage's work, without the start of Python and its imports; memory is the peak of the
 process, imports included. *Processor time* (user and system) is the figure to read: the machine was shared.
 
