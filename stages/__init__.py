@@ -1,14 +1,34 @@
 """The pipeline's stages: each a thin script over the library, run as ``python -m stages.NAME``.
 
 This checkout's own ``src`` goes first on the path: with an editable install, ``dvc exp run --temp``
-and ``--queue`` would otherwise import the code of the tree they were copied from.
+and ``--queue`` would otherwise import the code of the tree they were copied from. The folders that Git
+ignores are in none of these copies, and a copy is deleted when its run ends, so there the stages use
+those of the tree: unfinished runs, downloaded archives, outside programs.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = {"OVERTONE_RUNS": ".runs", "OVERTONE_DOWNLOADS": ".downloads", "OVERTONE_PROGRAMS": ".programs"}
+
+sys.path.insert(0, str(ROOT / "src"))
+
+
+def share_folders(copy: Path) -> None:
+    """In one of DVC's copies, name the shared folders of the tree that it was copied from.
+
+    DVC makes them in ``.dvc/tmp/exps`` of that tree.
+    """
+    tree = next((folder.parent for folder in copy.parents if folder.name == ".dvc"), None)
+    if tree and copy.is_relative_to(tree / ".dvc/tmp/exps"):
+        for variable, name in SHARED.items():
+            os.environ.setdefault(variable, str(tree / name))
+
+
+share_folders(ROOT)
 
 
 def run(main: Callable[[], None]) -> None:

@@ -1,8 +1,11 @@
 """Decode every selected track once and write pairs of original and degraded samples: data/pairs/."""
 
+import csv
 import shutil
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +22,7 @@ say = partial(print, flush=True)
 def main() -> None:
     """Run the stage."""
     settings = params.read("degrade", DegradeSettings)
-    subset = pd.read_csv("data/subset.csv", index_col="track_id")
+    subset = pd.read_csv("data/subset.csv", index_col="track_id", usecols=["track_id", "path"])
     tracks = [
         (track_id, place(SOURCE, path))
         for track_id, path in zip(subset.index.tolist(), subset["path"], strict=True)
@@ -29,17 +32,30 @@ def main() -> None:
     size, folder = settings.tracks_per_shard, FOLDER.absolute()
     calls = [(n, tracks[n * size : (n + 1) * size], folder, settings) for n in range(-(-len(tracks) // size))]
     made = parallel.each(write_shard, calls, folder)
-    shards = list(parallel.progress(made, len(calls), "degrade: shard", say))
+    with ExitStack() as files:
+        # Row by row as they come: held to the end, they would be a kilobyte of memory a track.
+        index = _table(files, "index.csv", INDEX)
+        left_out = _table(files, "left_out.csv", ("track_id", "reason"))
+        shards = _table(files, "shards.csv", ("shard", "sha1"))
+        pairs = without = frames = 0
+        for rows, unusable, *named in parallel.progress(made, len(calls), "degrade: shard", say):
+            index.writerows((number, *row.values()) for number, row in enumerate(rows, start=pairs))
+            left_out.writerows(row.values() for row in unusable)
+            shards.writerow(named)
+            pairs, without = pairs + len(rows), without + len(unusable)
+            frames += sum(row["samples"] for row in rows)
     for part in FOLDER.glob("*.part"):
         part.unlink()  # left by a worker that was killed
-    index = pd.DataFrame([row for rows, *_ in shards for row in rows], columns=INDEX[1:])
-    index.to_csv(FOLDER / "index.csv", index_label=INDEX[0])
-    left_out = pd.DataFrame([row for _, rows, *_ in shards for row in rows], columns=["track_id", "reason"])
-    left_out.to_csv(FOLDER / "left_out.csv", index=False)
-    names = pd.DataFrame([shard[2:] for shard in shards], columns=["shard", "sha1"])
-    names.to_csv(FOLDER / "shards.csv", index=False)
-    hours = index["samples"].sum() / settings.rate / 3600
-    print(f"{len(index)} pairs, {hours:.2f} h, in {len(shards)} shards; {len(left_out)} tracks left out")
+    hours = frames / settings.rate / 3600
+    print(f"{pairs} pairs, {hours:.2f} h, in {len(calls)} shards; {without} tracks left out")
+
+
+def _table(files: ExitStack, name: str, columns: tuple[str, ...]) -> Any:
+    """A writer of one of the tables, which has its heading."""
+    file = files.enter_context((FOLDER / name).open("w", newline="", encoding="utf-8"))
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(columns)
+    return table
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,20 @@ def test_subset_holds_those_before_it(tmp_path, subset, ids):
     names = {5: "full", 2: "small", 6: "mini", 4: "large", 3: "medium"}
     write_fma(tmp_path, subset, [(key, name, 1, "a", "Rock") for key, name in names.items()])
     assert read_catalog(tmp_path).index.tolist() == ids
+
+
+def test_columns_that_are_not_used_take_no_memory(tmp_path):
+    write_fma(tmp_path, "mini", [(number, "mini", 7, "a", "Folk") for number in range(500)])
+    lines = (tmp_path / "tracks.csv").read_text().splitlines()
+    more = [",album", ",information", ",", *(f",{row}" + 10_000 * "x" for row in range(500))]
+    (tmp_path / "tracks.csv").write_text("\n".join(a + b for a, b in zip(lines, more, strict=True)))
+    read_catalog(tmp_path)  # what it loads when it is first called is not meant
+    tracemalloc.start()
+    catalog = read_catalog(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(catalog) == 500
+    assert peak < 2_500_000, "half of that column"
 
 
 def test_clips_lie_where_fma_puts_them(tmp_path):

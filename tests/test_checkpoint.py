@@ -55,3 +55,28 @@ def test_a_fingerprint_follows_settings_and_file_contents(tmp_path):
     assert len(names) == 4
     path.write_text("a")
     assert fingerprint({"lr": 1}, [path]) in names
+
+
+def test_two_workers_with_the_same_run_do_not_disturb_each_other(checkpoint, monkeypatch):
+    """The other one keeps its place in the middle of this one's writing, then ends."""
+    save = torch.save
+
+    def meanwhile(state, file):
+        monkeypatch.setattr(torch, "save", save)
+        monkeypatch.setattr("os.getpid", lambda: 1)
+        Checkpoint("abc").keep({"epoch": 1})
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", meanwhile)
+    checkpoint.keep({"epoch": 2})
+    assert checkpoint.load() == {"epoch": 2}
+
+    def ends(state, file):
+        save(state, file)
+        Checkpoint("abc").delete()
+
+    monkeypatch.setattr(torch, "save", ends)
+    checkpoint.keep({"epoch": 3})
+    monkeypatch.setattr(torch, "save", save)
+    checkpoint.keep({"epoch": 4})
+    assert checkpoint.load() == {"epoch": 4}

@@ -9,6 +9,7 @@ import threading
 import tracemalloc
 import zipfile
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -253,6 +254,20 @@ def test_archives_are_kept_when_the_folder_is_deleted(archives, server, tmp_path
     assert provide_archives("small", archives, tmp_path / "fma")
     assert not server.ranges
     assert not list((tmp_path / "downloads").glob("*.part"))
+
+
+def test_two_experiments_at_once_download_an_archive_once(archives, server, tmp_path):
+    together = threading.Barrier(2)
+
+    def experiment(name):
+        together.wait()
+        provide_archives("small", archives, tmp_path / name)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(experiment, ["a", "b"]))
+    assert server.ranges == [None, None], "each of the two archives from its start, once"
+    for name in "ab":
+        assert (tmp_path / name / "000/000005.mp3").read_bytes() == CLIPS["000/000005.mp3"]
 
 
 def test_another_subset_replaces_the_folder(archives, server, tmp_path):

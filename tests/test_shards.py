@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import soundfile
 import torch
@@ -50,6 +51,14 @@ def test_a_pair_is_the_original_and_its_degraded_version(tmp_path, rng, degrade_
     np.testing.assert_allclose(original, samples[:, 0], atol=1 / 32767)
     expected = degrade(torch.from_numpy(samples.T.copy()), degrade_settings())
     np.testing.assert_allclose(degraded, expected[0], atol=1 / 32767)
+
+
+def test_no_file_stays_open_between_reads(tmp_path, rng, degrade_settings):
+    """FMA small makes 1,334 shards, and a process may have 1,024 files open, or 256."""
+    write(tmp_path, {5: music(rng, 0.2)}, degrade_settings())
+    pairs = Pairs(tmp_path)
+    pairs.read(0)
+    assert not [file for file in psutil.Process().open_files() if "shard-" in file.path]
 
 
 def test_channels_are_mixed_to_one_or_kept_apart(tmp_path, rng, degrade_settings):

@@ -10,6 +10,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,13 @@ class Checkpoint:
     def keep(self, state: dict[str, Any]) -> None:
         """Write the state so that a break at any moment leaves the old one or the new one whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._file.with_suffix(".tmp")
+        temporary = self._file.with_suffix(f".{os.getpid()}.tmp")  # two workers may have the same run
         with temporary.open("wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(self._file)
+        with suppress(FileNotFoundError):  # that one has ended, and taken the folder away
+            temporary.replace(self._file)
 
     def delete(self) -> None:
         """Remove the run's folder; the run is finished."""

@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from overtone.download import Meter, Report, download
 from overtone.errors import OvertoneError
 from overtone.own_music import write_own_catalog
 from overtone.unpack import blocks, check_free, unpack
+
+if sys.platform != "win32":
+    import fcntl
 
 BUNDLE = Path("data/bundle")
 SOURCE = "source.json"
@@ -117,7 +121,9 @@ def provide_archives(
     _check_disk(archives, target)
     with _whole(target) as folder:
         for archive in archives:
-            unpack(_get(archive, report), folder, archive.only, report)
+            with _turn(archive):
+                path = _get(archive, report)
+            unpack(path, folder, archive.only, report)
         _write_source(folder, source)
     return True
 
@@ -144,6 +150,23 @@ def _get(archive: Archive, report: Report | None) -> Path:
         part.unlink()
         raise OvertoneError(f"{fault}; it is removed: run again to download it anew")
     return part.replace(path)
+
+
+@contextmanager
+def _turn(archive: Archive) -> Iterator[None]:
+    """Wait while another process downloads into the same folder, as an experiment beside this one may."""
+    if archive.bundled or sys.platform == "win32":
+        yield
+        return
+    place = _place(archive).parent
+    place.mkdir(parents=True, exist_ok=True)
+    folder = os.open(place, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems lock no folders
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)  # which gives the lock back, as does the end of the process, however it comes
 
 
 def _place(archive: Archive) -> Path:

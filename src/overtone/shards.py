@@ -1,4 +1,4 @@
-"""Pairs of original and degraded samples in a few memory-mapped int16 files, and segments of them.
+"""Pairs of original and degraded samples in a few int16 files, and segments of them.
 
 A pair is one channel of one part of a track. In its shard, original and degraded samples lie side by
 side (time, 2), so that a segment is one contiguous read::
@@ -15,7 +15,6 @@ lines. ``left_out.csv`` lists the tracks that could not be used, with the reason
 import hashlib
 import secrets
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +129,10 @@ def write_shard(
 
 
 class Pairs:
-    """The pairs of a folder, read through memory maps.
+    """The pairs of a folder; no file stays open between two reads.
+
+    Maps would hold a file each (a process is often allowed 256 or 1024; FMA small makes 1,334
+    shards), and what was read through them counts as this process's memory.
 
     Attributes:
         index: a row per pair, as the module's docstring lists.
@@ -145,16 +147,13 @@ class Pairs:
         self.rate = int(self.index["rate"].iloc[0])
         columns = ("shard", "start", "samples", "scale")
         self._where = list(zip(*(self.index[column] for column in columns), strict=True))
-        self._map = lru_cache(maxsize=None)(self._open)
-
-    def _open(self, shard: str) -> np.ndarray:
-        return np.memmap(self.folder / shard, dtype="<i2", mode="r").reshape(-1, 2)
 
     def read(self, pair: int, start: int = 0, length: int | None = None) -> np.ndarray:
         """Read (2, time) float32: original and degraded samples of a pair from ``start`` on."""
         shard, offset, samples, scale = self._where[pair]
         length = samples - start if length is None else length
-        frames = self._map(shard)[offset + start : offset + start + length]
+        first = 2 * 2 * (offset + start)  # bytes: two int16 a frame
+        frames = np.fromfile(self.folder / shard, "<i2", 2 * length, offset=first).reshape(-1, 2)
         return frames.T.astype(np.float32, order="C") * np.float32(scale)
 
 
