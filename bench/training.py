@@ -17,7 +17,8 @@ from machine import machine, peak_memory, pipeline, save
 
 from overtone.losses import weighted
 from overtone.models.unet import UNet, UNetSettings
-from overtone.shards import Pairs, Segments
+from overtone.segments import Segments
+from overtone.shards import Pairs
 from overtone.training import _step
 
 ROUNDS, CPU = 4, torch.device("cpu")

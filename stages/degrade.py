@@ -9,7 +9,7 @@ import pandas as pd
 from overtone import parallel, params
 from overtone.degrade import DegradeSettings
 from overtone.places import place
-from overtone.shards import INDEX, write_shard
+from overtone.shards import INDEX, write_settings, write_shard
 from stages import run
 
 SOURCE, FOLDER = Path("data/fma"), Path("data/pairs")
@@ -38,6 +38,7 @@ def main() -> None:
     left_out.to_csv(FOLDER / "left_out.csv", index=False)
     names = pd.DataFrame([shard[2:] for shard in shards], columns=["shard", "sha1"])
     names.to_csv(FOLDER / "shards.csv", index=False)
+    write_settings(FOLDER, settings)
     hours = index["samples"].sum() / settings.rate / 3600
     print(f"{len(index)} pairs, {hours:.2f} h, in {len(shards)} shards; {len(left_out)} tracks left out")
 

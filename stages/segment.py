@@ -7,7 +7,8 @@ import pandas as pd
 
 from overtone import params
 from overtone.errors import OvertoneError
-from overtone.shards import Pairs, SegmentSettings, cut
+from overtone.segments import SegmentSettings, cut
+from overtone.shards import Pairs
 from stages import run
 
 
