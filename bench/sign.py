@@ -19,7 +19,8 @@ from overtone.augment import AugmentSettings
 from overtone.discriminators import AdversarialSettings
 from overtone.losses import stft_magnitude
 from overtone.models.unet import UNet, UNetSettings
-from overtone.shards import Pairs, Segments, SegmentSettings, cut
+from overtone.segments import Segments, SegmentSettings, cut
+from overtone.shards import Pairs
 from overtone.training import TrainSettings, fit
 
 # Every 14th segment is trained on and checked after an epoch; the results are measured on all.

@@ -23,7 +23,8 @@ from overtone import ranks
 from overtone.device import choose_device, compiled
 from overtone.losses import weighted
 from overtone.models.unet import UNet, UNetSettings
-from overtone.shards import Pairs, Segments
+from overtone.segments import Segments
+from overtone.shards import Pairs
 from overtone.training import _estimate, _step
 
 ROUNDS = 4

@@ -12,7 +12,7 @@ import pandas as pd
 from overtone import parallel, params
 from overtone.degrade import DegradeSettings
 from overtone.places import place
-from overtone.shards import INDEX, write_shard
+from overtone.shards import INDEX, write_settings, write_shard
 from stages import run
 
 SOURCE, FOLDER = Path("data/fma"), Path("data/pairs")
@@ -46,6 +46,7 @@ def main() -> None:
             frames += sum(row["samples"] for row in rows)
     for part in FOLDER.glob("*.part"):
         part.unlink()  # left by a worker that was killed
+    write_settings(FOLDER, settings)
     hours = frames / settings.rate / 3600
     print(f"{pairs} pairs, {hours:.2f} h, in {len(calls)} shards; {without} tracks left out")
 

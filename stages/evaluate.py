@@ -10,7 +10,8 @@ from overtone import costs, params, plots, systems, tables
 from overtone.degrade import DegradeSettings
 from overtone.device import choose_device
 from overtone.evaluation import EvaluateSettings, Evaluation, show, takes
-from overtone.shards import Pairs, SegmentSettings
+from overtone.segments import SegmentSettings
+from overtone.shards import Pairs
 from stages import run
 
 
@@ -19,7 +20,7 @@ def main() -> None:
     settings = params.read("evaluate", EvaluateSettings)
     cutoff = params.read("degrade", DegradeSettings).cutoff_hz
     scale = params.read("segment", SegmentSettings).scale
-    pairs = Pairs("data/pairs")
+    pairs = Pairs("data/pairs", choose_device())
     segments = pd.read_csv("data/segments.csv")
     test = segments[segments["split"] == "test"]
     subset = pd.read_csv("data/subset.csv", index_col="track_id", dtype={"genre": str, "title": str})

@@ -6,15 +6,17 @@ from pathlib import Path
 import pandas as pd
 
 from overtone import params
+from overtone.device import choose_device
 from overtone.errors import OvertoneError
-from overtone.shards import Pairs, SegmentSettings, cut
+from overtone.segments import SegmentSettings, cut
+from overtone.shards import Pairs
 from stages import run
 
 
 def main() -> None:
     """Run the stage."""
     settings = params.read("segment", SegmentSettings)
-    pairs = Pairs("data/pairs")
+    pairs = Pairs("data/pairs", choose_device())
     segments, without = cut(pairs, settings)
     split = pd.read_csv("data/split.csv", index_col="track_id")["split"]
     segments.insert(0, "split", segments["track_id"].map(split))

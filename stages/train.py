@@ -12,7 +12,8 @@ from overtone import finetuning, launching, models, params, plots, ranks
 from overtone.checkpoint import Checkpoint, fingerprint
 from overtone.degrade import DegradeSettings
 from overtone.params import plain
-from overtone.shards import Pairs, Segments, SegmentSettings
+from overtone.segments import Segments, SegmentSettings
+from overtone.shards import Pairs
 from overtone.training import TrainSettings, choose_precision, fit
 from stages import run
 
@@ -23,7 +24,8 @@ MODEL = Path("data/model")
 def decides(pairs: Path) -> list[Path]:
     """The files that decide the run: what dvc.yaml lists, with the pairs named by their checksums."""
     deps = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]["train"]["deps"]
-    return [Path(dep) for dep in deps if Path(dep) != pairs] + [pairs / "index.csv", pairs / "shards.csv"]
+    named = [pairs / "index.csv", pairs / "shards.csv", *pairs.glob("degrade.json")]
+    return [Path(dep) for dep in deps if Path(dep) != pairs] + named
 
 
 def write_curve(history: list[dict[str, float]]) -> None:
@@ -62,7 +64,13 @@ def main() -> None:
     pairs = Pairs("data/pairs")
     table = pd.read_csv("data/segments.csv")
     training, validation = (
-        Segments(pairs, table[table["split"] == name], segment.scale, degrade.cutoff_hz)
+        Segments(
+            pairs,
+            table[table["split"] == name],
+            segment.scale,
+            degrade.cutoff_hz,
+            degraded=not settings.augment.filters,
+        )
         for name in ("training", "validation")
     )
     everything = {"train": plain(settings), "model": plain(model), "segment": plain(segment)}

@@ -6,7 +6,8 @@ import torch
 from overtone import evaluation
 from overtone.errors import OvertoneError
 from overtone.evaluation import EvaluateSettings, Evaluation, takes
-from overtone.shards import INDEX, Pairs, SegmentSettings, cut, write_shard
+from overtone.segments import SegmentSettings, cut
+from overtone.shards import INDEX, Pairs, write_shard
 
 RATE, CUTOFF = 44100, 4800.0
 

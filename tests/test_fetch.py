@@ -15,8 +15,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from overtone import download, fetch, params
+from overtone.catalog import read_catalog, read_table
 from overtone.errors import OvertoneError
 from overtone.fetch import Archive, DownloadSettings, provide, provide_archives
+from overtone.places import local, place
+from overtone.shards import write_shard
 from overtone.unpack import unpack
 
 BODY = bytes(range(256)) * 4000  # 1 MB
@@ -327,6 +330,75 @@ def test_disk_that_cannot_be_written_is_one_clear_line(tmp_path):
     (tmp_path / "data").write_text("a file where a folder should be")
     with pytest.raises(OvertoneError, match="put that right, run again"):
         provide(DownloadSettings("mini", None), tmp_path / "data/fma")
+
+
+# ------------------------------------------------------------------ archives that are read in place
+
+
+def places_in(folder):
+    table = read_table(folder / "files.csv")
+    return {track_id: place(folder, path) for track_id, path in table["path"].items()}
+
+
+def test_clips_are_read_in_the_archive_without_unpacking_it(archives, tmp_path):
+    assert provide_archives("small", archives, tmp_path / "fma", unpacked=False)
+    assert {path.name for path in (tmp_path / "fma").iterdir()} == {"tracks.csv", "files.csv", "source.json"}
+    found = places_in(tmp_path / "fma")
+    assert {f"{n:06d}"[:3] + f"/{n:06d}.mp3" for n in found} == set(CLIPS)
+    for name, data in CLIPS.items():
+        with local(found[int(name[4:10])]) as path:
+            assert path.name == name[4:]
+            assert path.read_bytes() == data
+        assert not path.exists()
+    sums = read_table(tmp_path / "fma/files.csv")["sha1"]
+    assert sums[5] == hashlib.sha1(CLIPS["000/000005.mp3"]).hexdigest()
+
+
+def test_the_table_is_the_same_wherever_downloads_lie(archives, tmp_path, monkeypatch):
+    tables = []
+    for name in "ab":
+        monkeypatch.setenv("OVERTONE_DOWNLOADS", str(tmp_path / name))
+        provide_archives("small", archives, tmp_path / f"fma {name}", unpacked=False)
+        tables.append((tmp_path / f"fma {name}/files.csv").read_text())
+        assert places_in(tmp_path / f"fma {name}")[5].archive == tmp_path / name / "music.zip"
+    assert tables[0] == tables[1]
+
+
+def test_archives_read_in_place_need_no_disk_for_clips(archives, tmp_path, monkeypatch):
+    room = sum(archive.size for archive in archives) + archives[1].size  # what comes, and the table
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 0, room))
+    assert provide_archives("small", archives, tmp_path / "fma", unpacked=False)
+
+
+def test_unpacking_later_replaces_the_table(archives, tmp_path):
+    provide_archives("small", archives, tmp_path / "fma", unpacked=False)
+    assert not provide_archives("small", archives, tmp_path / "fma", unpacked=False)
+    assert provide_archives("small", archives, tmp_path / "fma")
+    assert not (tmp_path / "fma/files.csv").exists()
+    assert (tmp_path / "fma/000/000005.mp3").read_bytes() == CLIPS["000/000005.mp3"]
+
+
+def test_an_archive_that_is_gone_is_one_clear_line(archives, tmp_path):
+    provide_archives("small", archives, tmp_path / "fma", unpacked=False)
+    (tmp_path / "downloads/music.zip").unlink()
+    with (
+        pytest.raises(OvertoneError, match=r"music.zip is not here, .*; set OVERTONE_DOWNLOADS"),
+        local(places_in(tmp_path / "fma")[5]),
+    ):
+        pass
+
+
+def test_the_bundled_clips_give_the_same_pairs_in_place(tmp_path, degrade_settings):
+    written = []
+    for unpacked in (True, False):
+        folder = tmp_path / str(unpacked)
+        provide(DownloadSettings("mini", None, unpacked), folder / "fma")
+        catalog = read_catalog(folder / "fma")
+        tracks = [(n, place(folder / "fma", path)) for n, path in catalog["path"].iloc[:1].items()]
+        rows, left_out, *_ = write_shard(0, tracks, folder, degrade_settings(store=False))
+        assert not left_out
+        written.append((rows, (folder / "shard-0000.i16").read_bytes()))
+    assert written[0] == written[1]
 
 
 # ------------------------------------------------------------------ the zip itself

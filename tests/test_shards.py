@@ -4,44 +4,14 @@ import psutil
 import pytest
 import soundfile
 import torch
+from tracks_on_disk import music, write
 
 from overtone import shards
 from overtone.degrade import degrade
 from overtone.errors import OvertoneError
-from overtone.shards import Pairs, Segments, SegmentSettings, cut, write_shard
+from overtone.shards import Pairs, write_shard
 
 RATE = 44100
-
-
-def segment_settings(**changes):
-    values = {
-        "length": 8192,
-        "hop": 8192,
-        "skip": 0.0,
-        "silence": 0.001,
-        "per_track": None,
-        "scale": "shared",
-    }
-    return SegmentSettings(**(values | changes))
-
-
-def music(rng, seconds, channels=1, level=0.3):
-    return (level * rng.uniform(-1, 1, (int(seconds * RATE), channels))).astype(np.float32)
-
-
-def write(folder, tracks, settings):
-    """Write {track_id: (time, channels)} through files into one shard; returns its rows left out."""
-    calls = []
-    for track_id, samples in tracks.items():
-        path = folder / f"{track_id}.wav"
-        if isinstance(samples, bytes):
-            path.write_bytes(samples)
-        else:
-            soundfile.write(path, samples, RATE, subtype="FLOAT")
-        calls.append((track_id, path))
-    rows, left_out, *_ = write_shard(0, calls, folder, settings)
-    pd.DataFrame(rows, columns=shards.INDEX[1:]).to_csv(folder / "index.csv", index_label="pair")
-    return left_out
 
 
 def test_a_pair_is_the_original_and_its_degraded_version(tmp_path, rng, degrade_settings):
@@ -133,70 +103,7 @@ def test_a_shard_is_the_same_to_the_byte_whenever_it_is_written(tmp_path, rng, d
     assert written[0] == written[1]
 
 
-def test_segments_start_at_every_hop_and_end_within_the_track(tmp_path, rng, degrade_settings):
-    write(tmp_path, {1: music(rng, 1)}, degrade_settings())
-    table, left_out = cut(Pairs(tmp_path), segment_settings(hop=4096, skip=0.1))
-    assert table["start"].tolist() == list(range(4410, RATE - 8192 + 1, 4096))
-    assert left_out.empty
-
-
-def test_segments_per_track_are_spread_over_it(tmp_path, rng, degrade_settings):
-    write(tmp_path, {1: music(rng, 2)}, degrade_settings())
-    every, _ = cut(Pairs(tmp_path), segment_settings())
-    table, _ = cut(Pairs(tmp_path), segment_settings(per_track=3))
-    assert table["start"].tolist() == every["start"].iloc[[0, (len(every) - 1) // 2, len(every) - 1]].tolist()
-
-
-def test_silent_segments_and_short_tracks_are_left_out_with_the_reason(tmp_path, rng, degrade_settings):
-    half = music(rng, 1)
-    half[: RATE // 2] = 0
-    quiet = music(rng, 1, level=0.0005)
-    write(tmp_path, {1: half, 2: music(rng, 0.1), 3: quiet}, degrade_settings())
-    table, left_out = cut(Pairs(tmp_path), segment_settings())
-    assert set(table["track_id"]) == {1}
-    assert table["start"].min() + 8192 > RATE // 2
-    assert left_out.to_dict("records") == [
-        {"track_id": 2, "reason": "shorter than a segment"},
-        {"track_id": 3, "reason": "every segment is silent"},
-    ]
-
-
-@pytest.mark.parametrize("scale", ["shared", "separate"])
-def test_a_batch_is_scaled_as_asked(tmp_path, rng, degrade_settings, scale):
-    write(tmp_path, {1: music(rng, 1)}, degrade_settings())
-    pairs = Pairs(tmp_path)
-    table, _ = cut(pairs, segment_settings(scale=scale))
-    degraded, original, cutoff, bandwidth = Segments(pairs, table, scale, 4800.0).batch([1, 0])
-    assert cutoff.tolist() == [4800, 4800]
-    assert bandwidth.tolist() == [pytest.approx(RATE / 2)] * 2  # the music is white noise
-    raw = pairs.read(0, 8192, 8192)
-    np.testing.assert_allclose(original.abs().amax(1), 1, rtol=1e-6)
-    own = raw[1] / np.abs(raw[1]).max()
-    np.testing.assert_allclose(
-        degraded[0], own if scale == "separate" else raw[1] / np.abs(raw[0]).max(), rtol=1e-5
-    )
-    again = shards.scaled(torch.from_numpy(raw[0]), torch.from_numpy(raw[1]), scale)
-    np.testing.assert_allclose(degraded[0], again[1], rtol=1e-5)
-
-
 def test_no_pairs_at_all_says_where_the_reasons_are(tmp_path, degrade_settings):
     write(tmp_path, {1: b""}, degrade_settings())
     with pytest.raises(OvertoneError, match="every track was left out"):
         Pairs(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"length": 12}, "segment.length is 12; it is a number of samples, 1024 or more"),
-        ({"hop": 0}, "segment.hop is 0"),
-        ({"skip": -1.0}, "segment.skip is -1.0"),
-        ({"silence": 1.0}, "segment.silence is 1.0"),
-        ({"per_track": 0}, "segment.per_track is 0; it is a whole number, 1 or more, or null for all"),
-        ({"scale": "own"}, "segment.scale is 'own'; it is one of shared, separate"),
-    ],
-)
-def test_a_bad_param_is_one_line(changes, message):
-    with pytest.raises(OvertoneError) as caught:
-        segment_settings(**changes)
-    assert message in str(caught.value)

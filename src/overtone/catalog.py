@@ -68,9 +68,9 @@ def read_catalog(folder: Path) -> pd.DataFrame:
     """Read the tracks of the music that a folder holds, as `fetch.provide` fills it.
 
     Returns:
-        A table by ``track_id``, all columns text: ``path`` (relative to the folder; absolute for
-        music of one's own), ``artist`` (FMA's number of the artist), ``genre``, ``title``,
-        ``license``, and ``fma_split`` (empty for music of one's own).
+        A table by ``track_id``, all columns text: ``path`` (relative to the folder, or for clips in an
+        archive and music of one's own as `overtone.places.place` takes it), ``artist`` (FMA's number of
+        the artist), ``genre``, ``title``, ``license``, and ``fma_split`` (empty for music of one's own).
 
     Raises:
         OvertoneError: a file is missing, or tracks.csv has not the columns of FMA's.
@@ -79,11 +79,10 @@ def read_catalog(folder: Path) -> pd.DataFrame:
         subset = json.loads((folder / "source.json").read_text())["subset"]
         tracks = _read_columns(folder / "tracks.csv")
         tracks = tracks[tracks["set", "subset"].isin(_included(subset))].sort_index()
-        if subset == "folder":
-            path = read_table(folder / "files.csv")["path"]
-        else:
-            names = tracks.index.map("{:06d}".format)
-            path = pd.Series([f"{name[:3]}/{name}.mp3" for name in names], tracks.index)
+        names = tracks.index.map("{:06d}".format)
+        path = pd.Series([f"{name[:3]}/{name}.mp3" for name in names], tracks.index)
+        if (folder / "files.csv").exists():
+            path = read_table(folder / "files.csv")["path"].reindex(tracks.index).fillna(path)
         artist = tracks["artist", "id"].where(tracks["artist", "id"] != "", tracks["artist", "name"])
         return pd.DataFrame(
             {

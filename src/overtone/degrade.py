@@ -29,6 +29,8 @@ class DegradeSettings:
         ripple_db: passband ripple of chebyshev1 and elliptic.
         stopband_db: attenuation of the elliptic filter's stopband.
         tracks_per_shard: tracks that one worker writes into one file.
+        store: whether the degraded half of every pair is written beside the original; false makes it on
+            the fly where it is read (`overtone.onthefly`).
     """
 
     rate: int
@@ -42,6 +44,7 @@ class DegradeSettings:
     ripple_db: float
     stopband_db: float
     tracks_per_shard: int
+    store: bool = True
 
     def __post_init__(self) -> None:
         check(8000 <= self.rate <= 192000, "degrade.rate", self.rate, "a rate in Hz, 8000 to 192000")
@@ -90,25 +93,30 @@ def degrade(samples: torch.Tensor, settings: DegradeSettings) -> torch.Tensor:
     Returns:
         The same shape, aligned with the input to the sample.
     """
-    limited = _through_low_rate(samples, settings)
+    limited = through_low_rate(samples, settings)
     if settings.filter == "none":
         return limited
     return lowpass(limited, sections(settings), settings.phase)
 
 
-def _through_low_rate(samples: torch.Tensor, settings: DegradeSettings) -> torch.Tensor:
-    """Resample down and up again; torchaudio's default sinc kernel is what the authors' code uses."""
+def through_low_rate(samples: torch.Tensor, settings: DegradeSettings) -> torch.Tensor:
+    """Resample (channels, time) down and up again, on their device; same shape.
+
+    torchaudio's default sinc kernel is what the authors' code uses.
+    """
     time = samples.shape[-1]
     low: torch.Tensor = sinc_resample(samples, settings.rate, settings.low_rate)
     if settings.interpolation == "sinc":
         up: torch.Tensor = sinc_resample(low, settings.low_rate, settings.rate)
         return up[..., :time]
     # Sample n at the high rate lies at n * low_rate / rate among the low-rate samples. float64,
-    # because float32 cannot number the samples of a long track to a fraction.
+    # because float32 cannot number the samples of a long track to a fraction; on the CPU, because
+    # Apple's devices have no float64.
     where = torch.arange(time, dtype=torch.float64) * (settings.low_rate / settings.rate)
     left = where.long().clamp_(max=low.shape[-1] - 1)
     right = (left + 1).clamp_(max=low.shape[-1] - 1)
-    weight = (where - left).to(samples.dtype)
+    weight = (where - left).to(samples)
+    left, right = left.to(samples.device), right.to(samples.device)
     return low[..., left] * (1 - weight) + low[..., right] * weight
 
 

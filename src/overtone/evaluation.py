@@ -12,7 +12,8 @@ from torch import Tensor
 
 from overtone import audio, plots, scores, spectral
 from overtone.params import check
-from overtone.shards import Pairs, scaled
+from overtone.segments import scaled
+from overtone.shards import Pairs
 
 
 @dataclass(frozen=True)

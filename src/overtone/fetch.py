@@ -10,11 +10,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from overtone import params
 from overtone.download import Meter, Report, download
 from overtone.errors import OvertoneError
 from overtone.own_music import write_own_catalog
-from overtone.unpack import blocks, check_free, unpack
+from overtone.places import downloads
+from overtone.unpack import blocks, check_free, clips, unpack
 
 if sys.platform != "win32":
     import fcntl
@@ -73,10 +76,12 @@ class DownloadSettings:
         subset: mini (bundled), small, medium, large or full; unused where a folder is given.
         folder: a folder of one's own audio or its address in an object store (``s3://bucket/music``),
             None for the subset.
+        unpack: whether archives are unpacked; false leaves clips in them, to be read there in place.
     """
 
     subset: str
     folder: str | None
+    unpack: bool = True
 
     def __post_init__(self) -> None:
         params.one_of("download.subset", self.subset, SUBSETS)
@@ -87,8 +92,8 @@ def provide(settings: DownloadSettings, target: Path, report: Report | None = No
     """Fill a folder with music and its `tracks.csv`; say whether there was anything to do.
 
     It is written under a temporary name, so the folder is whole or not there. An archive becomes
-    ``NNN/NNNNNN.mp3``, ``checksums`` and ``README.txt``; a folder of one's own is not copied, and
-    ``files.csv`` tells where its files are.
+    ``NNN/NNNNNN.mp3``, ``checksums`` and ``README.txt``; one that is not unpacked and a folder of one's own
+    are not copied, and ``files.csv`` tells where their files are.
 
     Args:
         settings: what to take.
@@ -100,7 +105,9 @@ def provide(settings: DownloadSettings, target: Path, report: Report | None = No
     """
     try:
         if settings.folder is None:
-            return provide_archives(settings.subset, SUBSETS[settings.subset], target, report)
+            return provide_archives(
+                settings.subset, SUBSETS[settings.subset], target, report, settings.unpack
+            )
         with _whole(target) as folder:
             write_own_catalog(settings.folder, folder, report)
             _write_source(folder, {"subset": "folder"})
@@ -112,18 +119,30 @@ def provide(settings: DownloadSettings, target: Path, report: Report | None = No
 
 
 def provide_archives(
-    subset: str, archives: tuple[Archive, ...], target: Path, report: Report | None = None
+    subset: str,
+    archives: tuple[Archive, ...],
+    target: Path,
+    report: Report | None = None,
+    unpacked: bool = True,
 ) -> bool:
-    """Get, verify, unpack and verify archives; do nothing where the target holds these already."""
-    source = {"subset": subset, "archives": {archive.name: archive.sha1 for archive in archives}}
+    """Get, verify, unpack and verify archives; do nothing where the target holds these already.
+
+    With ``unpacked`` false, only what is ``only`` a part of an archive is unpacked, and the rest listed.
+    """
+    source: dict[str, object] = {"subset": subset, "archives": {one.name: one.sha1 for one in archives}}
+    if not unpacked:
+        source["unpacked"] = False
     if (target / SOURCE).exists() and json.loads((target / SOURCE).read_text()) == source:
         return False
-    _check_disk(archives, target)
+    _check_disk(archives, target, unpacked)
     with _whole(target) as folder:
         for archive in archives:
             with _turn(archive):
                 path = _get(archive, report)
-            unpack(path, folder, archive.only, report)
+            if archive.only or unpacked:
+                unpack(path, folder, archive.only, report)
+            else:
+                _write_files(folder / "files.csv", archive, path)
         _write_source(folder, source)
     return True
 
@@ -170,19 +189,28 @@ def _turn(archive: Archive) -> Iterator[None]:
 
 
 def _place(archive: Archive) -> Path:
-    """Where an archive lies, or will.
+    """Where an archive lies, or will."""
+    return (BUNDLE if archive.bundled else downloads()) / archive.name
 
-    Downloads are no output of DVC: it deletes a stage's outputs before it runs, and gigabytes with them.
+
+def _write_files(table: Path, archive: Archive, path: Path) -> None:
+    """List the clips of an archive as `overtone.places` names them; its own SHA-1 has vouched for theirs.
+
+    A downloaded archive goes by its bare name, so that the table is the same wherever downloads lie.
     """
-    if archive.bundled:
-        return BUNDLE / archive.name
-    return Path(os.environ.get("OVERTONE_DOWNLOADS") or ".downloads") / archive.name
+    name = str(path) if archive.bundled else archive.name
+    rows = [
+        {"track_id": int(Path(clip).stem), "path": f"zip://{entry}::{name}", "sha1": digest}
+        for clip, (entry, digest) in clips(path).items()
+        if clip.endswith(".mp3")
+    ]
+    pd.DataFrame(rows).sort_values("track_id").to_csv(table, index=False)
 
 
-def _check_disk(archives: tuple[Archive, ...], target: Path) -> None:
-    """Raise unless there is room for what is still to come and for all of it unpacked."""
+def _check_disk(archives: tuple[Archive, ...], target: Path, unpacked: bool) -> None:
+    """Raise unless there is room for what is still to come and for what of it is unpacked."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    needs = {target.parent: sum(archive.size for archive in archives)}
+    needs = {target.parent: sum(archive.size for archive in archives if unpacked or archive.only)}
     for archive in archives:
         place = _place(archive)
         if archive.bundled or place.exists():

@@ -75,7 +75,7 @@ def _describe(places: list[Place]) -> list[tuple[int, dict[str, str], Row]]:
     for place in places:
         with local(place) as path:
             file = {"path": str(place), "sha1": _sha1(path)}
-            described.append((path.stat().st_size, file, _row(PurePath(place), path)))
+            described.append((path.stat().st_size, file, _row(PurePath(str(place)), path)))
     return described
 
 

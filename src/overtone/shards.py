@@ -1,10 +1,13 @@
-"""Pairs of original and degraded samples in a few int16 files, and segments of them.
+"""Pairs of original and degraded samples in a few int16 files.
 
 A pair is one channel of one part of a track. In its shard, original and degraded samples lie side by
 side (time, 2), so that a segment is one contiguous read::
 
     shard-0000.i16   o d o d o d ...| o d o d ...| ...      little-endian int16
                      pair 0          pair 1
+
+With ``degrade.store: false`` a shard holds the originals alone, ``o o o o ...|``; ``degrade.json`` is there
+then, with the settings by which `overtone.onthefly` makes the other halves when they are read.
 
 ``index.csv`` has a row per pair: pair, track_id, part, channel, shard, start (in frames of the shard),
 samples, scale (what an int16 step is worth), rate and the original's bandwidth, both in Hz.
@@ -13,8 +16,8 @@ lines. ``left_out.csv`` lists the tracks that could not be used, with the reason
 """
 
 import hashlib
+import json
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +25,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from overtone import spectral
+from overtone import params, spectral
 from overtone.audio import parts, resample
-from overtone.augment import Batch
 from overtone.degrade import DegradeSettings, degrade
 from overtone.errors import OvertoneError
-from overtone.params import check, one_of
+from overtone.onthefly import Damage
 from overtone.places import Place, local
 
 # Tracks longer than this are kept as several parts, so that no array is longer; with a second of
@@ -35,6 +37,7 @@ from overtone.places import Place, local
 # elliptic, in 0.1 s).
 PART_SECONDS = 120
 CONTEXT_SECONDS = 1
+CPU = torch.device("cpu")
 
 INDEX = ("pair", "track_id", "part", "channel", "shard", "start", "samples", "scale", "rate", "bandwidth")
 
@@ -82,12 +85,12 @@ class ShardWriter:
         if not np.isfinite(samples).all():
             raise OvertoneError("holds samples that are not numbers (NaN or infinity)")
         original = torch.from_numpy(resample(samples, rate, settings.rate))
-        degraded = degrade(original, settings)
         reach = spectral.bandwidth(original, settings.rate)
         first = before // rate * settings.rate
         last = first + PART_SECONDS * settings.rate if after else None
-        both = torch.stack([original[:, first:last], degraded[:, first:last]], dim=-1)
-        for channel, frames in enumerate(both.numpy()):
+        halves = [original, degrade(original, settings)] if settings.store else [original]
+        kept = torch.stack([half[:, first:last] for half in halves], dim=-1)
+        for channel, frames in enumerate(kept.numpy()):
             # Decoded MP3 goes beyond full scale; a scale of its own keeps it unclipped.
             scale = max(1.0, float(np.abs(frames).max())) / 32767
             data = np.rint(frames / np.float32(scale)).astype("<i2").tobytes()
@@ -128,6 +131,13 @@ def write_shard(
         return writer.rows, writer.left_out, writer.name, writer.finish()
 
 
+def write_settings(folder: Path, settings: DegradeSettings) -> None:
+    """Write ``degrade.json`` where the pairs need it: where their degraded halves are not stored."""
+    if not settings.store:
+        text = json.dumps(params.plain(settings), indent=2) + "\n"
+        (folder / "degrade.json").write_text(text, encoding="utf-8")
+
+
 class Pairs:
     """The pairs of a folder; no file stays open between two reads.
 
@@ -137,117 +147,73 @@ class Pairs:
     Attributes:
         index: a row per pair, as the module's docstring lists.
         rate: rate of all pairs, in Hz.
+        damage: what makes the degraded halves; None where they are stored.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, device: torch.device = CPU) -> None:
+        """Open a folder of pairs; degraded halves that `read` must make are made on the device."""
+        self.folder, self.device = Path(folder), device
         self.index = pd.read_csv(self.folder / "index.csv", index_col="pair")
         if self.index.empty:
             raise OvertoneError(f"{folder} holds no pairs: every track was left out, see its left_out.csv")
         self.rate = int(self.index["rate"].iloc[0])
         columns = ("shard", "start", "samples", "scale")
         self._where = list(zip(*(self.index[column] for column in columns), strict=True))
+        parts = zip(*(self.index[column] for column in ("track_id", "part", "channel")), strict=True)
+        self._parts = list(parts)
+        self._pair = {part: pair for pair, part in enumerate(self._parts)}
+        self.damage = None
+        if (self.folder / "degrade.json").is_file():
+            values = json.loads((self.folder / "degrade.json").read_text(encoding="utf-8"))
+            self.damage = Damage(params.build("degrade", DegradeSettings, values))
+
+    def step(self, pair: int) -> float:
+        """What an int16 step of a pair is worth."""
+        return float(self._where[pair][3])
 
     def read(self, pair: int, start: int = 0, length: int | None = None) -> np.ndarray:
         """Read (2, time) float32: original and degraded samples of a pair from ``start`` on."""
-        shard, offset, samples, scale = self._where[pair]
-        length = samples - start if length is None else length
-        first = 2 * 2 * (offset + start)  # bytes: two int16 a frame
-        frames = np.fromfile(self.folder / shard, "<i2", 2 * length, offset=first).reshape(-1, 2)
-        return frames.T.astype(np.float32, order="C") * np.float32(scale)
+        length = self._where[pair][2] - start if length is None else length
+        if self.damage is None:
+            return self._frames(pair, start, start + length)
+        window, offset = self.window(pair, start, length)
+        places, step = torch.tensor([offset]), torch.tensor([self.step(pair)])
+        windows, places, step = (t.to(self.device) for t in (torch.from_numpy(window)[None], places, step))
+        made = self.damage.segments(windows, places, length, step)
+        return np.concatenate([half.cpu().numpy() for half in made])
 
+    def original(self, pair: int, start: int, length: int) -> np.ndarray:
+        """Read (time,) float32: original samples alone."""
+        samples: np.ndarray = self._frames(pair, start, start + length)[0]
+        return samples
 
-@dataclass(frozen=True)
-class SegmentSettings:
-    """The group ``segment`` of params.yaml.
+    def window(self, pair: int, start: int, length: int) -> tuple[np.ndarray, int]:
+        """Read original samples with the context that degrading them takes, from other parts of a long track.
 
-    Attributes:
-        length: samples of a segment.
-        hop: samples from one segment's start to the next.
-        skip: seconds left out at a track's start; FMA's clips begin 5 to 8 times too quiet for 25 ms.
-        silence: segments whose original stays under this peak are left out.
-        per_track: how many segments a track gives, evenly spaced; null for all.
-        scale: ``shared`` divides both of a pair by the original's peak; ``separate`` (the authors'
-            code) divides each by its own.
-    """
+        Returns:
+            ((time,) float32, place of ``start`` in it).
+        """
+        assert self.damage is not None, "stored pairs need no context"
+        first, end = self.damage.window(start, length)
+        track_id, part, channel = self._parts[pair]
+        samples, pieces = self._where[pair][2], []
+        before = self._pair.get((track_id, part - 1, channel))
+        if first < 0 and before is not None:
+            there = self._where[before][2]
+            first = max(first, -there)
+            pieces.append(self._frames(before, there + first, there)[0])
+        first = first if pieces else max(first, 0)
+        pieces.append(self._frames(pair, max(first, 0), min(end, samples))[0])
+        after = self._pair.get((track_id, part + 1, channel))
+        if end > samples and after is not None:
+            pieces.append(self._frames(after, 0, min(end - samples, self._where[after][2]))[0])
+        return np.concatenate(pieces), start - first
 
-    length: int
-    hop: int
-    skip: float
-    silence: float
-    per_track: int | None
-    scale: str
-
-    def __post_init__(self) -> None:
-        check(self.length >= 1024, "segment.length", self.length, "a number of samples, 1024 or more")
-        check(self.hop >= 1, "segment.hop", self.hop, "a number of samples, 1 or more")
-        check(self.skip >= 0, "segment.skip", self.skip, "a time in seconds, 0 or more")
-        check(0 <= self.silence < 1, "segment.silence", self.silence, "a peak, 0 or more and below 1")
-        many = self.per_track is None or self.per_track >= 1
-        check(many, "segment.per_track", self.per_track, "a whole number, 1 or more, or null for all")
-        one_of("segment.scale", self.scale, ("shared", "separate"))
-
-
-def cut(pairs: Pairs, settings: SegmentSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """List the segments of all pairs.
-
-    Returns:
-        (segments, left out): columns track_id, pair, start, length, peak_original, peak_degraded; and
-        columns track_id, reason for tracks that gave none.
-    """
-    rows: list[tuple[int, int, int, int, float, float]] = []
-    left_out = []
-    for track_id, group in pairs.index.groupby("track_id", sort=True):
-        found = []
-        for pair, samples in group["samples"].items():
-            last = int(samples) - settings.length
-            starts = range(round(settings.skip * pairs.rate), last + 1, settings.hop)
-            if not starts:
-                continue
-            whole = np.abs(pairs.read(int(str(pair))))
-            for start in starts:
-                peaks = whole[:, start : start + settings.length].max(axis=1)
-                found.append((track_id, pair, start, settings.length, float(peaks[0]), float(peaks[1])))
-        heard = [row for row in found if row[4] > settings.silence and row[5] > 0]
-        if not heard:
-            reason = "every segment is silent" if found else "shorter than a segment"
-            left_out.append({"track_id": track_id, "reason": reason})
-        if settings.per_track is not None and len(heard) > settings.per_track:
-            spaced = np.linspace(0, len(heard) - 1, settings.per_track).round().astype(int)
-            heard = [heard[place] for place in spaced]
-        rows += heard  # type: ignore[arg-type]
-    columns = ["track_id", "pair", "start", "length", "peak_original", "peak_degraded"]
-    return pd.DataFrame(rows, columns=columns), pd.DataFrame(left_out, columns=["track_id", "reason"])
-
-
-def scaled(original: torch.Tensor, other: torch.Tensor, scale: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bring a pair of segments to a peak of 1: by the original's (``shared``), or each by its own."""
-    peak = original.abs().max().clamp_min(1e-9)
-    return original / peak, other / (other.abs().max().clamp_min(1e-9) if scale == "separate" else peak)
-
-
-class Segments:
-    """The segments of one split as batches of tensors, scaled to a peak of 1."""
-
-    def __init__(self, pairs: Pairs, table: pd.DataFrame, scale: str, cutoff: float) -> None:
-        self.pairs = pairs
-        self.rate = pairs.rate
-        self._cutoff = cutoff
-        self._bandwidth = pairs.index["bandwidth"].reindex(table["pair"]).to_numpy(np.float32)
-        self.length = int(table["length"].iloc[0])
-        self._where = list(zip(table["pair"], table["start"], strict=True))
-        peaks = table[["peak_original", "peak_degraded"]].to_numpy(np.float32)
-        self._divisor = peaks if scale == "separate" else peaks[:, [0, 0]]
-
-    def __len__(self) -> int:
-        return len(self._where)
-
-    def batch(self, places: list[int]) -> Batch:
-        """Read segments by their place."""
-        both = np.empty((2, len(places), self.length), dtype=np.float32)
-        for row, place in enumerate(places):
-            pair, start = self._where[place]
-            both[:, row] = self.pairs.read(pair, start, self.length) / self._divisor[place][:, None]
-        cutoff = torch.full((len(places),), self._cutoff)
-        bandwidth = torch.from_numpy(self._bandwidth[places])
-        return Batch(torch.from_numpy(both[1]), torch.from_numpy(both[0]), cutoff, bandwidth)
+    def _frames(self, pair: int, start: int, end: int) -> np.ndarray:
+        """What is stored of a pair: (2, time) float32, or (1, time) of originals alone."""
+        shard, offset, _, scale = self._where[pair]
+        width = 1 if self.damage else 2
+        first, count = 2 * width * (offset + start), width * (end - start)  # in bytes, and in int16
+        frames = np.fromfile(self.folder / shard, "<i2", count, offset=first).reshape(-1, width)
+        samples: np.ndarray = frames.T.astype(np.float32, order="C") * np.float32(scale)
+        return samples

@@ -25,6 +25,7 @@ from overtone.device import compiled, fast_in_bfloat16
 from overtone.discriminators import AdversarialSettings, Adversary
 from overtone.errors import OvertoneError
 from overtone.losses import BandLoss, check_weights, weighted
+from overtone.onthefly import Undamaged
 from overtone.params import check, one_of
 
 # A state is kept at least this often, also within an epoch. Writing the full-width U-Net's (73 MB
@@ -104,7 +105,7 @@ class Data(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, places: list[int]) -> Batch:
+    def batch(self, places: list[int]) -> Batch | Undamaged:
         """The segments at these places."""
         ...
 

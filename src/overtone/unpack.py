@@ -6,13 +6,14 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
-from functools import lru_cache
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from overtone import parallel
 from overtone.download import BLOCK, Meter, Report, size
 from overtone.errors import OvertoneError
+from overtone.places import opened
 
 
 def unpack(path: Path, folder: Path, only: str | None = None, report: Report | None = None) -> None:
@@ -30,21 +31,13 @@ def unpack(path: Path, folder: Path, only: str | None = None, report: Report | N
         OvertoneError: the archive is damaged, an entry is a link or would leave the folder, a file
             does not match its checksum or is missing, or there is too little disk.
     """
-    try:
+    with _damage_told(path):
         with zipfile.ZipFile(path) as archive:
-            entries = {_inside(path, info): info for info in archive.infolist() if not info.is_dir()}
-            sums = {}
-            if "checksums" in entries:
-                lines = archive.read(entries["checksums"]).decode().splitlines()
-                sums = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+            entries, sums = _listed(path, archive)
             if only:
-                entries = {name: info for name, info in entries.items() if name == only}
-                sums = {name: sums[name] for name in entries if name in sums}
-            missing = [only] if only and not entries else sorted(sums.keys() - entries.keys())
-            if missing:
-                raise OvertoneError(
-                    f"{path} lacks {missing[0]} ({len(missing)} missing); delete it, run again"
-                )
+                if only not in entries:
+                    raise OvertoneError(f"{path} lacks {only}; delete it, run again")
+                entries = {only: entries[only]}
             total = sum(info.file_size for info in entries.values())
             check_free(folder, total, path.name)
             meter = Meter(f"unpack {path.name}", total, report)
@@ -53,6 +46,40 @@ def unpack(path: Path, folder: Path, only: str | None = None, report: Report | N
             calls = [(path.absolute(), to, batch) for batch in parallel.batches(work)]
         for count in parallel.each(_extract, calls, to):
             meter.add(count)
+
+
+def clips(path: Path) -> dict[str, tuple[str, str]]:
+    """The files of an archive that its ``checksums`` list, as they stand in it; nothing is unpacked.
+
+    Returns:
+        Name without the top folder -> (name of the entry, SHA-1).
+
+    Raises:
+        OvertoneError: as `unpack` does, but for what only unpacking shows.
+    """
+    with _damage_told(path), zipfile.ZipFile(path) as archive:
+        entries, sums = _listed(path, archive)
+    return {name: (entries[name].filename, digest) for name, digest in sums.items()}
+
+
+def _listed(path: Path, archive: zipfile.ZipFile) -> tuple[dict[str, zipfile.ZipInfo], dict[str, str]]:
+    """The entries of an archive by name without the top folder, and the SHA-1 of those that have one."""
+    entries = {_inside(path, info): info for info in archive.infolist() if not info.is_dir()}
+    sums = {}
+    if "checksums" in entries:
+        lines = archive.read(entries["checksums"]).decode().splitlines()
+        sums = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+    missing = sorted(sums.keys() - entries.keys())
+    if missing:
+        raise OvertoneError(f"{path} lacks {missing[0]} ({len(missing)} missing); delete it, run again")
+    return entries, sums
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Make what a damaged archive raises one clear line."""
+    try:
+        yield
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
         # bz2 reports damage as an OSError without a number; one with a number is the disk's.
         if isinstance(error, OSError) and error.errno is not None:
@@ -62,8 +89,7 @@ def unpack(path: Path, folder: Path, only: str | None = None, report: Report | N
 
 def _extract(path: Path, folder: Path, entries: list[tuple[str, zipfile.ZipInfo, str | None]]) -> int:
     """Unpack some entries, each (name to give it, entry, SHA-1 or None), and return their bytes."""
-    state = path.stat()
-    archive = _opened(path, state.st_size, state.st_mtime_ns)
+    archive = opened(path)
     done = 0
     for name, info, wanted in entries:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -78,12 +104,6 @@ def _extract(path: Path, folder: Path, entries: list[tuple[str, zipfile.ZipInfo,
                 f"{path}: {name} does not match its line in checksums; delete the archive, run again"
             )
     return done
-
-
-@lru_cache(maxsize=1)
-def _opened(path: Path, size: int, changed: int) -> zipfile.ZipFile:
-    """An archive, kept open by the process: reading a list of 106,574 entries takes about a second."""
-    return zipfile.ZipFile(path)
 
 
 def _inside(path: Path, info: zipfile.ZipInfo) -> str:
