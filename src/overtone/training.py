@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -36,7 +36,8 @@ class TrainSettings:
     """The group ``train`` of params.yaml.
 
     Attributes:
-        loss: weights of the losses by name (l1, l2, stft, stft_magnitude).
+        loss: weights of the losses by name (l1, l2, stft, stft_magnitude); not used for a network that has a
+            loss of its own (``OwnLoss``).
         lr: Adam's learning rate at the start.
         batch: segments per step of the optimiser.
         micro_batch: segments that go through the network at once; gradients are added up to a whole
@@ -107,6 +108,17 @@ class Data(Protocol):
         ...
 
 
+@runtime_checkable
+class OwnLoss(Protocol):
+    """A network that is trained on something other than its output, as a diffusion model is on noise."""
+
+    def training_loss(
+        self, degraded: torch.Tensor, original: torch.Tensor, cutoff: torch.Tensor, seeds: list[int]
+    ) -> torch.Tensor:
+        """The mean loss of (batch, time) segments, a scalar; what is random in each comes from its seed."""
+        ...
+
+
 def choose_precision(asked: str, device: torch.device) -> str:
     """Resolve ``auto``: bfloat16 where the device is fast in it, else float32."""
     if asked != "auto":
@@ -145,14 +157,21 @@ def fit(
         The last state; ``history`` is in it, and ``best_epoch`` and ``best_loss`` of the weights kept.
 
     Raises:
-        OvertoneError: the loss became NaN or infinite; the last state kept is a good one.
+        OvertoneError: the loss became NaN or infinite; the last state kept is a good one. Or a
+            discriminator is asked for, and the network has a loss of its own.
     """
+    if isinstance(net, OwnLoss):
+        allowed = "0 for a network with a loss of its own, which leaves no output to judge"
+        check(
+            not settings.adversarial.weight, "train.adversarial.weight", settings.adversarial.weight, allowed
+        )
     net.to(device)
     optimiser = torch.optim.Adam(net.parameters(), lr=settings.lr)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=settings.plateau_factor, patience=settings.plateau_patience
     )
     loss = weighted(settings.loss)
+    with_loss = _WithLoss(net, loss, precision)
     adversary = None
     if settings.adversarial.weight:
         adversary = Adversary(settings.adversarial, settings.seed, training.rate, device)
@@ -201,7 +220,7 @@ def fit(
             seed = (settings.seed * 1_000_003 + epoch) * 1_000_003 + state["step"]
             batch = augment(batch.to(device), settings.augment, training.rate, seed)
             judge = adversary if epoch >= settings.adversarial.start else None
-            losses = _step(net, loss, optimiser, batch, settings, precision, judge, seed)
+            losses = _step(with_loss, optimiser, batch, settings, precision, judge, seed)
             bad = [value for value in losses.values() if not math.isfinite(value)]
             if bad:
                 raise OvertoneError(
@@ -260,9 +279,31 @@ def _ahead(data: Data, todo: list[list[int]]) -> Any:
             yield batch
 
 
+class _WithLoss(nn.Module):
+    """A network and its loss as one module: one forward pass from a batch to the loss."""
+
+    def __init__(self, net: nn.Module, loss: BandLoss, precision: str) -> None:
+        super().__init__()
+        self.net, self.loss, self.precision = net, loss, precision
+
+    def forward(self, batch: Batch, seeds: list[int]) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """What the network makes of a batch, if that is what its loss looks at, and the loss.
+
+        Args:
+            batch: the segments.
+            seeds: of each segment, for a network with a loss of its own.
+        """
+        device, half = batch.degraded.device.type, self.precision == "bfloat16"
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=half):
+            if isinstance(self.net, OwnLoss):
+                return None, self.net.training_loss(batch.degraded, batch.original, batch.cutoff, seeds)
+            estimate = self.net(batch.degraded, batch.cutoff)
+        estimate = estimate.float()
+        return estimate, self.loss(estimate, batch.original, batch.cutoff, batch.bandwidth)
+
+
 def _step(
-    net: nn.Module,
-    loss: BandLoss,
+    with_loss: nn.Module,
     optimiser: torch.optim.Optimizer,
     batch: Batch,
     settings: TrainSettings,
@@ -273,10 +314,14 @@ def _step(
     """One step of the optimisers, in micro-batches; none is taken if a loss it returns is not finite."""
     optimiser.zero_grad(set_to_none=True)
     totals = {"train_loss": 0.0}
-    for piece in batch.split(settings.micro_batch):
+    # Another stream than the damage's, whose seed is the step's own.
+    generator = torch.Generator().manual_seed(-1 - seed)
+    seeds = torch.randint(1 << 62, (len(batch.original),), generator=generator).tolist()
+    for number, piece in enumerate(batch.split(settings.micro_batch)):
+        first = number * settings.micro_batch
         share = len(piece.original) / len(batch.original)
-        estimate = _estimate(net, piece, precision)
-        value = loss(estimate, piece.original, piece.cutoff, piece.bandwidth) * share
+        estimate, mean = with_loss(piece, seeds[first : first + len(piece.original)])
+        value: torch.Tensor = mean * share
         totals["train_loss"] += value.item()
         if adversary is not None:
             terms = adversary.terms(estimate, piece, seed, precision)
@@ -286,19 +331,11 @@ def _step(
             return totals
         if adversary is not None:
             value = value + adversary.learn(terms, share)
-        value.backward(inputs=list(net.parameters()))  # type: ignore[no-untyped-call]
+        value.backward(inputs=list(with_loss.parameters()))  # type: ignore[no-untyped-call]
     optimiser.step()
     if adversary is not None:
         adversary.step(optimiser.param_groups[0]["lr"] / settings.lr)
     return totals
-
-
-def _estimate(net: nn.Module, batch: Batch, precision: str) -> torch.Tensor:
-    """What the network, run in the given precision, makes of a batch."""
-    device = batch.degraded.device.type
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-        estimate: torch.Tensor = net(batch.degraded, batch.cutoff)
-    return estimate.float()
 
 
 @torch.no_grad()
@@ -312,11 +349,11 @@ def evaluate(
 ) -> float:
     """Mean loss over all segments, the network in evaluation mode and the damage always the same."""
     net.eval()
+    with_loss = _WithLoss(net, loss, precision)
     size = settings.micro_batch
     todo = [list(range(at, min(at + size, len(data)))) for at in range(0, len(data), size)]
     total = 0.0
     for batch, places in zip(_ahead(data, todo), todo, strict=True):
         batch = augment(batch.to(device), settings.augment, data.rate, seed=places[0])
-        estimate = _estimate(net, batch, precision)
-        total += loss(estimate, batch.original, batch.cutoff, batch.bandwidth).item() * len(places)
+        total += with_loss(batch, places)[1].item() * len(places)
     return total / len(data)
