@@ -25,7 +25,7 @@ from overtone.losses import weighted
 from overtone.models.unet import UNet, UNetSettings
 from overtone.segments import Segments
 from overtone.shards import Pairs
-from overtone.training import _estimate, _step
+from overtone.training import _step, _WithLoss
 
 ROUNDS = 4
 SMALL, MEDIUM, PAPER = (8, 16, 32, 64), (16, 32, 64, 128), (64, 128, 256, 512)
@@ -66,9 +66,10 @@ class Run:
             Pairs(folder / "data/pairs"), table[table["split"] == "training"], "shared", 4800.0
         )
         torch.manual_seed(1)
-        self.net = compiled(UNet(UNetSettings(channels)).train().to(self.device))
-        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=1e-4)
         self.loss = weighted({loss: 1.0})
+        net = UNet(UNetSettings(channels)).train().to(self.device)
+        self.net = _WithLoss(compiled(net), self.loss, self.precision)
+        self.optimiser = torch.optim.Adam(net.parameters(), lr=1e-4)
         order = torch.randperm(len(self.data)).tolist()
         self.todo = [order[at : at + self.batch] for at in range(0, len(order) - self.batch, self.batch)]
         self.taken = 0
@@ -81,7 +82,7 @@ class Run:
         part = ranks.part(self.batch, self.batch)
         self.wait()
         wall, cpu = time.perf_counter(), time.process_time()
-        _step(self.net, self.loss, self.optimiser, batch, part, self.precision, None, 0)
+        _step(self.net, self.optimiser, batch, part, self.precision, None, 0)
         self.wait()
         return Step(time.perf_counter() - wall, time.process_time() - cpu)
 
@@ -112,7 +113,7 @@ class Run:
     def lose(self) -> float:
         """Median seconds of the loss and its gradient, by themselves."""
         batch = self.data.batch(self.todo[0]).to(self.device)
-        estimate = _estimate(self.net, batch, self.precision).detach().requires_grad_()
+        estimate = self.net(batch, [])[0].detach().requires_grad_()
         took = []
         for _ in range(ROUNDS + 1):
             self.wait()

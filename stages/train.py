@@ -14,7 +14,7 @@ from overtone.degrade import DegradeSettings
 from overtone.params import plain
 from overtone.segments import Segments, SegmentSettings
 from overtone.shards import Pairs
-from overtone.training import TrainSettings, choose_precision, fit
+from overtone.training import OwnLoss, TrainSettings, choose_precision, fit
 from stages import run
 
 LOSS = Path("plots/loss.csv")
@@ -80,6 +80,9 @@ def main() -> None:
     else:
         net, everything["started_from"] = finetuning.start(settings.from_, model, MODEL)
         print(f"starting from the weights of {settings.from_}")
+    if isinstance(net, OwnLoss):
+        print(f"{model.name} is trained on a loss of its own; train.loss is not used")
+        everything["train"]["loss"] = "its own"
     size = sum(weight.numel() for weight in net.parameters())
     print(f"{model.name}, {size:,} parameters, on {device} in {precision}; {len(training)} segments")
 

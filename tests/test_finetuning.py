@@ -8,10 +8,11 @@ from overtone import models, training
 from overtone.augment import Batch
 from overtone.errors import OvertoneError
 from overtone.finetuning import start
-from overtone.models import ModelSettings, SpectralSettings, UNetSettings
+from overtone.models import ModelSettings, NuWave2Settings, SpectralSettings, UNetSettings
 
 CPU = torch.device("cpu")
-SETTINGS = ModelSettings("spectral", UNetSettings((2, 2, 2, 2)), SpectralSettings(8, 1, 1))
+NUWAVE2 = NuWave2Settings(2, 1, 1)
+SETTINGS = ModelSettings("spectral", UNetSettings((2, 2, 2, 2)), SpectralSettings(8, 1, 1), NUWAVE2)
 
 
 class Noise:
@@ -66,7 +67,7 @@ def test_it_says_which_weights_it_started_from(saved, tmp_path):
 
 def test_the_shipped_model_is_trained_on_in_single_precision(tmp_path):
     shipped, _ = models.load(models.SHIPPED)
-    settings = ModelSettings("spectral", SETTINGS.unet, shipped.settings)
+    settings = ModelSettings("spectral", SETTINGS.unet, shipped.settings, NUWAVE2)
     net, found = start("shipped", settings, tmp_path)
     assert found["folder"] == "shipped"
     assert {weight.dtype for weight in net.parameters()} == {torch.float32}
@@ -82,11 +83,11 @@ def test_the_folder_that_training_writes_to_is_refused(saved, tmp_path):
     ("settings", "message"),
     [
         (
-            ModelSettings("unet", SETTINGS.unet, SETTINGS.spectral),
+            ModelSettings("unet", SETTINGS.unet, SETTINGS.spectral, NUWAVE2),
             "model.name is 'unet' there and 'spectral' in the folder",
         ),
         (
-            ModelSettings("spectral", SETTINGS.unet, SpectralSettings(9, 1, 2)),
+            ModelSettings("spectral", SETTINGS.unet, SpectralSettings(9, 1, 2), NUWAVE2),
             "model.spectral.features is 9 there and 8 in the folder, "
             "model.spectral.expansion is 2 there and 1 in the folder",
         ),

@@ -5,10 +5,12 @@ import torch
 
 from overtone import models
 from overtone.errors import OvertoneError
+from overtone.models.nuwave2 import NuWave2Settings
 from overtone.models.spectral import SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
 
 SMALL = UNetSettings((2, 3, 4, 5))
+NUWAVE2 = NuWave2Settings(2, 1, 1)
 NO_CUTOFF = torch.zeros(2)  # the U-Net hears by itself where the band ends
 
 
@@ -70,7 +72,7 @@ def test_a_saved_model_comes_back_whole(net, tmp_path):
 
 
 def test_a_model_is_built_by_the_name_in_the_settings():
-    built = models.build(models.ModelSettings("unet", SMALL, SpectralSettings(8, 1, 1)))
+    built = models.build(models.ModelSettings("unet", SMALL, SpectralSettings(8, 1, 1), NUWAVE2))
     assert isinstance(built, UNet)
     assert built.settings == SMALL
 
@@ -115,8 +117,8 @@ def test_a_folder_that_holds_no_good_model_is_one_line(net, tmp_path, spoil, mes
     [
         (lambda: UNetSettings((8, 16)), "model.unet.channels is [8, 16]; it is four numbers of channels"),
         (
-            lambda: models.ModelSettings("wavenet", SMALL, SpectralSettings(8, 1, 1)),
-            "model.name is 'wavenet'; it is one of unet, spectral",
+            lambda: models.ModelSettings("wavenet", SMALL, SpectralSettings(8, 1, 1), NUWAVE2),
+            "model.name is 'wavenet'; it is one of unet, spectral, nuwave2",
         ),
     ],
 )

@@ -314,6 +314,21 @@ def test_fine_tuning_starts_from_a_models_weights_and_records_them(workspace):
     )
 
 
+def test_nuwave2_is_trained_on_its_own_loss_and_stands_in_the_table_as_a_model(workspace):
+    workspace.set("model", name="nuwave2", nuwave2={"channels": 2, "layers": 1, "steps": 2})
+    output = workspace.run("dvc", "repro")
+    assert stages_run(output) == ["train", "evaluate", "report"]
+    assert "nuwave2 is trained on a loss of its own; train.loss is not used" in output
+    card = workspace.json("data/model/model.json")
+    assert card["about"]["train"]["loss"] == "its own"
+    # It begins with predicting no noise: the mean magnitude of what it is to predict.
+    assert float(workspace.rows("plots/loss.csv")[0]["train_loss"]) == pytest.approx(0.798, abs=0.02)
+    rows = workspace.json("metrics/test.json")["systems"]
+    assert list(rows) == SYSTEMS
+    # Two epochs leave loud noise above the cutoff, some of which the window of the STFT shows below it.
+    assert rows["model"]["lsd_low"]["mean"] < 1.2 * rows["input"]["lsd_low"]["mean"]
+
+
 def test_a_changed_param_starts_afresh(workspace):
     workspace.set("train", epochs=40, stop_patience=40)
     process = workspace.start(sys.executable, "-m", "stages.train")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from overtone.errors import OvertoneError
 from overtone.models import Network
+from overtone.models.nuwave2 import NuWave2
 from overtone.models.spectral import BINS, HOP, N_FFT, RATE, Spectral
 
 # Layer normalisation came with this one; ONNX Runtime 1.12 and later know it.
@@ -133,9 +134,11 @@ def export(net: Network, path: Path, about: dict[str, str]) -> None:
         about: words for the file's metadata.
 
     Raises:
-        OvertoneError: ONNX is not installed, or the file cannot be written.
+        OvertoneError: ONNX is not installed, the file cannot be written, or it is a network of many steps.
     """
     check_installed()
+    if isinstance(net, NuWave2):
+        raise OvertoneError("a nuwave2 model cannot be exported; unet and spectral models can")
     import onnx
 
     module = RealSpectral(net).eval() if isinstance(net, Spectral) else net

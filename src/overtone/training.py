@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -38,7 +39,8 @@ class TrainSettings:
     """The group ``train`` of params.yaml.
 
     Attributes:
-        loss: weights of the losses by name (l1, l2, stft, stft_magnitude).
+        loss: weights of the losses by name (l1, l2, stft, stft_magnitude); not used for a network that has a
+            loss of its own (``OwnLoss``).
         lr: Adam's learning rate at the start.
         batch: segments per step of the optimiser.
         micro_batch: segments that go through the network at once, on all ranks together; gradients are
@@ -110,6 +112,17 @@ class Data(Protocol):
         ...
 
 
+@runtime_checkable
+class OwnLoss(Protocol):
+    """A network that is trained on something other than its output, as a diffusion model is on noise."""
+
+    def training_loss(
+        self, degraded: torch.Tensor, original: torch.Tensor, cutoff: torch.Tensor, seeds: list[int]
+    ) -> torch.Tensor:
+        """The mean loss of (batch, time) segments, a scalar; what is random in each comes from its seed."""
+        ...
+
+
 def choose_precision(asked: str, device: torch.device) -> str:
     """Resolve ``auto``: bfloat16 where the device is fast in it, else float32."""
     if asked != "auto":
@@ -152,7 +165,8 @@ def fit(
 
     Raises:
         OvertoneError: the loss became NaN or infinite; the last state kept is a good one. Or there are
-            more ranks than a micro-batch has segments.
+            more ranks than a micro-batch has segments; or a discriminator is asked for, and the network
+            has a loss of its own.
     """
     check(
         settings.micro_batch >= ranks.count(),
@@ -160,6 +174,11 @@ def fit(
         settings.micro_batch,
         f"a number of segments for all ranks together, {ranks.count()} or more with that many ranks",
     )
+    if isinstance(net, OwnLoss):
+        allowed = "0 for a network with a loss of its own, which leaves no output to judge"
+        check(
+            not settings.adversarial.weight, "train.adversarial.weight", settings.adversarial.weight, allowed
+        )
     net.to(device)
     ranks.sync_batch_norm(net)
     optimiser = torch.optim.Adam(net.parameters(), lr=settings.lr)
@@ -188,7 +207,7 @@ def fit(
         torch.set_rng_state(state["random"])
         if adversary is not None:
             adversary.load_state_dict(state["adversary"])
-    runner = ranks.spread(compiled(net))
+    runner = ranks.spread(_WithLoss(compiled(net), loss, precision))
 
     def whole_state() -> dict[str, Any]:
         """All that the next step depends on, in plain values and tensors."""
@@ -217,7 +236,7 @@ def fit(
             seed = (settings.seed * 1_000_003 + epoch) * 1_000_003 + state["step"]
             batch = augment(batch.to(device), settings.augment, training.rate, seed, part.rows)
             judge = adversary if epoch >= settings.adversarial.start else None
-            losses = _step(runner, loss, optimiser, batch, part, precision, judge, seed)
+            losses = _step(runner, optimiser, batch, part, precision, judge, seed)
             bad = [value for value in losses.values() if not math.isfinite(value)]
             if bad:
                 raise OvertoneError(
@@ -268,7 +287,7 @@ def fit(
 def _ahead(data: Data, todo: list[list[int]], parts: list[ranks.Part], settings: TrainSettings) -> Any:
     """Yield parts of batches, reading the next one in a thread while the network works on this one."""
 
-    def read(at: int) -> Batch:
+    def read(at: int) -> Batch | Undamaged:
         return data.batch([todo[at][row] for row in parts[at].rows.read(settings.augment)])
 
     with ThreadPoolExecutor(max_workers=1) as reader:
@@ -280,9 +299,31 @@ def _ahead(data: Data, todo: list[list[int]], parts: list[ranks.Part], settings:
             yield batch
 
 
+class _WithLoss(nn.Module):
+    """A network and its loss as one module: one forward pass from a batch to the loss."""
+
+    def __init__(self, net: nn.Module, loss: BandLoss, precision: str) -> None:
+        super().__init__()
+        self.net, self.loss, self.precision = net, loss, precision
+
+    def forward(self, batch: Batch, seeds: list[int]) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """What the network makes of a batch, if that is what its loss looks at, and the loss.
+
+        Args:
+            batch: the segments.
+            seeds: of each segment, for a network with a loss of its own.
+        """
+        device, half = batch.degraded.device.type, self.precision == "bfloat16"
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=half):
+            if isinstance(self.net, OwnLoss):
+                return None, self.net.training_loss(batch.degraded, batch.original, batch.cutoff, seeds)
+            estimate = self.net(batch.degraded, batch.cutoff)
+        estimate = estimate.float()
+        return estimate, self.loss(estimate, batch.original, batch.cutoff, batch.bandwidth)
+
+
 def _step(
-    net: nn.Module,
-    loss: BandLoss,
+    with_loss: nn.Module,
     optimiser: torch.optim.Optimizer,
     batch: Batch,
     part: ranks.Part,
@@ -293,35 +334,31 @@ def _step(
     """One step of the optimisers, in micro-batches; none is taken if a loss it returns is not finite."""
     optimiser.zero_grad(set_to_none=True)
     totals: dict[str, float] = {}
-    nets = [net] if adversary is None else [net, adversary.runner]
+    nets = [with_loss] if adversary is None else [with_loss, adversary.runner]
+    # Another stream than the damage's, whose seed is the step's own.
+    generator = torch.Generator().manual_seed(-1 - seed)
+    seeds = torch.randint(1 << 62, (part.rows.size,), generator=generator).tolist()
+    own = iter([seeds[row] for row in part.rows.own])
     for number, (piece, share) in enumerate(zip(batch.split(part.sizes), part.shares, strict=True), start=1):
         with ranks.adding_up(nets, last=number == len(part.sizes)):
-            estimate = _estimate(net, piece, precision)
-            value = loss(estimate, piece.original, piece.cutoff, piece.bandwidth) * share
+            estimate, mean = with_loss(piece, list(islice(own, len(piece.original))))
+            value: torch.Tensor = mean * share
             losses = {"train_loss": value.item()}
             if adversary is not None:
                 terms = adversary.terms(estimate, piece, seed, precision)
                 losses |= {f"{name}_loss": term.item() * share for name, term in terms._asdict().items()}
             # Every rank has the same totals, so all of them stop or none.
-            for name, mean in zip(losses, ranks.mean(list(losses.values())), strict=True):
-                totals[name] = totals.get(name, 0.0) + mean
+            for name, over_ranks in zip(losses, ranks.mean(list(losses.values())), strict=True):
+                totals[name] = totals.get(name, 0.0) + over_ranks
             if not all(math.isfinite(total) for total in totals.values()):
                 return totals
             if adversary is not None:
                 value = value + adversary.learn(terms, share)
-            value.backward(inputs=list(net.parameters()))  # type: ignore[no-untyped-call]
+            value.backward(inputs=list(with_loss.parameters()))  # type: ignore[no-untyped-call]
     optimiser.step()
     if adversary is not None:
         adversary.step(optimiser.param_groups[0]["lr"] / optimiser.defaults["lr"])
     return totals
-
-
-def _estimate(net: nn.Module, batch: Batch, precision: str) -> torch.Tensor:
-    """What the network, run in the given precision, makes of a batch."""
-    device = batch.degraded.device.type
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-        estimate: torch.Tensor = net(batch.degraded, batch.cutoff)
-    return estimate.float()
 
 
 @torch.no_grad()
@@ -335,13 +372,13 @@ def evaluate(
 ) -> float:
     """Mean loss over all segments, the network in evaluation mode and the damage always the same."""
     net.eval()
+    with_loss = _WithLoss(net, loss, precision)
     size = settings.micro_batch
     todo = [list(range(at, min(at + size, len(data)))) for at in range(0, len(data), size)]
     parts = [ranks.part(len(places), size) for places in todo]
     total = 0.0
     for batch, places, part in zip(_ahead(data, todo, parts, settings), todo, parts, strict=True):
         batch = augment(batch.to(device), settings.augment, data.rate, places[0], part.rows)
-        estimate = _estimate(net, batch, precision)
-        value = loss(estimate, batch.original, batch.cutoff, batch.bandwidth).item()
+        value = with_loss(batch, [places[row] for row in part.rows.own])[1].item()
         total += value * part.shares[0] * len(places)
     return ranks.mean([total])[0] / len(data)

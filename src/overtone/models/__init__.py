@@ -10,12 +10,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from overtone.errors import OvertoneError
+from overtone.models.nuwave2 import NuWave2, NuWave2Settings
 from overtone.models.spectral import Spectral, SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
 from overtone.params import one_of
 
-Network = UNet | Spectral
-MODELS = {"unet": (UNet, UNetSettings), "spectral": (Spectral, SpectralSettings)}
+Network = UNet | Spectral | NuWave2
+MODELS = {
+    "unet": (UNet, UNetSettings),
+    "spectral": (Spectral, SpectralSettings),
+    "nuwave2": (NuWave2, NuWave2Settings),
+}
 
 # The model that comes with the package.
 SHIPPED = Path(__file__).parents[1] / "shipped"
@@ -31,6 +36,7 @@ class ModelSettings:
     name: str
     unet: UNetSettings
     spectral: SpectralSettings
+    nuwave2: NuWave2Settings
 
     def __post_init__(self) -> None:
         one_of("model.name", self.name, MODELS)

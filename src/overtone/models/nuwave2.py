@@ -1,0 +1,286 @@
+"""NU-Wave 2 written anew: a diffusion model that turns noise into the missing treble in a few steps.
+
+After Han and Lee, "NU-Wave 2" (arXiv 2206.08545), which takes its residual blocks from DiffWave (Kong et
+al., arXiv 2009.09761) and its short-time Fourier convolution from Chi et al., "Fast Fourier Convolution"
+(NeurIPS 2020). No code and no weights of theirs are in here. It runs at 44.1 kHz, theirs at 48 kHz; it is
+told the cutoff in Hz and makes the band mask of it.
+
+A level of noise is its log-SNR ``l``: a signal at that level is ``alpha * music + sigma * noise`` with
+``alpha^2 = sigmoid(l)`` and ``sigma^2 = sigmoid(-l)``. The network predicts the noise.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from overtone.params import check
+
+RATE = 44100
+N_FFT, HOP = 1024, 256
+BINS = N_FFT // 2 + 1
+KERNEL = 3
+# Log-SNRs that training draws from, and the paper's eight, at which the steps of sampling begin.
+LEAST, MOST = -20.0, 20.0
+LEVELS = (-2.6, -0.8, 2.0, 6.4, 9.8, 12.9, 14.4, 17.2)
+# A level is told to the network as sines and cosines of this many angular frequencies, then twice mixed.
+WAVES, FASTEST, SLOWEST = 64, 10.0, 0.01
+EMBEDDING_PER_CHANNEL = 8
+# Sampling begins from one piece of noise, over and over: 3 s, so that the ear hears no rhythm in it.
+PERIOD = 1 << 17
+# Samples that go through the blocks at once when sampling: at full size all of a window took 1.2 GB per 6 s.
+PIECE = 1 << 17
+
+
+@dataclass(frozen=True)
+class NuWave2Settings:
+    """The group ``model.nuwave2``: channels of a block (half of them go through the STFT), blocks, steps."""
+
+    channels: int
+    layers: int
+    steps: int
+
+    def __post_init__(self) -> None:
+        even = self.channels >= 2 and self.channels % 2 == 0
+        check(even, "model.nuwave2.channels", self.channels, "an even number, 2 or more")
+        for key in ("layers", "steps"):
+            value = getattr(self, key)
+            check(value >= 1, f"model.nuwave2.{key}", value, "a whole number, 1 or more")
+
+
+class BandTransform(nn.Module):
+    """BSFT: every bin scaled and shifted by what the band mask says of it and its neighbours."""
+
+    def __init__(self, channels: int, features: int) -> None:
+        super().__init__()
+        self.hidden = nn.Conv1d(2, channels, KERNEL, padding=KERNEL // 2)
+        self.scale = nn.Conv1d(channels, features, KERNEL, padding=KERNEL // 2)
+        self.shift = nn.Conv1d(channels, features, KERNEL, padding=KERNEL // 2)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(batch, features, frames, bins) and the mask (batch, 2, bins) to the former."""
+        hidden = nn.functional.silu(self.hidden(mask))
+        scale, shift = (1 + self.scale(hidden))[:, :, None], self.shift(hidden)[:, :, None]
+        return torch.addcmul(shift, x, scale)
+
+
+class FourierConvolution(nn.Module):
+    """STFC: a 1x1 convolution over the bins of a short-time Fourier transform, and back.
+
+    Channels are mixed with real and imaginary parts as channels of their own, so that one bin of one
+    channel reaches that bin of all; BSFT tells it which bins are there to be heard.
+    """
+
+    window: Tensor
+
+    def __init__(self, channels: int, features: int, out: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv1d(features, features, 1)
+        self.mix = nn.Conv1d(2 * features, 2 * features, 1)
+        self.band = BandTransform(channels, 2 * features)
+        self.leave = nn.Conv1d(features, out, 1)
+        self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(batch, features, time) and the mask (batch, 2, bins) to (batch, out, time)."""
+        x = nn.functional.relu(self.enter(x))
+        size, features, time = x.shape
+        # Transforms have no bfloat16, and sums over 1024 samples would not keep its 8 bits.
+        with torch.autocast(x.device.type, enabled=False):
+            spectrum = torch.stft(
+                x.float().flatten(0, 1),
+                N_FFT,
+                HOP,
+                window=self.window,
+                pad_mode="constant",
+                normalized=True,
+                return_complex=True,
+            )
+        # Frames before bins, as the transform has them in memory.
+        spectrum = spectrum.transpose(1, 2).reshape(size, features, -1, BINS)
+        parts = torch.cat([spectrum.real, spectrum.imag], dim=1)
+        parts = self.mix(parts.flatten(2)).reshape(parts.shape)
+        parts = nn.functional.relu(self.band(parts, mask))
+        with torch.autocast(x.device.type, enabled=False):
+            real, imaginary = parts.float().chunk(2, dim=1)
+            made = torch.istft(
+                torch.complex(real, imaginary).flatten(0, 1).transpose(1, 2),
+                N_FFT,
+                HOP,
+                window=self.window,
+                normalized=True,
+                length=time,
+            )
+        result: Tensor = self.leave(x + made.reshape(x.shape))
+        return result
+
+
+class Block(nn.Module):
+    """A gated residual block; one half of its channels is seen in time, the other as a spectrum too.
+
+    ::
+
+        x + level - local half ---- conv ------+- sigmoid -+
+                  \\           \\_ conv _      /             * - conv -+- + x
+                   \\_ global half -- conv ---+             |        |
+                             \\___ STFC _ + _ _______ tanh -+        +- skip
+    """
+
+    def __init__(self, channels: int, embedding: int) -> None:
+        super().__init__()
+        half, reach = channels // 2, KERNEL // 2
+        self.level = nn.Linear(embedding, channels)
+        self.to_local = nn.Conv1d(channels, channels, KERNEL, padding=reach)
+        self.to_global = nn.Conv1d(half, channels, KERNEL, padding=reach)
+        self.fourier = FourierConvolution(channels, half, channels)
+        self.leave = nn.Conv1d(channels, 2 * channels, 1)
+
+    def forward(self, x: Tensor, level: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, channels, time), the level (batch, embedding) and the mask to the next x and the skip."""
+        heard = x + self.level(level)[..., None]
+        local, spectral = heard.chunk(2, dim=1)
+        gate = self.to_local(heard).sigmoid()
+        y = gate * (self.to_global(local) + self.fourier(spectral, mask)).tanh()
+        onward, skip = self.leave(y).chunk(2, dim=1)
+        return (x + onward) / math.sqrt(2), skip
+
+
+class NuWave2(nn.Module):
+    """Noise in, music out, in a few steps, each of which looks at the degraded samples and the band.
+
+    The noise that it begins with is the same every time. It repeats every ``stride`` samples, so that a
+    window needs no word of where it starts, and turns over with the sign of the input: the same noise for
+    channels that are alike, opposite for opposite ones, and nothing in common for mid and side that are
+    neither. Without that, all that they share would come out on the left.
+    """
+
+    # A window must start where the noise begins anew.
+    stride = PERIOD
+    # What it adds is the difference of two loud waveforms: bfloat16's rounding would be heard.
+    half_precision = False
+    waves: Tensor
+    noise: Tensor
+
+    def __init__(self, settings: NuWave2Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        channels, embedding = settings.channels, EMBEDDING_PER_CHANNEL * settings.channels
+        self.told = nn.Sequential(
+            nn.Linear(2 * WAVES, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
+        )
+        self.enter = nn.Conv1d(2, channels, 1)
+        self.blocks = nn.ModuleList(Block(channels, embedding) for _ in range(settings.layers))
+        self.wide = nn.Conv1d(channels, channels, 1)
+        self.leave = nn.Conv1d(channels, 1, 1, bias=False)
+        nn.init.zeros_(self.leave.weight)
+        waves = torch.logspace(math.log10(FASTEST), math.log10(SLOWEST), WAVES)
+        self.register_buffer("waves", waves, persistent=False)
+        noise = torch.randn(PERIOD, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("noise", noise, persistent=False)
+
+    @property
+    def context(self) -> int:
+        """Samples on each side that an output sample depends on: a frame's length per block and step."""
+        return self.settings.steps * self.settings.layers * N_FFT
+
+    def forward(self, samples: Tensor, cutoff: Tensor) -> Tensor:
+        """Restore samples whose content ends at a cutoff.
+
+        Args:
+            samples: (batch, time), at 44.1 kHz, peak 1; the first at a multiple of ``stride``.
+            cutoff: (batch,) in Hz.
+
+        Returns:
+            (batch, time).
+        """
+        levels = sampling_levels(self.settings.steps)
+        x = self.first_noise(samples)
+        reach = self.settings.layers * N_FFT
+        for level, following in zip(levels, [*levels[1:], MOST], strict=True):
+            told = torch.full_like(cutoff, level)
+            predicted = []
+            for start in range(0, samples.shape[-1], PIECE):
+                first, end = max(start - reach, 0), start + PIECE + reach
+                piece = self.predict(x[:, first:end], samples[:, first:end], cutoff, told)
+                predicted.append(piece[:, start - first : start - first + PIECE])
+            x = step(x, torch.cat(predicted, dim=1), level, following)
+        return x
+
+    def first_noise(self, samples: Tensor) -> Tensor:
+        """The noise that sampling begins with, (batch, time), a function of place and sign alone."""
+        size, time = samples.shape
+        noise = self.noise.repeat(-(-time // PERIOD))[:time]
+        hops = nn.functional.pad(samples, (0, -time % HOP)).reshape(size, -1, HOP)
+        sign = torch.where(hops.sum(-1) < 0, -1.0, 1.0).repeat_interleave(HOP, dim=1)[:, :time]
+        return noise * sign
+
+    def predict(self, x: Tensor, samples: Tensor, cutoff: Tensor, level: Tensor) -> Tensor:
+        """The noise in a noisy signal.
+
+        Args:
+            x: (batch, time), music and noise.
+            samples: (batch, time), the degraded music.
+            cutoff: (batch,) in Hz, where that ends.
+            level: (batch,), the log-SNR of ``x``.
+
+        Returns:
+            (batch, time), of variance about 1.
+        """
+        angle = level[:, None] * self.waves
+        told = self.told(torch.cat([angle.sin(), angle.cos()], dim=1))
+        bins = torch.arange(BINS, device=x.device) * (RATE / N_FFT)
+        below = (bins < cutoff[:, None]).to(x.dtype)
+        mask = torch.stack([below, 1 - below], dim=1)
+        y = nn.functional.relu(self.enter(torch.stack([x, samples], dim=1)))
+        total = torch.zeros_like(y)
+        for block in self.blocks:
+            y, skip = block(y, told, mask)
+            total = total + skip
+        y = nn.functional.relu(self.wide(total / math.sqrt(self.settings.layers)))
+        predicted: Tensor = self.leave(y)[:, 0]
+        return predicted.to(x.dtype)
+
+    def training_loss(self, degraded: Tensor, original: Tensor, cutoff: Tensor, seeds: list[int]) -> Tensor:
+        """The mean absolute error of the predicted noise, each segment at a level of its own.
+
+        Args:
+            degraded, original: (batch, time).
+            cutoff: (batch,) in Hz.
+            seeds: of each segment's level and noise.
+        """
+        # Drawn on the CPU: the same numbers on every device.
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        time = torch.cat([torch.rand(1, generator=generator) for generator in generators])
+        noise = torch.stack([torch.randn(original.shape[-1], generator=each) for each in generators])
+        level, noise = log_snr(time).to(original.device), noise.to(original.device)
+        predicted = self.predict(diffuse(original, noise, level[:, None]), degraded, cutoff, level)
+        return (predicted.float() - noise).abs().mean()
+
+
+def log_snr(time: Tensor) -> Tensor:
+    """The log-SNR at a time from 0 (music) to 1 (noise), of a cosine schedule cut off at both ends.
+
+    ``-2 log tan(a t + b)``, as in Kingma et al., arXiv 2107.00630, after Nichol and Dhariwal's cosine.
+    """
+    start, end = (math.atan(math.exp(-level / 2)) for level in (MOST, LEAST))
+    return -2 * ((end - start) * time + start).tan().log()
+
+
+def diffuse(music: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+    """Music with noise in it at a log-SNR; variance 1 stays variance 1."""
+    return level.sigmoid().sqrt() * music + (-level).sigmoid().sqrt() * noise
+
+
+def step(x: Tensor, noise: Tensor, level: float, following: float) -> Tensor:
+    """A noisy signal at the next log-SNR, from the noise that is in it (DDIM, arXiv 2010.02502)."""
+    before, after = (torch.tensor(value, dtype=torch.float64) for value in (level, following))
+    music = (x - float((-before).sigmoid().sqrt()) * noise) / float(before.sigmoid().sqrt())
+    return diffuse(music, noise, after.to(x))
+
+
+def sampling_levels(steps: int) -> list[float]:
+    """The log-SNRs at which the steps begin: the paper's for eight, else as many on the line through them."""
+    places = np.linspace(0, len(LEVELS) - 1, steps)
+    return [float(level) for level in np.interp(places, range(len(LEVELS)), LEVELS)]
