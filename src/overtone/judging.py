@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
     Attributes:
         values: its scores.
         distance: `overtone.scores.distance_by_frequency`.
-        seen: what the probe sees of it, None if it was not asked or there is no treble.
+        seen: what the probe sees of it, None if it was not asked, or there is no treble or no whole second.
         cost: what the work took.
         correction: what aligning found.
     """
@@ -105,7 +105,8 @@ def _judge(
 
     def seen(samples: torch.Tensor) -> np.ndarray | None:
         heard = evaluation.middle(samples, probe.HEARD, rate)
-        return probe.features(heard, rate, cutoff, reach) if probed else None
+        enough = heard.shape[-1] >= probe.SECONDS * rate
+        return probe.features(heard, rate, cutoff, reach) if probed and enough else None
 
     def excerpt(samples: torch.Tensor) -> np.ndarray:
         return evaluation.middle(samples, work.excerpt, rate).numpy().copy()
