@@ -55,13 +55,6 @@ def test_the_share_of_all_tracks_is_that_of_each_where_they_are_as_long():
     assert np.mean(list(found.values())) == pytest.approx(probe.accuracy(tracks(0), tracks(1)))
 
 
-def test_a_track_that_is_told_is_told_apart_from_one_that_is_not():
-    """Five are the originals themselves; the sixth is silence."""
-    made = tracks(0) | {"3": tracks(0, gain=0.0)["3"]}
-    found = probe.by_track(tracks(0), made)
-    assert all(found[track] == 0.5 for track in "01245")
-
-
 def test_silence_is_always_told():
     assert probe.accuracy(tracks(0), tracks(0, gain=0.0)) == 1
 
