@@ -58,6 +58,13 @@ def test_visqol_hears_the_middle_and_only_where_it_is_asked(pairs, segments, mon
     assert torch.equal(heard[0][1], middle(found[0].degraded, 0.5, RATE))
 
 
+def test_the_real_visqol_is_asked_where_it_is_installed(pairs, segments):
+    pytest.importorskip("visqol", reason="visqol-python is not installed: no compiler")
+    take = next(takes(pairs, segments))
+    values = evaluation.score(take, take.original, RATE, CUTOFF, "shared", visqol=True)
+    assert values["visqol"] == pytest.approx(4.732, abs=1e-3)
+
+
 def test_the_papers_metrics_follow_the_scaling_asked_for(pairs, segments):
     take = next(takes(pairs, segments))
     half = take.original / 2

@@ -46,10 +46,10 @@ class Baseline(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A network in a model folder."""
+    """A network in a model folder; None is the shipped one, which each machine has in its own place."""
 
     name: str
-    folder: Path
+    folder: Path | None
 
 
 class Outside(NamedTuple):
@@ -114,7 +114,7 @@ def prepare(
     for name, own, what in [(name, own, _kind(name, own)) for name, own in kinds]:
         if isinstance(what, Path):
             models.load(what)
-            systems.append(Model(name, what.absolute()))
+            systems.append(Model(name, None if what == models.SHIPPED else what.absolute()))
             continue
         try:
             print(f"running {name}", flush=True)
@@ -166,8 +166,10 @@ def rows(system: System) -> list[str]:
     return [*both, both[1] + ALIGNED] if isinstance(system, Model) else both
 
 
-def _of_model(name: str, folder: Path, take: Take, cutoff: float, rate: int, device: str) -> Iterator[Made]:
-    net, _ = models.load(folder)
+def _of_model(
+    name: str, folder: Path | None, take: Take, cutoff: float, rate: int, device: str
+) -> Iterator[Made]:
+    net, _ = models.load(folder or models.SHIPPED)
     net.to(torch.device(device))
     for row, keep_low in ((name, True), (alone(name), False)):
         cost = Cost()
