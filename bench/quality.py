@@ -18,14 +18,13 @@ import numpy as np
 import pandas as pd
 import soundfile
 import torch
-from scipy import signal
 
 from overtone import audio, models, parallel, perceptual, probe, scores, sound_files, spectral, tables
 from overtone.baselines import BASELINES
-from overtone.restoring import Restorer
+from overtone.evaluation import HEARD, lowpassed, middle
+from overtone.systems import whole
 
 RATE, SECONDS = 44100, 30
-JUDGED = 10  # seconds in the middle of those that ViSQOL hears: it takes 1.3 s for them
 CUTOFFS = (4000, 5500, 8000, 11000)
 SURE = ("lsd_high", "visqol")  # shown with intervals and paired tests
 RESAMPLES = 5000  # more than the 2^12 patterns of signs of a dozen tracks
@@ -53,13 +52,6 @@ COLUMNS = {
 }
 
 
-def middle(samples, seconds):
-    """The seconds in the middle of (channels, time)."""
-    length = min(samples.shape[-1], seconds * RATE)
-    start = (samples.shape[-1] - length) // 2
-    return samples[:, start : start + length]
-
-
 def load(path):
     """The 30 s in a file's middle, (1 or 2, time) at 44.1 kHz."""
     with soundfile.SoundFile(path) as file:
@@ -70,18 +62,6 @@ def load(path):
     return torch.from_numpy(samples)
 
 
-def lowpass(samples, cutoff):
-    """A steep low-pass without delay."""
-    sos = signal.ellip(10, 0.05, 40, cutoff, fs=RATE, output="sos")
-    return torch.from_numpy(signal.sosfiltfilt(sos, samples.numpy()).astype(np.float32))
-
-
-def restored(net, samples, cutoff, peak):
-    """What `overtone restore` makes of (channels, time)."""
-    restorer = Restorer(net, RATE, len(samples), cutoff, peak, RATE)
-    return torch.from_numpy(np.concatenate([restorer.process(samples.numpy()), restorer.flush()], 1))
-
-
 def score(original, estimate, cutoff, reach):
     """The columns of one row but for the probe."""
     ranges = [(cutoff, reach), (0, reach)]
@@ -90,7 +70,7 @@ def score(original, estimate, cutoff, reach):
         "lsd_high": distances[0],
         "lsd": distances[1],
         "snr": scores.snr(original, estimate),
-        "visqol": perceptual.visqol(middle(original, JUDGED), middle(estimate, JUDGED), RATE),
+        "visqol": perceptual.visqol(middle(original, HEARD, RATE), middle(estimate, HEARD, RATE), RATE),
         **scores.measure_treble(original, estimate, RATE, cutoff, reach),
     }
 
@@ -101,15 +81,14 @@ def judge(track_id, path, folders):
     nets = {name: models.load(folder)[0] for name, folder in folders.items()}
     original = load(path)
     reach = spectral.bandwidth(original, RATE)
-    peak = float(original.abs().max())
     rows, seen = [], {}
     for cutoff in CUTOFFS:
         if reach < cutoff + 2000:
             continue
-        damaged = lowpass(original, cutoff)
+        damaged = lowpassed(original, cutoff, RATE)
         seen[cutoff, REAL] = probe.features(original, RATE, cutoff, reach)
         made = {name: system(damaged, cutoff, RATE) for name, system in BASELINES.items()}
-        made |= {name: restored(net, damaged, cutoff, peak) for name, net in nets.items()}
+        made |= {name: whole(net, damaged, cutoff, RATE) for name, net in nets.items()}
         for name, estimate in made.items():
             values = score(original, estimate, cutoff, reach)
             rows.append({"cutoff": cutoff, "system": name, "track": track_id, **values})

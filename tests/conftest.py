@@ -4,13 +4,17 @@ import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+import soundfile
 import soxr
 import torch
 
 from overtone.augment import AugmentSettings
 from overtone.degrade import DegradeSettings
 from overtone.discriminators import AdversarialSettings
+from overtone.segments import SegmentSettings, cut
+from overtone.shards import INDEX, Pairs, write_shard
 from overtone.training import TrainSettings
 
 # Tensors are small here: a second thread costs more than it gives, most of all on a busy machine.
@@ -110,3 +114,23 @@ def object_store():
 def _freed_memory_goes_back(monkeypatch):
     """The command's own setting of malloc would stay for all tests after it."""
     monkeypatch.setattr("overtone.memory.keep_freed", lambda: None)
+
+
+@pytest.fixture
+def pairs(tmp_path, rng, degrade_settings, monkeypatch):
+    """Pairs of noise: a stereo track of 1.5 s in two parts, and a mono one of 0.6 s, channels kept apart."""
+    monkeypatch.setattr("overtone.shards.PART_SECONDS", 1)
+    tracks = []
+    for track_id, channels, seconds in ((1, 2, 1.5), (2, 1, 0.6)):
+        path = tmp_path / f"{track_id}.wav"
+        soundfile.write(path, 0.3 * rng.uniform(-1, 1, (int(seconds * RATE), channels)), RATE)
+        tracks.append((track_id, path))
+    rows, *_ = write_shard(0, tracks, tmp_path, degrade_settings(channels="separate"))
+    pd.DataFrame(rows, columns=INDEX[1:]).to_csv(tmp_path / "index.csv", index_label="pair")
+    return Pairs(tmp_path)
+
+
+@pytest.fixture
+def segments(pairs):
+    """Two segments of each channel of `pairs`."""
+    return cut(pairs, SegmentSettings(8192, 8192, 0.0, 0.001, 2, "shared"))[0]

@@ -108,6 +108,12 @@ def test_the_treble_decides_nothing(sound, rng):
     assert error(aligned, sound + treble) < -80
 
 
+def test_what_was_made_of_silence_stays_where_it_is(sound):
+    aligned, found = align(sound, RATE, np.zeros_like(sound), RATE, CUTOFF)
+    assert np.array_equal(aligned, sound)
+    assert found == (RATE, 0, 0, False, 0)
+
+
 def test_a_steady_tone_stays_where_it_is():
     """Its every period looks alike; nothing is moved by one."""
     tone = 0.5 * np.sin(2 * np.pi * 1000 / RATE * np.arange(RATE))[None].astype(np.float32)

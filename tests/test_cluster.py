@@ -15,9 +15,13 @@ import pandas as pd
 import pytest
 import remote_work
 import soundfile
+from judged import plain
+from sound import make
 
-from overtone import cluster, parallel
+from overtone import cluster, models, parallel, systems
 from overtone.errors import OvertoneError
+from overtone.evaluation import parts
+from overtone.judging import Work, judge
 from overtone.shards import write_shard
 from overtone.unpack import unpack
 
@@ -139,6 +143,26 @@ def test_an_archive_unpacks_to_the_same_files(on, tmp_path, monkeypatch):
     }
     assert found == names
     assert reported[-1] == 9 * 300
+
+
+def test_a_take_is_judged_the_same_to_the_byte(two, pairs, segments, monkeypatch):
+    models.save(make("unet"), "unet", pairs.folder / "model", {})
+    made_by = [systems.Baseline("noise fill"), systems.Model("model", pairs.folder / "model")]
+    work = Work(pairs.folder.absolute(), "shared", "cpu", False, True, 0.1)
+    calls = [(work, part, made_by, 4800.0, False, True) for part in parts(pairs, segments)]
+    monkeypatch.setenv("OVERTONE_JOBS", "1")
+    here = [plain(judged) for judged in parallel.each(judge, calls)]
+    monkeypatch.setenv("OVERTONE_CLUSTER", two.address)
+    assert [plain(judged) for judged in parallel.each(judge, calls)] == here
+    assert list(here[0][1]) == ["noise fill", "model", "network alone", "network alone, aligned"]
+
+
+def test_a_model_that_a_worker_does_not_see_is_one_line(on, pairs, segments, tmp_path):
+    work = Work(pairs.folder.absolute(), "shared", "cpu", False, False, 0.1)
+    made_by = [systems.Model("far/away", tmp_path / "far/away")]
+    call = (work, parts(pairs, segments)[0], made_by, 4800.0, False, False)
+    with pytest.raises(OvertoneError, match=r"worker at tcp://\S+ does not see .*far/away as this machine"):
+        list(parallel.each(judge, [call]))
 
 
 def test_a_file_that_a_worker_does_not_see_is_no_track_left_out_but_one_line(on, tmp_path, degrade_settings):

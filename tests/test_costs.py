@@ -29,6 +29,12 @@ def test_time_is_counted_by_the_second_of_audio(monkeypatch):
     assert cost.json()["seconds_per_second"] == 1.5
 
 
+def test_work_of_several_processes_adds_up_and_its_memory_is_the_most():
+    cost = Cost(1.0, 2.0, 30)
+    cost.add(Cost(2.0, 4.0, 20))
+    assert cost == Cost(3.0, 6.0, 30)
+
+
 def test_peak_memory_is_that_of_the_work_and_not_of_what_came_before():
     before, during = Cost(), Cost()
     with before.measured(1.0):
@@ -52,7 +58,10 @@ def test_the_table_has_a_row_for_each_system_and_says_what_failed():
 
 
 def test_the_machine_is_named_with_what_networks_ran_on():
-    assert re.search(r"\d+ cores, load [\d.]+; networks on cpu, 3 threads$", costs.machine("cpu", 3))
+    assert re.search(
+        r"\d+ cores, load [\d.]+; networks on cpu, one track at a time$",
+        costs.machine("cpu", "one track at a time"),
+    )
 
 
 def test_the_file_is_printed_and_what_is_none_is_one_line(tmp_path, capsys):

@@ -1,34 +1,21 @@
-import pandas as pd
 import pytest
-import soundfile
 import torch
+from sound import band
 
 from overtone import evaluation
 from overtone.errors import OvertoneError
-from overtone.evaluation import EvaluateSettings, Evaluation, takes
-from overtone.segments import SegmentSettings, cut
-from overtone.shards import INDEX, Pairs, write_shard
+from overtone.evaluation import EvaluateSettings, middle, takes
 
 RATE, CUTOFF = 44100, 4800.0
-
-
-@pytest.fixture
-def pairs(tmp_path, rng, degrade_settings, monkeypatch):
-    """A stereo track in two parts and a mono one, channels kept apart."""
-    monkeypatch.setattr("overtone.shards.PART_SECONDS", 1)
-    tracks = []
-    for track_id, channels, seconds in ((1, 2, 1.5), (2, 1, 0.6)):
-        path = tmp_path / f"{track_id}.wav"
-        soundfile.write(path, 0.3 * rng.uniform(-1, 1, (int(seconds * RATE), channels)), RATE)
-        tracks.append((track_id, path))
-    rows, *_ = write_shard(0, tracks, tmp_path, degrade_settings(channels="separate"))
-    pd.DataFrame(rows, columns=INDEX[1:]).to_csv(tmp_path / "index.csv", index_label="pair")
-    return Pairs(tmp_path)
-
-
-@pytest.fixture
-def segments(pairs):
-    return cut(pairs, SegmentSettings(8192, 8192, 0.0, 0.001, 2, "shared"))[0]
+GOOD = {
+    "systems": ("model",),
+    "cutoffs": (),
+    "visqol": False,
+    "resamples": 100,
+    "pictures": 1,
+    "excerpt": 1.0,
+    "seed": 1,
+}
 
 
 def test_takes_are_whole_parts_with_all_their_channels(pairs, segments):
@@ -40,31 +27,42 @@ def test_takes_are_only_those_of_the_tracks_asked_for(pairs, segments):
     assert {take.track_id for take in takes(pairs, segments[segments["track_id"] == 2])} == {2}
 
 
-def test_a_perfect_system_is_perfect_and_silence_is_silence(pairs, segments):
-    originals = iter([take.original for take in takes(pairs, segments)])
-    systems = {
-        "perfect": lambda take, cutoff, rate: next(originals),
-        "silence": lambda take, cutoff, rate: torch.zeros_like(take.degraded),
-    }
-    gathered = Evaluation(systems, RATE, CUTOFF, "shared")
-    for take in takes(pairs, segments):
-        gathered.add(take)
-    scores = gathered.by_track()
-    assert set(scores["perfect"]) == {"1", "2"}
-    for track in ("1", "2"):
-        for key in ("l1", "mse", "stft", "lsd", "lsd_low", "lsd_high"):
-            assert scores["perfect"][track][key] == pytest.approx(0, abs=1e-6)
-        assert scores["silence"][track]["snr"] == pytest.approx(0, abs=1e-6)
-        assert scores["silence"][track]["l1"] == pytest.approx(0.5, abs=0.02)  # noise scaled to a peak of 1
-    assert float(gathered.distances()["perfect"][1].max()) == pytest.approx(0, abs=1e-6)
+def test_with_a_cutoff_the_degraded_samples_are_the_originals_without_what_is_above(pairs, segments):
+    stored, anew = next(takes(pairs, segments)), next(takes(pairs, segments, 8000.0))
+    assert torch.equal(stored.original, anew.original)
+    inner = slice(4000, -4000)  # away from the ends, where music is cut off
+    original, found = (samples.numpy()[:, inner] for samples in (anew.original, anew.degraded))
+    assert band(found - original, 100, 7500) < band(original, 100, 7500) - 35  # a ripple of 0.1 dB
+    assert band(found, 8400, 20000) < band(original, 8400, 20000) - 75
 
 
-def test_systems_are_told_cutoff_and_rate(pairs, segments):
-    told = []
-    systems = {"it": lambda take, *rest: told.append(rest) or take.degraded}
-    gathered = Evaluation(systems, RATE, CUTOFF, "shared")
-    gathered.add(next(takes(pairs, segments)))
-    assert told == [(CUTOFF, RATE)]
+def test_the_middle_is_as_far_from_both_ends():
+    samples = torch.arange(10.0)[None]
+    assert middle(samples, 0.4, 10)[0].tolist() == [3, 4, 5, 6]
+    assert middle(samples, 2.0, 10).shape == (1, 10)
+
+
+def test_visqol_hears_the_middle_and_only_where_it_is_asked(pairs, segments, monkeypatch):
+    heard = []
+    monkeypatch.setattr(evaluation, "HEARD", 0.5)
+    monkeypatch.setattr(evaluation, "LEAST_HEARD", 0.55)
+    monkeypatch.setattr("overtone.perceptual.visqol", lambda *told: heard.append(told) or 4.0)
+    found = list(takes(pairs, segments))
+    assert "visqol" not in evaluation.score(found[0], found[0].degraded, RATE, CUTOFF, "shared")
+    assert not heard
+    for take, asked in zip(found, (True, False, True), strict=True):  # the second lasts half a second
+        values = evaluation.score(take, take.degraded, RATE, CUTOFF, "shared", visqol=True)
+        assert ("visqol" in values) == asked
+    assert [told[0].shape[1] for told in heard] == [RATE // 2] * 2
+    assert torch.equal(heard[0][0], middle(found[0].original, 0.5, RATE))
+    assert torch.equal(heard[0][1], middle(found[0].degraded, 0.5, RATE))
+
+
+def test_the_real_visqol_is_asked_where_it_is_installed(pairs, segments):
+    pytest.importorskip("visqol", reason="visqol-python is not installed: no compiler")
+    take = next(takes(pairs, segments))
+    values = evaluation.score(take, take.original, RATE, CUTOFF, "shared", visqol=True)
+    assert values["visqol"] == pytest.approx(4.732, abs=1e-3)
 
 
 def test_the_papers_metrics_follow_the_scaling_asked_for(pairs, segments):
@@ -82,6 +80,11 @@ def test_the_papers_metrics_follow_the_scaling_asked_for(pairs, segments):
     [
         ({"systems": ()}, "evaluate.systems is []; it is a list of names, at least one, each once"),
         ({"systems": ("a", "a")}, "evaluate.systems is ['a', 'a']; it is a list of names"),
+        (
+            {"cutoffs": (100.0,)},
+            "evaluate.cutoffs is [100.0]; it is a list of frequencies in Hz, 500 or more",
+        ),
+        ({"cutoffs": (8000.0, 8000.0)}, "evaluate.cutoffs is [8000.0, 8000.0]; it is a list of frequencies"),
         ({"resamples": 10}, "evaluate.resamples is 10; it is a whole number, 100 or more"),
         ({"pictures": 0}, "evaluate.pictures is 0; it is a whole number, 1 or more"),
         ({"excerpt": 0.0}, "evaluate.excerpt is 0.0; it is a time in seconds, above 0.1"),
@@ -89,7 +92,16 @@ def test_the_papers_metrics_follow_the_scaling_asked_for(pairs, segments):
     ],
 )
 def test_a_bad_param_is_one_line(changes, message):
-    good = {"systems": ("model",), "resamples": 100, "pictures": 1, "excerpt": 1.0, "seed": 1}
     with pytest.raises(OvertoneError) as caught:
-        EvaluateSettings(**(good | changes))
+        EvaluateSettings(**(GOOD | changes))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("cutoffs", [(4800.0,), (8000.0, 22050.0)])
+def test_a_cutoff_that_is_degrades_own_or_above_all_sound_is_one_line(cutoffs):
+    settings = EvaluateSettings(**(GOOD | {"cutoffs": cutoffs}))
+    with pytest.raises(
+        OvertoneError, match=r"evaluate.cutoffs is \[.*; it is below 22050 Hz, half the pairs'"
+    ):
+        settings.check_cutoffs(CUTOFF, RATE)
+    EvaluateSettings(**(GOOD | {"cutoffs": (4000.0,)})).check_cutoffs(CUTOFF, RATE)

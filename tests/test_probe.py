@@ -49,6 +49,12 @@ def test_other_sound_of_the_same_kind_is_near_a_half():
     assert probe.accuracy(tracks(0), tracks(1)) == pytest.approx(0.5, abs=0.2)
 
 
+def test_the_share_of_all_tracks_is_that_of_each_where_they_are_as_long():
+    found = probe.by_track(tracks(0), tracks(1))
+    assert list(found) == ["0", "1", "2", "3", "4", "5"]
+    assert np.mean(list(found.values())) == pytest.approx(probe.accuracy(tracks(0), tracks(1)))
+
+
 def test_silence_is_always_told():
     assert probe.accuracy(tracks(0), tracks(0, gain=0.0)) == 1
 

@@ -55,11 +55,11 @@ def spectral():
 CASES = {
     "batch norm": (unet, {"loss": {"l1": 1.0, "stft": 0.1}}, "float32"),
     "micro-batches": (unet, {"loss": {"stft_magnitude": 1.0}, "batch": 8, "lr": 1e-5}, "float32"),
-    "damage": (spectral, {"loss": {"treble": 1.0, "lsd": 1.0}, "augment": DAMAGE}, "float32"),
+    "damage": (spectral, {"loss": {"treble": 1.0}, "augment": DAMAGE}, "float32"),
     "discriminators": (
         spectral,
         {
-            "loss": {"treble": 1.0, "l2": 1.0},
+            "loss": {"treble": 1.0, "lsd": 1.0},
             "batch": 8,
             "schedule": "cosine",
             "adversarial": AdversarialSettings(weight=1.0, feature_matching=1.0, lr=0.001, start=1),

@@ -22,6 +22,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 ALL = ["download_fma", "select_subset", "split", "degrade", "segment", "train", "evaluate", "report"]
 SYSTEMS = ["input", "silence", "noise fill", "band replication", "model", "network alone"]
+SYSTEMS += ["network alone, aligned"]  # two epochs leave its level off
 TINY = {
     "select": {"tracks": None},
     "degrade": {"tracks_per_shard": 4},
@@ -356,10 +357,20 @@ def test_other_models_and_programs_stand_in_the_table_and_a_failing_one_says_so(
         "broken": copy | {"script": "raise ValueError('no weights')"},
     }
     (workspace.folder / "programs.yaml").write_text(yaml.safe_dump(recipes))
-    workspace.set("evaluate", systems=["model", "broken", "model@HEAD", "copy"])
+    before = workspace.json("metrics/test.json")
+    workspace.set("evaluate", systems=["model", "broken", "model@HEAD", "copy"], cutoffs=[8000])
     output = workspace.run(sys.executable, "-m", "stages.evaluate")
-    systems = workspace.json("metrics/test.json")["systems"]
-    assert list(systems) == [*SYSTEMS, "model@HEAD", "model@HEAD alone", "copy", "copy alone"]
+    results = workspace.json("metrics/test.json")
+    systems = results["systems"]
+    others = [row.replace("network", "model@HEAD") for row in SYSTEMS[-2:]]
+    assert list(systems) == [*SYSTEMS, "model@HEAD", *others, "copy", "copy alone"]
+    assert {name: systems[name] for name in SYSTEMS} == before["systems"]
+    assert results["failed"] == {"broken": "failed with exit code 1: ValueError: no weights"}
+    assert list(results["cutoffs"]) == ["4800", "8000"]
+    assert {row["cutoff"] for row in workspace.rows("plots/scores.csv")} == {"4800", "8000"}
+    # All of the original up to 8 kHz is there, of what was degraded only up to 4.8.
+    snr = [of["systems"]["input"]["snr"]["mean"] for of in results["cutoffs"].values()]
+    assert snr[1] > snr[0]
     assert systems["model@HEAD"] == systems["model"]
     assert systems["model@HEAD alone"] == systems["network alone"]
     assert systems["copy"] == systems["copy alone"] == systems["input"]
@@ -368,6 +379,7 @@ def test_other_models_and_programs_stand_in_the_table_and_a_failing_one_says_so(
     assert all(took[name]["seconds_per_second"] > 0 for name in systems)
     assert took["broken"] == {"failed": "failed with exit code 1: ValueError: no weights"}
     assert re.search(r"^broken +- +- +failed with exit code 1", output, re.MULTILINE)
+    assert re.search(r"^broken +failed with exit code 1", output, re.MULTILINE)
 
 
 def test_a_bad_param_stops_a_stage_with_one_line_and_code_2(workspace):
@@ -377,6 +389,24 @@ def test_a_bad_param_stops_a_stage_with_one_line_and_code_2(workspace):
         "error: degrade.cutoff is 1.4; it is a fraction of the Nyquist frequency, above 0 and below 1\n"
     )
     assert (workspace.folder / "data/pairs/index.csv").is_file(), "nothing is lost"
+
+
+def test_scores_do_not_depend_on_the_number_of_workers(workspace):
+    def content():
+        names = ("metrics/test.json", "plots/scores.csv", "data/examples/1_restored.flac")
+        return [(workspace.folder / name).read_bytes() for name in names]
+
+    two = content()
+    output = workspace.run(sys.executable, "-m", "stages.evaluate", OVERTONE_JOBS="1")
+    assert "one track at a time" in output
+    assert content() == two
+
+
+def test_without_visqol_it_is_said_before_anything_runs(workspace):
+    (workspace.folder / "visqol.py").write_text("raise ImportError('no compiler')")
+    workspace.set("evaluate", visqol=True)
+    output = workspace.run(sys.executable, "-m", "stages.evaluate", code=2)
+    assert output == "error: ViSQOL is not installed; it needs an extra: pip install 'overtone[visqol]'\n"
 
 
 def test_results_do_not_depend_on_the_number_of_workers(workspace):

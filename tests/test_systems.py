@@ -17,6 +17,8 @@ from overtone import models, systems
 from overtone.baselines import BASELINES
 from overtone.errors import OvertoneError
 from overtone.evaluation import Take
+from overtone.gathering import Gathered
+from overtone.judging import Judged, Outcome
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERY_FILE = """
@@ -59,30 +61,53 @@ def programs(tmp_path, monkeypatch):
     return write
 
 
-def rows(names, takes, folder, cutoff=CUTOFF):
-    return systems.rows(names, lambda: iter(takes), cutoff, RATE, folder)
+class Table:
+    """Every row's samples, by take, and what the costs file says of them."""
+
+    def __init__(self, names, takes, folder, cutoff=CUTOFF):
+        prepared = systems.prepare(names, lambda: iter(takes), cutoff, RATE, folder)
+        gathered = Gathered(prepared, RATE, cutoff)
+        self.samples = {}
+        for place, take in enumerate(takes):
+            outcomes, failed = {}, {}
+            for system in prepared.systems:
+                try:
+                    for made in systems.make(system, take, cutoff, RATE, "cpu"):
+                        outcomes[made.row] = Outcome({}, np.zeros(1), None, made.cost, made.correction)
+                        self.samples[made.row, place] = made.samples
+                except OvertoneError as error:
+                    failed[system.name] = str(error)
+            gathered.add(Judged(take.track_id, outcomes, failed, None, {}))
+        self.names = list(gathered.rows())
+        self.failed = gathered.failed
+        self.costs = gathered.costs()
+
+    def __getitem__(self, row):
+        return self.samples[row, 0]
 
 
-def test_the_baselines_come_first_and_every_other_system_has_two_rows(takes, tmp_path, monkeypatch):
+def test_the_baselines_come_first_and_every_other_system_has_its_low_band_both_ways(
+    takes, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     for folder in ("data/model", "other/one"):
         models.save(make("unet"), "unet", tmp_path / folder, {})
-    made, failed = rows(["model", "other/one", "shipped"], takes, tmp_path)
-    assert list(made) == [
+    table = Table(["model", "other/one", "shipped"], takes, tmp_path)
+    assert table.names == [
         *BASELINES,
         "model",
         "network alone",
+        "network alone, aligned",  # its random weights change the level
         "other/one",
         "other/one alone",
+        "other/one alone, aligned",
         "shipped",
         "shipped alone",
     ]
-    assert failed == {}
-    assert torch.equal(made["input"](takes[0], CUTOFF, RATE), takes[0].degraded)
-    same = [made[name](takes[0], CUTOFF, RATE) for name in ("model", "other/one")]
-    assert torch.equal(*same)
-    assert made["model"].cost.audio == pytest.approx(2.0)
-    assert made["model"].cost.seconds > 0
+    assert table.failed == {}
+    assert torch.equal(table["input"], takes[0].degraded)
+    assert torch.equal(table["model"], table["other/one"])
+    assert table.costs["model"]["seconds_per_second"] > 0
 
 
 @pytest.mark.parametrize("kind", ["unet", "spectral"])
@@ -90,16 +115,16 @@ def test_the_low_band_put_back_is_what_restoring_keeps(takes, kind):
     """With the crossover of `overtone restore`, a network's output alone becomes its restored file."""
     net, samples = make(kind), takes[0].degraded
     alone = systems.whole(net, samples, CUTOFF, RATE, keep_low=False)
-    kept = systems.with_low_band(alone.numpy(), samples.numpy(), CUTOFF, RATE)
-    restored = systems.whole(net, samples, CUTOFF, RATE).numpy()
-    assert np.abs(restored - samples.numpy()).max() > 1e-3
-    assert np.abs(kept - restored).max() < 1e-5 * np.abs(alone.numpy()).max()
+    kept = systems.with_low_band(alone, samples, CUTOFF, RATE)
+    restored = systems.whole(net, samples, CUTOFF, RATE)
+    assert (restored - samples).abs().max() > 1e-3
+    assert (kept - restored).abs().max() < 1e-5 * alone.abs().max()
 
 
 @pytest.mark.parametrize("rate", [44100, 48000])
 def test_below_the_cutoff_what_is_put_back_is_the_input(rng, rate):
     samples, made = rng.normal(0, 0.1, (2, 2, rate)).astype(np.float32)
-    kept = systems.with_low_band(made, samples, CUTOFF, rate)
+    kept = systems.with_low_band(torch.from_numpy(made), torch.from_numpy(samples), CUTOFF, rate).numpy()
     assert kept.shape == samples.shape
     inner = slice(2000, -2000)
     below, above = (0, CUTOFF), (CUTOFF + 300, 19000)
@@ -109,17 +134,67 @@ def test_below_the_cutoff_what_is_put_back_is_the_input(rng, rate):
 
 def test_a_late_quiet_program_is_brought_back_and_it_is_said(takes, programs, tmp_path):
     programs(late="samples = numpy.pad(samples, ((100, 0), (0, 0))) * numpy.float32(10 ** (-3 / 20))")
-    made, failed = rows(["late"], takes, tmp_path / "own")
-    assert failed == {}
-    for take in takes:
-        given, kept = (made[name](take, CUTOFF, RATE) for name in ("late alone", "late"))
-        assert (given - take.degraded).abs().max() < 1e-4
-        assert (kept - take.degraded).abs().max() < 1e-4
-    told = made["late"].json(RATE)
+    table = Table(["late"], takes, tmp_path / "own")
+    assert table.failed == {}
+    for place, take in enumerate(takes):
+        for row in ("late alone", "late"):
+            assert (table.samples[row, place] - take.degraded).abs().max() < 1e-4
+    told = table.costs["late"]
     assert told["note"] == "corrected: +100.00 samples late, -3.00 dB, +0.002 s longer"
-    assert told["corrected"]["lag"] == [100, 100]
+    assert told["aligning"]["lag"] == [100, 100]
     assert told["seconds_per_second"] > 0
-    assert made["late alone"].json(RATE) == told
+    assert table.costs["late alone"] == told
+
+
+@pytest.fixture
+def network(tmp_path, monkeypatch):
+    """Stands in for the model: gives what is made of the samples, whatever the network."""
+    models.save(make("unet"), "unet", tmp_path / "some/model", {})
+
+    def gives(made):
+        def whole(net, samples, cutoff, rate, keep_low=True):
+            own = made(samples)
+            return systems.with_low_band(own, samples, cutoff, rate) if keep_low else own
+
+        monkeypatch.setattr(systems, "whole", whole)
+        return str(tmp_path / "some/model")
+
+    return gives
+
+
+def test_a_network_in_its_place_is_said_to_be_and_scored_to_the_bit_as_it_is(takes, tmp_path):
+    """The shipped one: 0 samples, 0 dB, and no third row."""
+    table = Table(["shipped"], takes[:1], tmp_path)
+    net, _ = models.load(models.SHIPPED)
+    for row, keep_low in (("shipped", True), ("shipped alone", False)):
+        assert torch.equal(table[row], systems.whole(net, takes[0].degraded, CUTOFF, RATE, keep_low))
+        assert table.costs[row]["note"] == "in its place: 0 samples late, 0 dB"
+        assert table.costs[row]["aligning"]["lag"] == table.costs[row]["aligning"]["gain_db"] == [0, 0]
+    assert "shipped alone, aligned" not in table.names
+
+
+def test_a_late_quiet_network_is_scored_as_it_comes_and_aligned(takes, tmp_path, network):
+    name = network(lambda samples: 0.5 * torch.nn.functional.pad(samples, (100, 0))[:, : samples.shape[1]])
+    table = Table([name], takes[:1], tmp_path)
+    assert table.names == [*BASELINES, name, f"{name} alone", f"{name} alone, aligned"]
+    samples = takes[0].degraded
+    late = 0.5 * torch.nn.functional.pad(samples, (100, 0))[:, : samples.shape[1]]
+    assert torch.equal(table[f"{name} alone"], late)
+    aligned = table[f"{name} alone, aligned"]
+    assert (aligned - samples)[:, :-200].abs().max() < 1e-4
+    notes = [table.costs[row]["note"] for row in (name, f"{name} alone", f"{name} alone, aligned")]
+    assert notes == [
+        "in its place: 0 samples late, 0 dB",
+        "as it comes: +100.00 samples late, -6.02 dB",
+        "corrected: +100.00 samples late, -6.02 dB",
+    ]
+
+
+def test_a_network_that_makes_something_else_is_scored_all_the_same(takes, tmp_path, network):
+    name = network(torch.zeros_like)
+    table = Table([name], takes[:1], tmp_path)
+    assert table.names == [*BASELINES, name, f"{name} alone"]
+    assert not table[f"{name} alone"].any()
 
 
 def test_a_programs_own_low_band_stays_in_one_row_only(takes, programs, tmp_path):
@@ -134,10 +209,10 @@ spectrum[high] = 20 * numpy.exp(1j * hertz[high, None] ** 2)
 samples = numpy.fft.irfft(spectrum, len(samples), axis=0).astype("float32")
 """
     )
-    made, failed = rows(["odd"], takes, tmp_path / "own")
-    assert failed == {}
+    table = Table(["odd"], takes, tmp_path / "own")
+    assert table.failed == {}
     samples = takes[0].degraded.numpy()
-    given, kept = (made[name](takes[0], CUTOFF, RATE).numpy() for name in ("odd alone", "odd"))
+    given, kept = (table[name].numpy() for name in ("odd alone", "odd"))
     middle = (2500, 4500)
     assert band(kept - samples, *middle) < band(samples, *middle) - 60
     assert band(given - samples, *middle) > band(samples, *middle) - 10
@@ -164,20 +239,19 @@ def test_a_program_that_goes_wrong_is_a_row_that_says_so(takes, programs, tmp_pa
     if "sleep" in body:
         path = tmp_path / "programs.yaml"
         path.write_text(path.read_text().replace("timeout: 60", "timeout: 1"))
-    made, failed = rows(["wrong", "shipped"], takes, tmp_path / "own")
-    assert list(made) == [*BASELINES, "shipped", "shipped alone"]
-    assert failed["wrong"].startswith(reason)
-    told = systems.costs(made, failed, RATE)
-    assert told["wrong"] == {"failed": failed["wrong"]}
-    assert "\n" not in failed["wrong"]
+    models.save(make("unet"), "unet", tmp_path / "a/model", {})
+    table = Table(["wrong", "a/model"], takes, tmp_path / "own")
+    assert table.names == [*BASELINES, "a/model", "a/model alone", "a/model alone, aligned"]
+    assert table.failed["wrong"].startswith(reason)
+    assert table.costs["wrong"] == {"failed": table.failed["wrong"]}
+    assert "\n" not in table.failed["wrong"]
 
 
 def test_a_missing_program_is_a_row_that_says_how_to_install_it(takes, programs, tmp_path):
     programs(gone="pass")
     path = tmp_path / "programs.yaml"
     path.write_text(path.read_text().replace(sys.executable, "/no/such/python"))
-    _, failed = rows(["gone"], takes, tmp_path / "own")
-    assert failed == {"gone": "not installed: ask"}
+    assert Table(["gone"], takes, tmp_path / "own").failed == {"gone": "not installed: ask"}
 
 
 @pytest.mark.parametrize(
@@ -193,7 +267,7 @@ def test_a_missing_program_is_a_row_that_says_how_to_install_it(takes, programs,
 def test_a_name_that_stands_for_nothing_is_one_line(takes, programs, tmp_path, name, message):
     programs(known="pass")
     with pytest.raises(OvertoneError) as caught:
-        rows([name], takes, tmp_path / "own")
+        Table([name], takes, tmp_path / "own")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -205,13 +279,13 @@ def test_a_real_program_is_aligned_and_adds_treble(name, takes, tmp_path, monkey
         pytest.skip(f"{name} is not installed (apt-get install {name})")
     shutil.copy(ROOT / "programs.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    made, failed = rows([name], takes, tmp_path / "own")
-    assert failed == {}
-    assert made[name].json(RATE)["note"].startswith("corrected: 48 kHz")
+    table = Table([name], takes, tmp_path / "own")
+    assert table.failed == {}
+    assert table.costs[name]["note"].startswith("corrected: 48 kHz")
     samples = takes[0].degraded.numpy()
     # ffmpeg's exciter turns the phase of the low band a little, and so does not give it back as it was.
     for row, least in ((name, 100), (f"{name} alone", 10 if name == "ffmpeg" else 100)):
-        out = made[row](takes[0], CUTOFF, RATE).numpy()
+        out = table[row].numpy()
         assert out.shape == samples.shape
         assert band(out - samples, 100, 3000) < band(samples, 100, 3000) - least, row
         assert band(out, 7000, 12000) > band(samples, 7000, 12000) + 20, row
@@ -224,21 +298,22 @@ def test_what_sox_does_is_found(effect, lag, takes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command = f"sh -ec 'cd {{input}}; for f in *.wav; do sox $f {{output}}/$f {effect}; done'"
     (tmp_path / "programs.yaml").write_text(yaml.safe_dump({"it": {"command": command, "install": "ask"}}))
-    made, failed = rows(["it"], takes, tmp_path / "own")
-    assert failed == {}
-    assert made["it"].corrections[0].lag == lag
-    assert made["it"].corrections[0].gain_db == pytest.approx(-3 if "vol" in effect else 0, abs=0.002)
-    assert made["it"].corrections[0].longer == pytest.approx(1 if "pad" in effect else lag / RATE, abs=1e-4)
-    assert (made["it alone"](takes[0], CUTOFF, RATE) - takes[0].degraded).abs().max() < 1e-4
+    table = Table(["it"], takes, tmp_path / "own")
+    assert table.failed == {}
+    found = table.costs["it"]["aligning"]
+    assert found["lag"] == [lag, lag]
+    assert found["gain_db"] == pytest.approx([-3 if "vol" in effect else 0] * 2, abs=0.002)
+    assert found["longer"] == pytest.approx([1 if "pad" in effect else lag / RATE] * 2, abs=1e-4)
+    assert (table["it alone"] - takes[0].degraded).abs().max() < 1e-4
 
 
 def test_files_hold_more_than_full_scale(takes, programs, tmp_path):
     """A decoded MP3 does; no system gets a clipped one."""
     programs(copy="pass")
     loud = [takes[0]._replace(degraded=takes[0].degraded * 20)]
-    made, _ = rows(["copy"], loud, tmp_path / "own")
+    table = Table(["copy"], loud, tmp_path / "own")
     assert float(loud[0].degraded.abs().max()) > 2
-    assert torch.equal(made["copy alone"](loud[0], CUTOFF, RATE), loud[0].degraded)
+    assert torch.equal(table["copy alone"], loud[0].degraded)
     written, _ = soundfile.read(tmp_path / "own/0/input/000005-0.wav", dtype="float32")
     assert np.array_equal(written.T, loud[0].degraded.numpy())
 
@@ -337,12 +412,12 @@ def test_a_recipes_script_runs_on_a_stand_in_of_its_program(name, takes, tmp_pat
     shutil.copy(ROOT / "programs.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OVERTONE_PROGRAMS", str(home))
-    made, failed = rows([name], takes[:1], tmp_path / "own")
-    assert failed == {}
+    table = Table([name], takes[:1], tmp_path / "own")
+    assert table.failed == {}
     samples = takes[0].degraded.numpy()
-    out = made[f"{name} alone"](takes[0], CUTOFF, RATE).numpy()
+    out = table[f"{name} alone"].numpy()
     assert band(out - samples, 100, 5000) < band(samples, 100, 5000) - 30
-    assert made[name].json(RATE)["note"].startswith("corrected: 48 kHz")
+    assert table.costs[name]["note"].startswith("corrected: 48 kHz")
 
 
 def programs_python(name):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from overtone.columns import SCORES, TESTED, VIEWS
-from overtone.tables import main, summarize, text, write, write_csv
+from overtone.tables import main, span, summarize, text, write, write_csv
 
 SYSTEMS = ("input", "silence", "noise fill", "band replication", "model")
 MEANS = dict.fromkeys(SCORES, 0.5) | {"l1": 0.04, "mse": 0.005, "lsd": 2.6, "si_sdr": 12.0, "snr": 13.0}
@@ -136,15 +136,18 @@ def test_without_the_system_to_compare_with_there_is_no_paired_test() -> None:
     assert summarize(scores(), GENRES, against="unet")["paired"] == {"against": "unet", "systems": {}}
 
 
-def test_the_csv_has_a_row_per_system_and_track(tmp_path: Path) -> None:
+def test_the_csv_has_a_row_per_cutoff_system_and_track(tmp_path: Path) -> None:
     made = scores()
     del made["input"]["000003"]["lsd_octave_2"]
-    write_csv(made, GENRES, 4800.0, tmp_path / "scores.csv")
+    other = scores()
+    write_csv({4800.0: made, 8000.0: other}, GENRES, tmp_path / "scores.csv")
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
-    assert len(rows) == len(SYSTEMS) * len(GENRES)
-    row = next(row for row in rows if (row["system"], row["track"]) == ("input", "000003"))
-    assert (row["genre"], row["cutoff"], row["lsd_octave_2"]) == ("Rock", "4800", "")
-    assert float(row["snr"]) == pytest.approx(made["input"]["000003"]["snr"], rel=1e-4)
+    assert len(rows) == 2 * len(SYSTEMS) * len(GENRES)
+    first, second = (row for row in rows if (row["system"], row["track"]) == ("input", "000003"))
+    assert (first["genre"], first["cutoff"], first["lsd_octave_2"]) == ("Rock", "4800", "")
+    assert float(first["snr"]) == pytest.approx(made["input"]["000003"]["snr"], rel=1e-4)
+    assert second["cutoff"] == "8000"
+    assert float(second["lsd_octave_2"]) == pytest.approx(other["input"]["000003"]["lsd_octave_2"], rel=1e-4)
 
 
 def test_text_fits_110_columns() -> None:
@@ -160,6 +163,35 @@ def test_text_has_a_row_per_system_and_genre_and_a_line_per_metric() -> None:
         assert sum(line.startswith(name + "  ") for line in lines) == 1
     for score in SCORES.values():
         assert any(line.startswith(score.heading) and line.endswith(score.says) for line in lines)
+
+
+def test_every_genre_and_cutoff_has_each_system_with_its_interval() -> None:
+    made = results()
+    made["cutoffs"] = {"8000": {"systems": made["systems"]}}
+    shown = text(made)
+    for group, of_system in (*made["genres"].items(), ("8000 Hz", made["systems"])):
+        block = shown[shown.index(f"\n{group} ") :].splitlines()[1 : len(SYSTEMS) + 1]
+        for line, (system, values) in zip(block, of_system.items(), strict=True):
+            snr = values["snr"]
+            assert f" {system} " in line
+            assert line.endswith(f"{snr['mean']:.1f} {span(snr, 'snr'):>11}")
+
+
+def test_a_system_without_scores_is_a_row_of_each_table_that_says_why() -> None:
+    lines = text(results() | {"failed": {"sox": "not installed: apt-get install sox"}}).splitlines()
+    assert sum(line.startswith("sox  ") for line in lines) == len(VIEWS)
+    assert all(line.endswith("  not installed: apt-get install sox") for line in lines if "sox" in line)
+    assert not [line for line in text(results()).splitlines() if "sox" in line]
+
+
+def test_what_is_missing_from_the_tables_is_said_with_its_reason() -> None:
+    made = results()
+    assert "Not here" not in text(made)
+    for values in made["systems"].values():
+        del values["probe"], values["visqol"]
+    assert "Not here: ViSQOL (evaluate.visqol is off); probe (it takes 5 test tracks with treble)" in text(
+        made
+    )
 
 
 def test_text_shows_the_interval_under_its_mean() -> None:

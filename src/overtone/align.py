@@ -10,7 +10,7 @@ spectra of input and output over the whole length, in the bins from 20 Hz to the
 
 The rest and the gain are those of the time that both have.
 
-What lies above the cutoff decides nothing.
+What lies above the cutoff decides nothing. What was made of a silent input stays where it is.
 """
 
 from collections.abc import Sequence
@@ -41,6 +41,8 @@ class Correction(NamedTuple):
         gain_db: how much louder than the input it was, in dB.
         inverted: whether it was upside down.
         longer: by how many seconds it was longer than the input; negative for shorter.
+
+    What was within the measurement's own error was not corrected and is 0 here.
     """
 
     rate: int
@@ -77,12 +79,13 @@ def align(
     if longer < -LONGEST_LAG:
         raise OvertoneError(f"it is {-longer:.1f} s shorter than the input")
     output = audio.resample(np.ascontiguousarray(output, np.float32), output_rate, rate)
-    lag, gain = _measure(output, reference, rate, cutoff)
+    lag, gain = _measure(output, reference, rate, cutoff) if reference.any() else (0.0, 1.0)
     # What is within the measurement's own error stays as it is.
     lag = round(lag) if abs(lag - round(lag)) < LAG_STEP else lag
     gain_db = 20 * np.log10(abs(gain))
-    scale = np.sign(gain) if abs(gain_db) < GAIN_STEP_DB else gain
-    moved = _moved(output, lag, reference.shape[1]) / np.float32(scale)
+    if abs(gain_db) < GAIN_STEP_DB:
+        gain, gain_db = np.sign(gain), 0.0
+    moved = _moved(output, lag, reference.shape[1]) / np.float32(gain)
     return moved, Correction(output_rate, float(lag), float(gain_db), bool(gain < 0), float(longer))
 
 

@@ -81,10 +81,27 @@ SCORES: dict[str, Score] = {
     "visqol": Score(
         "ViSQOL", "", True, 2, "listeners' grade as a model guesses it, 1 to 4.73; mono, deaf above 15 kHz"
     ),
+    "probe": Score(
+        "probe", "%", False, 0, "seconds that a classifier tells from real ones, 50 at best; misses the music"
+    ),
+}
+# Why a table may lack some of them.
+ABSENT = {
+    "image_level": "music is mono",
+    "visqol": "evaluate.visqol is off",
+    "probe": "it takes 5 test tracks with treble",
 }
 # The tables that the text has, each narrow enough for a terminal.
 VIEWS = {
-    "Treble": ("lsd_high", "lsd_octave_1", "lsd_octave_2", "level_error", "flatness_error", "onsets"),
+    "Treble": (
+        "lsd_high",
+        "lsd_octave_1",
+        "lsd_octave_2",
+        "level_error",
+        "flatness_error",
+        "onsets",
+        "probe",
+    ),
     "Whole sound and stereo": ("visqol", "lsd", "lsd_full", "lsd_low", "image_level", "image_coherence"),
     "Waveform and the paper's metrics": ("snr", "si_sdr", "l1", "mse", "stft", "mrstft"),
 }

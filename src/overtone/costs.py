@@ -19,7 +19,8 @@ from overtone.errors import OvertoneError
 
 HEADING = (
     "Work: seconds per second of audio and peak main memory in GB, on\n{machine}\n"
-    "Ours: the whole process, PyTorch in it. Outside programs: with their start, memory as sampled."
+    "Ours: on one thread, memory of the whole process, PyTorch in it. Outside programs: with their start,\n"
+    "memory as sampled."
 )
 
 
@@ -47,6 +48,12 @@ class Cost:
         self.audio += audio
         self.memory = max(self.memory, _peak())
 
+    def add(self, other: "Cost") -> None:
+        """Count other work of the same kind in; memory is the most that either took."""
+        self.seconds += other.seconds
+        self.audio += other.audio
+        self.memory = max(self.memory, other.memory)
+
     def json(self) -> dict[str, float | None]:
         """Its two figures, to four significant digits."""
         return {
@@ -70,14 +77,14 @@ def _peak() -> int:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
-def machine(device: str, threads: int) -> str:
-    """This machine, in a line: processor, cores, load, the device and the threads that networks ran on."""
+def machine(device: str, work: str) -> str:
+    """This machine, in a line: processor, cores, load, the networks' device, and how work was shared out."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     return (
         f"{(names or [platform.processor()])[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; "
-        f"networks on {device}, {threads} threads"
+        f"networks on {device}, {work}"
     )
 
 

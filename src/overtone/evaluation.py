@@ -1,19 +1,22 @@
-"""Scoring systems on whole test tracks, all by the same road."""
+"""Whole test tracks, and what is scored of a system on each; all systems go the same road."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy import signal
 from torch import Tensor
 
-from overtone import audio, plots, scores, spectral
+from overtone import perceptual, scores, spectral
 from overtone.params import check
 from overtone.segments import scaled
 from overtone.shards import Pairs
+
+HEARD = 10.0  # seconds in the middle of a take that ViSQOL hears: it takes 1.3 s of a core for them
+LEAST_HEARD = 1.0  # seconds; a shorter take has no ViSQOL
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class EvaluateSettings:
 
     Attributes:
         systems: what stands in the table beside the baselines, by the names of ``overtone.systems``.
+        cutoffs: further cutoffs in Hz, at which the originals are low-passed anew and all is scored again.
+        visqol: whether ViSQOL is asked, which is an extra and takes a second and more a take and system.
         resamples: draws of the bootstrap over tracks.
         pictures: how many test tracks get a spectrogram and examples to listen to.
         excerpt: length of both in seconds.
@@ -29,6 +34,8 @@ class EvaluateSettings:
     """
 
     systems: tuple[str, ...]
+    cutoffs: tuple[float, ...]
+    visqol: bool
     resamples: int
     pictures: int
     excerpt: float
@@ -38,10 +45,28 @@ class EvaluateSettings:
         names = list(self.systems)
         once = bool(names) and len(set(names)) == len(names)
         check(once, "evaluate.systems", names, "a list of names, at least one, each once")
+        cutoffs = list(self.cutoffs)
+        fine = all(cutoff >= 500 for cutoff in cutoffs) and len(set(cutoffs)) == len(cutoffs)
+        check(fine, "evaluate.cutoffs", cutoffs, "a list of frequencies in Hz, 500 or more, each once")
         check(self.resamples >= 100, "evaluate.resamples", self.resamples, "a whole number, 100 or more")
         check(self.pictures >= 1, "evaluate.pictures", self.pictures, "a whole number, 1 or more")
         check(self.excerpt > 0.1, "evaluate.excerpt", self.excerpt, "a time in seconds, above 0.1")
         check(self.seed >= 0, "evaluate.seed", self.seed, "a whole number, 0 or more")
+
+    def check_cutoffs(self, own: float, rate: int) -> None:
+        """Raise unless a degraded copy can be made at each cutoff, and told from the pipeline's own."""
+        fine = all(cutoff < rate / 2 and cutoff != own for cutoff in self.cutoffs)
+        allowed = f"below {rate / 2:g} Hz, half the pairs' rate, and none that of degrade, {own:g} Hz"
+        check(fine, "evaluate.cutoffs", list(self.cutoffs), allowed)
+
+
+class Part(NamedTuple):
+    """One part of a test track, not read yet: the numbers of its pairs, a channel each, and its segments."""
+
+    track_id: int
+    part: int
+    pairs: tuple[int, ...]
+    segments: pd.DataFrame
 
 
 class Take(NamedTuple):
@@ -54,29 +79,63 @@ class Take(NamedTuple):
     segments: pd.DataFrame
 
 
-# (take, cutoff in Hz, rate in Hz) -> restored (channels, time)
-System = Callable[[Take, float, int], Tensor]
-
-
-def takes(pairs: Pairs, segments: pd.DataFrame) -> Iterator[Take]:
-    """Yield the tracks that the segments belong to, each whole (long ones in their parts)."""
+def parts(pairs: Pairs, segments: pd.DataFrame) -> list[Part]:
+    """The tracks that the segments belong to, each whole (long ones in their parts)."""
     index = pairs.index[pairs.index["track_id"].isin(segments["track_id"])]
+    found = []
     for _, rows in index.groupby(["track_id", "part"]):
-        channels = torch.from_numpy(np.stack([pairs.read(pair) for pair in rows.index], axis=1))
         own = segments[segments["pair"].isin(rows.index)].copy()
         own["channel"] = rows.loc[own["pair"], "channel"].to_numpy()
         track_id, part = rows[["track_id", "part"]].iloc[0].tolist()
-        yield Take(track_id, part, channels[1], channels[0], own)
+        found.append(Part(track_id, part, tuple(map(int, rows.index)), own))
+    return found
 
 
-def score(take: Take, estimate: Tensor, rate: int, cutoff: float, scale: str) -> dict[str, float]:
-    """Every metric of one system on one take.
+def read(pairs: Pairs, part: Part, cutoff: float | None = None) -> Take:
+    """Read a part; with a cutoff in Hz, its degraded samples are the original's, low-passed there anew."""
+    channels = torch.from_numpy(np.stack([pairs.read(pair) for pair in part.pairs], axis=1))
+    degraded = channels[1] if cutoff is None else lowpassed(channels[0], cutoff, pairs.rate)
+    return Take(part.track_id, part.part, degraded, channels[0], part.segments)
+
+
+def takes(pairs: Pairs, segments: pd.DataFrame, cutoff: float | None = None) -> Iterator[Take]:
+    """Yield every part of `parts`, read."""
+    return (read(pairs, part, cutoff) for part in parts(pairs, segments))
+
+
+def lowpassed(samples: Tensor, cutoff: float, rate: int) -> Tensor:
+    """Without what lies above a cutoff in Hz: through an elliptic low-pass of order 10, there and back.
+
+    It is 0.1 dB down at the cutoff and 80 dB from 1.02 times that on.
+
+    Shape:
+        (channels, time) -> the same, float32.
+    """
+    sos = signal.ellip(10, 0.05, 40, cutoff, fs=rate, output="sos")
+    return torch.from_numpy(signal.sosfiltfilt(sos, samples.numpy()).astype(np.float32))
+
+
+def middle(samples: Tensor, seconds: float, rate: int) -> Tensor:
+    """The seconds in the middle of (channels, time), or all where there are less."""
+    time = samples.shape[-1]
+    length = min(time, round(seconds * rate))
+    start = (time - length) // 2
+    return samples[:, start : start + length]
+
+
+def score(
+    take: Take, estimate: Tensor, rate: int, cutoff: float, scale: str, visqol: bool = False
+) -> dict[str, float]:
+    """Every metric of one system on one take, but for the probe, which is one of many takes.
 
     The paper's three are taken segment by segment, scaled to a peak of 1 as its segments are, since
-    they depend on the scale; the others on the whole.
+    they depend on the scale; ViSQOL on the HEARD seconds in the middle; the others on the whole.
     """
     reach = spectral.bandwidth(take.original, rate)
     values = scores.measure(take.original, estimate, rate, cutoff, reach)
+    if visqol and estimate.shape[-1] >= LEAST_HEARD * rate:
+        heard = middle(take.original, HEARD, rate), middle(estimate, HEARD, rate)
+        values["visqol"] = perceptual.visqol(*heard, rate)
     own = take.segments
     if own.empty:  # a last part shorter than a segment
         return values
@@ -87,55 +146,3 @@ def score(take: Take, estimate: Tensor, rate: int, cutoff: float, scale: str) ->
             scores.measure_paper(*scaled(take.original[channel, cut], estimate[channel, cut], scale))
         )
     return {key: float(np.mean([row[key] for row in by_segment])) for key in by_segment[0]} | values
-
-
-class Evaluation:
-    """What the systems got on the test tracks, gathered take by take."""
-
-    def __init__(self, systems: Mapping[str, System], rate: int, cutoff: float, scale: str) -> None:
-        self.systems = systems
-        self.rate, self.cutoff, self.scale = rate, cutoff, scale
-        self._rows: list[dict[str, object]] = []
-        self._distances: dict[str, list[Tensor]] = {name: [] for name in systems}
-
-    def add(self, take: Take) -> dict[str, Tensor]:
-        """Run every system on a take and score it; returns what they made of it."""
-        made = {name: system(take, self.cutoff, self.rate) for name, system in self.systems.items()}
-        for name, estimate in made.items():
-            values = score(take, estimate, self.rate, self.cutoff, self.scale)
-            self._rows.append({"system": name, "track": str(take.track_id), **values})
-            self._distances[name].append(scores.distance_by_frequency(take.original, estimate))
-        return made
-
-    def by_track(self) -> dict[str, dict[str, dict[str, float]]]:
-        """System -> track -> metric -> value, mean over a track's parts that have this metric."""
-        table = pd.DataFrame(self._rows).groupby(["system", "track"], sort=False).mean()
-        nested: dict[str, dict[str, dict[str, float]]] = {name: {} for name in self.systems}
-        for (name, track), row in zip(table.index, table.to_dict("records"), strict=True):
-            nested[name][track] = {str(key): float(value) for key, value in row.items() if pd.notna(value)}
-        return nested
-
-    def distances(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """System -> (frequencies in Hz, log-spectral distance there), mean over takes."""
-        frequencies = spectral.frequencies(self.rate)
-        return {name: (frequencies, torch.stack(rows).mean(0)) for name, rows in self._distances.items()}
-
-
-def show(
-    number: int, take: Take, restored: Tensor, evaluation: Evaluation, seconds: float, title: str
-) -> dict[str, Tensor]:
-    """Draw the middle of a take as plots/spectrograms/N.png and write it as data/examples/N_*.flac.
-
-    Returns:
-        The excerpt's three versions by name, (channels, time).
-    """
-    time = take.original.shape[-1]
-    length = min(time, round(seconds * evaluation.rate))
-    middle = slice((time - length) // 2, (time - length) // 2 + length)
-    degraded, made, original = (s[:, middle] for s in (take.degraded, restored, take.original))
-    path = Path(f"plots/spectrograms/{number}.png")
-    plots.spectrograms(degraded, made, original, evaluation.rate, evaluation.cutoff, title, path)
-    versions = {"degraded": degraded, "restored": made, "original": original}
-    for name, samples in versions.items():
-        audio.write(Path(f"data/examples/{number}_{name}.flac"), samples.numpy(), evaluation.rate)
-    return versions

@@ -55,6 +55,14 @@ def each(
     yield from Parallel(n_jobs=jobs, return_as="generator")(delayed(function)(*call) for call in calls)
 
 
+def place(calls: int) -> str:
+    """Where `each` makes so many calls, in a few words."""
+    if address := os.environ.get("OVERTONE_CLUSTER"):
+        return f"tracks shared out by {address}"
+    jobs = min(workers(), calls)
+    return f"{jobs} tracks at a time" if jobs > 1 else "one track at a time"
+
+
 def batches(items: Iterable[tuple[Item, int]]) -> Iterator[list[Item]]:
     """Consecutive items in groups of `BATCH` bytes or a little more: (item, its bytes) each."""
     group, weight = [], 0

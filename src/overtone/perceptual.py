@@ -38,6 +38,11 @@ def visqol(reference: Tensor, estimate: Tensor, rate: int) -> float:
         raise OvertoneError(f"ViSQOL cannot judge {len(true) / RATE:.2f} s of sound: {error}") from None
 
 
+def check() -> None:
+    """Raise unless the package is here; its model is loaded."""
+    _visqol()
+
+
 @functools.cache
 def _visqol() -> Any:
     try:

@@ -47,11 +47,13 @@ def page(folder: Path) -> str:
     results = tables.read(folder / "metrics/test.json")
     scores = pd.read_csv(folder / "plots/scores.csv", dtype={"genre": str}, keep_default_na=False)
     scores[list(SCORES)] = scores[list(SCORES)].apply(pd.to_numeric)
+    cutoff = float(scores["cutoff"].iloc[0])  # the pipeline's own comes first
+    scores = scores[scores["cutoff"] == cutoff]
     systems = list(results["systems"])
     # evaluate wrote its examples with the first of these that gave any output.
     shown = next((name for name in settings["evaluate"]["systems"] if name in systems), systems[0])
     music = Music(folder)
-    examples = _examples(folder, float(scores["cutoff"].iloc[0]), music)
+    examples = _examples(folder, cutoff, music)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -62,14 +64,17 @@ def page(folder: Path) -> str:
     return environment.get_template("report.html").render(
         settings=settings,
         settings_text=(folder / "params.yaml").read_text(encoding="utf-8"),
-        cutoff=float(scores["cutoff"].iloc[0]),
+        cutoff=cutoff,
         training=_json(folder / "metrics/train.json"),
         segments=_json(folder / "metrics/segments.json"),
         music=music,
         tracks=results["tracks"],
         views=[_view(title, keys, results["systems"]) for title, keys in VIEWS.items()],
+        failed=results.get("failed", {}),
+        absent=tables.absent(results["systems"]),
         paired=_paired(results["paired"]),
-        genres=[_by_genre(key, results["genres"]) for key in IN_GENRES],
+        genres=[_by_group(key, "genre", results["genres"]) for key in IN_GENRES],
+        cutoffs=[_by_group(key, "cutoff", _cutoffs(results)) for key in IN_GENRES],
         ends=_ends(scores, shown, systems[0], music),
         loss=_loss(pd.read_csv(folder / "plots/loss.csv")),
         pictures={name: embedding.png(folder / f"plots/{name}.png") for name in ("spectrum", "distance")},
@@ -120,19 +125,25 @@ def _paired(compared: Mapping[str, Any]) -> dict[str, Any]:
     return {"against": compared["against"], "heads": [tables.heading(key) for key in keys], "rows": rows}
 
 
-def _by_genre(key: str, genres: Mapping[str, Any]) -> tuple[str, Markup]:
-    """A metric's heading, and its chart by genre and system."""
+def _cutoffs(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Cutoff -> system -> metric -> interval; empty where there is one cutoff only."""
+    found = results.get("cutoffs", {})
+    return {f"{float(hertz) / 1000:g} kHz": of_cutoff["systems"] for hertz, of_cutoff in found.items()}
+
+
+def _by_group(key: str, by: str, of_groups: Mapping[str, Any]) -> tuple[str, Markup]:
+    """A metric's heading, and its chart by group and system."""
     groups = {}
-    for genre, systems in genres.items():
+    for group, systems in of_groups.items():
         rows = {
             name: (*(values[key][end] for end in ("mean", "low", "high")), tables.mean(values, key))
             for name, values in systems.items()
             if key in values
         }
         if rows:
-            groups[genre] = rows
+            groups[group] = rows
     heading = tables.heading(key)
-    return heading, charts.intervals(f"{heading} by genre", groups) if groups else Markup("")
+    return heading, charts.intervals(f"{heading} by {by}", groups) if groups else Markup("")
 
 
 def _ends(scores: pd.DataFrame, shown: str, beside: str, music: Music) -> dict[str, Any]:

@@ -103,11 +103,7 @@ class Restorer:
         self._half = net.half_precision and fast_in_bfloat16(self._device)
         margin = net.context + TAPS + HUSH
         self._context = -(-margin // net.stride) * net.stride
-        self._response = (
-            torch.fft.rfft(torch.from_numpy(_highpass(cutoff)), n=CROSSOVER_FFT).to(self._device)
-            if keep_low
-            else None
-        )
+        self._response = _response(cutoff).to(self._device) if keep_low else None
 
         self._dry = _Resampler(rate, self.out_rate, channels)
         self._to_model = _Resampler(rate, MODEL_RATE, channels)
@@ -249,6 +245,18 @@ class _Resampler:
             return block
         converted: np.ndarray = self._stream.resample_chunk(np.ascontiguousarray(block.T), last=last)
         return converted.T
+
+
+def above_crossover(samples: Tensor, cutoff: float) -> Tensor:
+    """What the crossover lets through of (channels, time) at MODEL_RATE, in place; the same shape."""
+    response = _response(cutoff)
+    return torch.cat([_filter(channel[None], response) for channel in samples])
+
+
+def _response(cutoff: float) -> Tensor:
+    """The transform of the crossover's taps, for `_filter`."""
+    response: Tensor = torch.fft.rfft(torch.from_numpy(_highpass(cutoff)), n=CROSSOVER_FFT)
+    return response
 
 
 def _highpass(cutoff: float) -> np.ndarray:

@@ -10,96 +10,179 @@ any other              an outside program: its recipe's name in ``programs.yaml`
 
 The baselines are always there. Every other system has two rows: NAME keeps the input's low band, as
 ``overtone restore`` does, and "NAME alone" is what the system itself gives ("network alone" for ``model``).
+All of them are aligned with the input (``overtone.align``). A network whose output is late, or has another
+level, has that in a third row, "NAME alone, aligned": its own is scored as it comes, since nobody aligns it.
+
+`prepare` says what the systems are, and runs the outside programs; `make` gives a system's rows for one take,
+in any process that sees the same files.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import torch
-from scipy import signal
 from torch import Tensor
 
-from overtone import align, audio, models, programs, restoring
+from overtone import align, audio, models, programs
+from overtone.align import Correction
 from overtone.baselines import BASELINES
 from overtone.costs import Cost
-from overtone.device import choose_device
 from overtone.errors import OvertoneError
 from overtone.evaluation import Take
 from overtone.models import Network
-from overtone.restoring import MODEL_RATE, Restorer
+from overtone.restoring import MODEL_RATE, Restorer, above_crossover
 
 TRAINED = "data/model"
+ALIGNED = ", aligned"
 
 
-@dataclass
-class Row:
-    """One row of the table: a system, and what it took so far.
+class Baseline(NamedTuple):
+    """One of `BASELINES`."""
+
+    name: str
+
+
+class Model(NamedTuple):
+    """A network in a model folder; None is the shipped one, which each machine has in its own place."""
+
+    name: str
+    folder: Path | None
+
+
+class Outside(NamedTuple):
+    """An outside program that was run: its output folder has a WAV for every take, by `key`."""
+
+    name: str
+    outputs: Path
+
+
+System = Baseline | Model | Outside
+
+
+class Made(NamedTuple):
+    """What one row of the table has for a take.
 
     Attributes:
-        make: (take, cutoff in Hz, rate in Hz) -> restored (channels, time).
-        cost: seconds and memory.
-        corrections: what aligning corrected, of outside programs only.
+        row: the row's name.
+        samples: (channels, time).
+        cost: what the work took; nothing for an outside program, which does all takes at once.
+        correction: what aligning found; None for a baseline.
     """
 
-    make: Callable[[Take, float, int], Tensor]
-    cost: Cost = field(default_factory=Cost)
-    corrections: list[align.Correction] = field(default_factory=list)
-
-    def __call__(self, take: Take, cutoff: float, rate: int) -> Tensor:
-        """What the system makes of a take."""
-        return self.make(take, cutoff, rate)
-
-    def json(self, rate: int) -> dict[str, Any]:
-        """What it took and what was corrected, for `overtone.costs`."""
-        note = align.describe(self.corrections, rate)
-        told = {"note": f"corrected: {note}" if note else ""}
-        return self.cost.json() | told | ({"corrected": align.summary(self.corrections)} if note else {})
+    row: str
+    samples: Tensor
+    cost: Cost
+    correction: Correction | None
 
 
-def rows(
+class Prepared(NamedTuple):
+    """The systems of the table.
+
+    Attributes:
+        systems: those that can be made, the baselines first.
+        costs: what outside programs took, by name.
+        failed: why a program gave nothing, by name.
+    """
+
+    systems: list[System]
+    costs: dict[str, Cost]
+    failed: dict[str, str]
+
+
+def prepare(
     names: Iterable[str], takes: Callable[[], Iterator[Take]], cutoff: float, rate: int, folder: Path
-) -> tuple[dict[str, Row], dict[str, str]]:
-    """Make the rows of the table; outside programs run here, all others when they are called.
+) -> Prepared:
+    """Find the systems by name, and run the outside programs among them on all takes.
 
     Args:
         names: as in the module's docstring.
         takes: gives the takes; called once for every program.
         cutoff, rate: in Hz.
-        folder: an empty one, for what programs read and write. It must stay until the rows are done.
-
-    Returns:
-        (rows, failed): rows by name, the baselines first; and why a program has none, by its name.
+        folder: an empty one, absolute, for what must be fetched and what programs read and write. It must
+            stay until all is made.
 
     Raises:
         OvertoneError: a name stands for nothing, or its model cannot be loaded.
     """
-    made = {name: _timed(_on_samples(baseline)) for name, baseline in BASELINES.items()}
-    kinds = [(name, folder / str(number)) for number, name in enumerate(names)]
+    systems: list[System] = [Baseline(name) for name in BASELINES]
+    costs: dict[str, Cost] = {}
     failed: dict[str, str] = {}
+    kinds = [(name, folder / str(number)) for number, name in enumerate(names)]
     for name, own, what in [(name, own, _kind(name, own)) for name, own in kinds]:
         if isinstance(what, Path):
-            net, _ = models.load(what)
-            net.to(choose_device())
-            made[name] = _timed(_on_samples(partial(whole, net)))
-            made[alone(name)] = _timed(_on_samples(partial(whole, net, keep_low=False)))
+            models.load(what)
+            systems.append(Model(name, None if what == models.SHIPPED else what.absolute()))
             continue
         try:
             print(f"running {name}", flush=True)
-            made |= _outside(name, what, takes, cutoff, rate, own)
+            costs[name] = _run(what, takes, cutoff, rate, own)
+            systems.append(Outside(name, own / "output"))
         except OvertoneError as error:
             failed[name] = str(error)
             print(f"{name}: {error}", flush=True)
-    return made, failed
+    return Prepared(systems, costs, failed)
 
 
 def alone(name: str) -> str:
     """The name of a system's row without the input's low band."""
     return "network alone" if name == "model" else f"{name} alone"
+
+
+def make(system: System, take: Take, cutoff: float, rate: int, device: str) -> Iterator[Made]:
+    """Yield the rows of a system for one take.
+
+    Args:
+        system: of `prepare`.
+        take: which.
+        cutoff, rate: in Hz.
+        device: where networks run.
+
+    Raises:
+        OvertoneError: a program's output is none, or not of this input.
+    """
+    match system:
+        case Baseline(name):
+            cost = Cost()
+            with cost.measured(take.degraded.shape[-1] / rate):
+                samples = BASELINES[name](take.degraded, cutoff, rate)
+            yield Made(name, samples, cost, None)
+        case Model(name, folder):
+            yield from _of_model(name, folder, take, cutoff, rate, device)
+        case Outside(name, outputs):
+            given, correction = _read(outputs / f"{key(take)}.wav", take, cutoff, rate)
+            kept = with_low_band(given, take.degraded, cutoff, rate)
+            yield Made(name, kept, Cost(), correction)
+            yield Made(alone(name), given, Cost(), correction)
+
+
+def rows(system: System) -> list[str]:
+    """The names of what `make` yields."""
+    if isinstance(system, Baseline):
+        return [system.name]
+    both = [system.name, alone(system.name)]
+    return [*both, both[1] + ALIGNED] if isinstance(system, Model) else both
+
+
+def _of_model(
+    name: str, folder: Path | None, take: Take, cutoff: float, rate: int, device: str
+) -> Iterator[Made]:
+    net, _ = models.load(folder or models.SHIPPED)
+    net.to(torch.device(device))
+    for row, keep_low in ((name, True), (alone(name), False)):
+        cost = Cost()
+        with cost.measured(take.degraded.shape[-1] / rate):
+            samples = whole(net, take.degraded, cutoff, rate, keep_low)
+        try:
+            aligned, correction = _aligned(samples.numpy(), rate, take, cutoff, rate)
+        except OvertoneError:
+            # Nothing in common with its input: an early network, or a broken one. Its scores tell.
+            aligned, correction = samples, None
+        yield Made(row, aligned if keep_low else samples, cost, correction)
+        if not keep_low:
+            yield Made(row + ALIGNED, aligned, cost, correction)
 
 
 def whole(net: Network, samples: Tensor, cutoff: float, rate: int, keep_low: bool = True) -> Tensor:
@@ -109,25 +192,20 @@ def whole(net: Network, samples: Tensor, cutoff: float, rate: int, keep_low: boo
     return torch.from_numpy(np.concatenate([restorer.process(samples.numpy()), restorer.flush()], axis=1))
 
 
-def with_low_band(made: np.ndarray, samples: np.ndarray, cutoff: float, rate: int) -> np.ndarray:
+def with_low_band(made: Tensor, samples: Tensor, cutoff: float, rate: int) -> Tensor:
     """What was made above the cutoff on top of the input, by the crossover of ``overtone restore``.
 
     Shape:
         (channels, time) float32 twice -> the same.
     """
-    added = audio.resample(made - samples, rate, MODEL_RATE)
-    high = signal.oaconvolve(added, restoring._highpass(cutoff)[None], mode="full", axes=1)
-    high = high[:, restoring.TAPS : restoring.TAPS + added.shape[1]].astype(np.float32)
-    high = audio.resample(np.ascontiguousarray(high), MODEL_RATE, rate)[:, : samples.shape[1]]
-    kept: np.ndarray = samples + np.pad(high, ((0, 0), (0, samples.shape[1] - high.shape[1])))
-    return kept
+    added = torch.from_numpy(audio.resample((made - samples).numpy(), rate, MODEL_RATE))
+    high = audio.resample(above_crossover(added, cutoff).numpy(), MODEL_RATE, rate)[:, : samples.shape[1]]
+    return samples + torch.from_numpy(np.pad(high, ((0, 0), (0, samples.shape[1] - high.shape[1]))))
 
 
-def costs(made: Mapping[str, Row], failed: Mapping[str, str], rate: int) -> dict[str, Any]:
-    """What every row took, and why the failed ones are none, for `overtone.costs`."""
-    return {name: row.json(rate) for name, row in made.items()} | {
-        name: {"failed": reason} for name, reason in failed.items()
-    }
+def key(take: Take) -> str:
+    """The name of a take's file."""
+    return f"{take.track_id:06d}-{take.part}"
 
 
 def _kind(name: str, folder: Path) -> Path | programs.Program:
@@ -165,63 +243,36 @@ def _at_revision(revision: str, folder: Path) -> Path:
     return folder
 
 
-def _on_samples(system: Callable[[Tensor, float, int], Tensor]) -> Callable[[Take, float, int], Tensor]:
-    return lambda take, cutoff, rate: system(take.degraded, cutoff, rate)
-
-
-def _timed(make: Callable[[Take, float, int], Tensor]) -> Row:
-    """A row whose work is done, and measured, when it is called."""
-    cost = Cost()
-
-    def measured(take: Take, cutoff: float, rate: int) -> Tensor:
-        with cost.measured(take.degraded.shape[-1] / rate):
-            return make(take, cutoff, rate)
-
-    return Row(measured, cost)
-
-
-def _outside(
-    name: str,
-    program: programs.Program,
-    takes: Callable[[], Iterator[Take]],
-    cutoff: float,
-    rate: int,
-    folder: Path,
-) -> dict[str, Row]:
-    """Run a program on all takes and align what it wrote; the rows read the aligned samples."""
-    inputs, outputs, aligned = (folder / part for part in ("input", "output", "aligned"))
-    for made in (inputs, aligned):
-        made.mkdir(parents=True)
-    audio_seconds = 0.0
+def _run(
+    program: programs.Program, takes: Callable[[], Iterator[Take]], cutoff: float, rate: int, folder: Path
+) -> Cost:
+    """Run a program on all takes; the folder has their files in ``input`` and its own in ``output``."""
+    inputs = folder / "input"
+    inputs.mkdir(parents=True)
+    seconds = 0.0
     for take in takes():
         samples = take.degraded.numpy().T
         # In 32-bit float: decoded MP3 goes beyond full scale, and no system shall get less than another.
-        soundfile.write(inputs / f"{_key(take)}.wav", samples, rate, subtype="FLOAT")
-        audio_seconds += len(samples) / rate
-    work = programs.run(program, inputs, outputs, cutoff, rate)
-    corrections = []
-    for take in takes():
-        path = outputs / f"{_key(take)}.wav"
-        try:
-            samples, own_rate = soundfile.read(path, dtype="float32", always_2d=True)
-            out, corrected = align.align(samples.T, own_rate, take.degraded.numpy(), rate, cutoff)
-        except soundfile.LibsndfileError as error:
-            raise OvertoneError(f"wrong output: {path.name} does not decode: {error.error_string}") from None
-        except OvertoneError as error:
-            raise OvertoneError(f"wrong output: {path.name}: {error}") from None
-        np.save(aligned / _key(take), out)
-        corrections.append(corrected)
-
-    def given(take: Take, cutoff: float, rate: int) -> Tensor:
-        return torch.from_numpy(np.load(aligned / f"{_key(take)}.npy"))
-
-    def kept(take: Take, cutoff: float, rate: int) -> Tensor:
-        made = given(take, cutoff, rate).numpy()
-        return torch.from_numpy(with_low_band(made, take.degraded.numpy(), cutoff, rate))
-
-    cost = Cost(work.seconds, audio_seconds, work.memory)
-    return {name: Row(kept, cost, corrections), alone(name): Row(given, cost, corrections)}
+        soundfile.write(inputs / f"{key(take)}.wav", samples, rate, subtype="FLOAT")
+        seconds += len(samples) / rate
+    work = programs.run(program, inputs, folder / "output", cutoff, rate)
+    return Cost(work.seconds, seconds, work.memory)
 
 
-def _key(take: Take) -> str:
-    return f"{take.track_id:06d}-{take.part}"
+def _read(path: Path, take: Take, cutoff: float, rate: int) -> tuple[Tensor, Correction]:
+    """What a program wrote for a take, aligned."""
+    try:
+        samples, own_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        return _aligned(samples.T, own_rate, take, cutoff, rate)
+    except soundfile.LibsndfileError as error:
+        raise OvertoneError(f"wrong output: {path.name} does not decode: {error.error_string}") from None
+    except OvertoneError as error:
+        raise OvertoneError(f"wrong output: {path.name}: {error}") from None
+
+
+def _aligned(
+    samples: np.ndarray, own_rate: int, take: Take, cutoff: float, rate: int
+) -> tuple[Tensor, Correction]:
+    """A system's output where the take's input is; the same way for every system."""
+    moved, correction = align.align(samples, own_rate, take.degraded.numpy(), rate, cutoff)
+    return torch.from_numpy(moved), correction

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from overtone import paired
-from overtone.columns import IN_GENRES, SCORES, TESTED, VIEWS, Score
+from overtone.columns import ABSENT, IN_GENRES, SCORES, TESTED, VIEWS, Score
 from overtone.errors import OvertoneError
 
 
@@ -115,20 +115,26 @@ def _rounded(value: float) -> float:
 
 
 def write_csv(
-    scores: Mapping[str, Mapping[str, Mapping[str, float]]],
+    scores: Mapping[float, Mapping[str, Mapping[str, Mapping[str, float]]]],
     genres: Mapping[str, str],
-    cutoff: float,
     path: str | Path,
 ) -> None:
-    """Write a row per system and track: both, genre, cutoff in Hz, and every metric (empty if missing)."""
+    """Write a row per cutoff, system and track: those, genre, and every metric (empty if missing).
+
+    Args:
+        scores: cutoff in Hz -> system -> track -> metric -> value.
+        genres: track -> genre.
+        path: the CSV.
+    """
     temporary = Path(f"{path}.part")
     with temporary.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["system", "track", "genre", "cutoff", *SCORES])
-        for system, of_track in scores.items():
-            for track, values in sorted(of_track.items()):
-                cells = (f"{values[key]:.5g}" if key in values else "" for key in SCORES)
-                rows.writerow([system, track, genres[track] or "none", f"{cutoff:g}", *cells])
+        for cutoff, by_system in scores.items():
+            for system, of_track in by_system.items():
+                for track, values in sorted(of_track.items()):
+                    cells = (f"{values[key]:.5g}" if key in values else "" for key in SCORES)
+                    rows.writerow([system, track, genres[track] or "none", f"{cutoff:g}", *cells])
     os.replace(temporary, path)
 
 
@@ -141,7 +147,7 @@ def write(results: Mapping[str, Any], path: str | Path) -> None:
 
 
 def text(results: Mapping[str, Any]) -> str:
-    """The results as tables to read: means and intervals, genres, paired tests, what each metric says."""
+    """The results as tables to read: means, intervals, genres, cutoffs, paired tests, metrics."""
     systems = results["systems"]
     parts = [
         f"Mean over {results['tracks']} test tracks; below it, its 95 % interval (bootstrap over tracks)"
@@ -152,19 +158,43 @@ def text(results: Mapping[str, Any]) -> str:
         for name, values in systems.items():
             rows.append([name, *(mean(values, key) for key in shown)])
             rows.append(["", *(span(values[key], key) if key in values else "" for key in shown)])
-        parts.append(_aligned(rows))
-    genres = [["", *systems]]
-    for genre, of_system in results["genres"].items():
-        cells = (" / ".join(mean(of_system[name], key) for key in IN_GENRES) for name in systems)
-        genres.append([genre, *cells])
-    parts += ["By genre: " + " / ".join(heading(key) for key in IN_GENRES), _aligned(genres)]
+        parts.append("\n".join([_aligned(rows), *_failed_text(results)]))
+    parts.append(_grouped("By genre", results["genres"]))
+    if "cutoffs" in results:
+        cutoffs = {f"{hertz} Hz": found["systems"] for hertz, found in results["cutoffs"].items()}
+        parts.append(_grouped("By cutoff", cutoffs))
     if results.get("paired", {}).get("systems"):
         parts += _paired_text(results["paired"])
-    parts += [
-        "What each metric rewards and misses (↓ less is better, ↑ more is better)",
-        "\n".join(f"{full_name(score):13}  {score.says}" for score in SCORES.values()),
-    ]
+    legend = [f"{full_name(score):13}  {score.says}" for score in SCORES.values()]
+    legend += [f"Not here: {line}" for line in [absent(systems)] if line]
+    parts += ["What each metric rewards and misses (↓ less is better, ↑ more is better)", "\n".join(legend)]
     return "\n\n".join(parts) + "\n"
+
+
+def absent(systems: Mapping[str, Mapping[str, Any]]) -> str:
+    """Which metrics no system has, and why; empty if there are none."""
+    gone = [key for key in ABSENT if not any(key in values for values in systems.values())]
+    return "; ".join(f"{SCORES[key].heading} ({ABSENT[key]})" for key in gone)
+
+
+def _failed_text(results: Mapping[str, Any]) -> list[str]:
+    """A row for each system that has no scores, with the reason."""
+    names = [*results["systems"], *results.get("failed", {})]
+    width = max(map(len, names))
+    return [f"{name:{width}}  {reason}" for name, reason in results.get("failed", {}).items()]
+
+
+def _grouped(title: str, groups: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """A row for each system in each group: means with their intervals, of IN_GENRES."""
+    rows = [[title, "", *(heading(key) for key in IN_GENRES)]]
+    for group, systems in groups.items():
+        for place, (name, values) in enumerate(systems.items()):
+            cells = (
+                f"{mean(values, key)} {span(values[key], key):>11}" if key in values else "-"
+                for key in IN_GENRES
+            )
+            rows.append(["" if place else group, name, *cells])
+    return _aligned(rows, words=2)
 
 
 def of_files(values: Mapping[str, Mapping[str, float]]) -> str:
@@ -227,14 +257,13 @@ def span(values: Mapping[str, float], key: str) -> str:
     return "\N{EN DASH}".join(re.sub(r"^(-?)0\.", r"\1.", end) for end in (low, high))
 
 
-def _aligned(rows: list[list[str]]) -> str:
+def _aligned(rows: list[list[str]], words: int = 1) -> str:
+    """Cells below each other: the first columns are words, the others figures."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-            ]
+            cell.ljust(width) if place < words else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
     )

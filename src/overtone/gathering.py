@@ -1,0 +1,156 @@
+"""What the test takes gave, gathered: scores by track, distances by frequency, and what each system took."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from overtone import align, probe, spectral, systems, tables
+from overtone.costs import Cost
+from overtone.evaluation import EvaluateSettings
+from overtone.judging import Judged, Outcome
+from overtone.systems import ALIGNED, Prepared, System
+
+ByTrack = dict[str, dict[str, dict[str, float]]]  # system -> track -> metric -> value
+
+
+class Gathered:
+    """What all systems have of all takes at one cutoff; takes are added in order.
+
+    Attributes:
+        cutoff: in Hz.
+        failed: why a program has no rows, by its name; one that failed on a take has failed.
+    """
+
+    def __init__(self, prepared: Prepared, rate: int, cutoff: float) -> None:
+        self.cutoff = cutoff
+        self.failed = dict(prepared.failed)
+        self._rate = rate
+        self._prepared = prepared
+        self._takes: list[Judged] = []
+
+    def add(self, judged: Judged) -> None:
+        """Count a take in."""
+        self._takes.append(judged._replace(excerpts={}))
+        self.failed = judged.failed | self.failed
+
+    def rows(self) -> dict[str, list[Outcome]]:
+        """The rows of the table in their order, each with its takes.
+
+        A failed program has none, and neither has a network's aligned output where all was in its place.
+        """
+        found = {}
+        for system in self._prepared.systems:
+            if system.name in self.failed:
+                continue
+            for name in systems.rows(system):
+                of_takes = [take.rows[name] for take in self._takes]
+                if not name.endswith(ALIGNED) or align.describe(_corrections(of_takes), self._rate):
+                    found[name] = of_takes
+        return found
+
+    def by_track(self) -> ByTrack:
+        """Every metric, mean over a track's parts that have it; and the probe, which is one of all tracks."""
+        tracks = [str(take.track_id) for take in self._takes]
+        by_row = self.rows()
+        rows = [
+            {"system": name, "track": track, **of_takes[place].values}
+            for place, track in enumerate(tracks)
+            for name, of_takes in by_row.items()
+        ]
+        table = pd.DataFrame(rows).groupby(["system", "track"], sort=False).mean()
+        nested: ByTrack = {name: {} for name in by_row}
+        for (name, track), row in zip(table.index, table.to_dict("records"), strict=True):
+            nested[name][track] = {str(key): float(value) for key, value in row.items() if pd.notna(value)}
+        real = _joined(tracks, [take.seen for take in self._takes])
+        if len(real) >= probe.LEAST:
+            for name, of_takes in by_row.items():
+                told = probe.by_track(real, _joined(tracks, [one.seen for one in of_takes]))
+                for track, share in told.items():
+                    nested[name][track]["probe"] = 100 * share
+        return nested
+
+    def distances(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Row -> (frequencies in Hz, log-spectral distance there), mean over takes."""
+        frequencies = spectral.frequencies(self._rate)
+        return {
+            name: (frequencies, torch.stack([torch.from_numpy(one.distance) for one in of_takes]).mean(0))
+            for name, of_takes in self.rows().items()
+        }
+
+    def costs(self) -> dict[str, Any]:
+        """What every row took and what aligning found, and why the failed have none, for `overtone.costs`."""
+        found: dict[str, Any] = {}
+        by_row = self.rows()
+        for system in self._prepared.systems:
+            for name in systems.rows(system):
+                if name in by_row:
+                    cost = self._prepared.costs.get(system.name) or _sum(by_row[name])
+                    found[name] = cost.json() | self._alignment(system, name, _corrections(by_row[name]))
+        return found | {name: {"failed": reason} for name, reason in self.failed.items()}
+
+    def _alignment(
+        self, system: System, name: str, corrections: Sequence[align.Correction]
+    ) -> dict[str, Any]:
+        """What aligning found of a row, in words and figures."""
+        if not corrections:
+            return {"note": ""}
+        note = align.describe(corrections, self._rate)
+        if not note:
+            note = "in its place: 0 samples late, 0 dB"
+        elif isinstance(system, systems.Model) and name == systems.alone(system.name):
+            note = f"as it comes: {note}"
+        else:
+            note = f"corrected: {note}"
+        return {"note": note, "aligning": align.summary(corrections)}
+
+
+def results(
+    gathered: Sequence[Gathered],
+    scores: Sequence[ByTrack],
+    genres: Mapping[str, str],
+    settings: EvaluateSettings,
+) -> dict[str, Any]:
+    """What `overtone.tables` writes and shows: the pipeline's own cutoff, and under "cutoffs" all if several.
+
+    Args:
+        gathered, scores: by cutoff, the pipeline's own first; the scores are its `Gathered.by_track`.
+        genres: track -> genre.
+        settings: the group ``evaluate``.
+    """
+    by_cutoff = {}
+    for one, of_tracks in zip(gathered, scores, strict=True):
+        found = tables.summarize(of_tracks, genres, settings.resamples, settings.seed)
+        by_cutoff[f"{one.cutoff:g}"] = found | ({"failed": one.failed} if one.failed else {})
+    first = next(iter(by_cutoff.values()))
+    if len(by_cutoff) == 1:
+        return first
+    return first | {
+        "cutoffs": {
+            cutoff: {key: value for key, value in found.items() if key != "genres"}
+            for cutoff, found in by_cutoff.items()
+        }
+    }
+
+
+def _corrections(of_takes: Sequence[Outcome]) -> list[align.Correction]:
+    return [one.correction for one in of_takes if one.correction]
+
+
+def _sum(of_takes: Sequence[Outcome]) -> Cost:
+    total = Cost()
+    for one in of_takes:
+        total.add(one.cost)
+    return total
+
+
+def _joined(tracks: Sequence[str], seen: Sequence[np.ndarray | None]) -> dict[str, np.ndarray]:
+    """Track -> what the probe sees of all its parts."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for track, one in zip(tracks, seen, strict=True):
+        if one is not None:
+            parts.setdefault(track, []).append(one)
+    return {track: np.concatenate(of_track) for track, of_track in parts.items()}

@@ -1,0 +1,145 @@
+"""The work of one test take: every system makes its own of it, and all are scored. It runs in any process."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from overtone import align, evaluation, probe, scores, spectral, systems
+from overtone.align import Correction
+from overtone.costs import Cost
+from overtone.errors import OvertoneError
+from overtone.evaluation import Part
+from overtone.shards import Pairs
+from overtone.systems import System
+
+
+class Work(NamedTuple):
+    """What is the same for every take of a run.
+
+    Attributes:
+        pairs: the folder of pairs, absolute.
+        scale: as `overtone.shards.SegmentSettings` has it.
+        device: where networks run.
+        visqol: whether ViSQOL is asked.
+        probe: whether what the probe looks at is returned.
+        excerpt: seconds of the excerpts to look at and to listen to.
+    """
+
+    pairs: Path
+    scale: str
+    device: str
+    visqol: bool
+    probe: bool
+    excerpt: float
+
+
+class Outcome(NamedTuple):
+    """What one row of the table has of a take.
+
+    Attributes:
+        values: its scores.
+        distance: `overtone.scores.distance_by_frequency`.
+        seen: what the probe sees of it, None if it was not asked, or there is no treble or no whole second.
+        cost: what the work took.
+        correction: what aligning found.
+    """
+
+    values: dict[str, float]
+    distance: np.ndarray
+    seen: np.ndarray | None
+    cost: Cost
+    correction: Correction | None
+
+
+class Judged(NamedTuple):
+    """What all systems have of a take.
+
+    Attributes:
+        track_id: its track.
+        rows: by name.
+        failed: why a program has none, by name.
+        seen: what the probe sees of the original.
+        excerpts: the middle, (channels, time): degraded, original, and systems by name; where asked for.
+    """
+
+    track_id: int
+    rows: dict[str, Outcome]
+    failed: dict[str, str]
+    seen: np.ndarray | None
+    excerpts: dict[str, np.ndarray]
+
+
+def judge(work: Work, part: Part, made_by: list[System], cutoff: float, anew: bool, excerpts: bool) -> Judged:
+    """Read a take, have every system make its own of it, and score them.
+
+    What it gives depends on its arguments and the files alone: it computes with one thread whatever the
+    process has, since sums that are split among threads round differently.
+
+    Args:
+        work: what all takes share.
+        part: which take.
+        made_by: the systems.
+        cutoff: in Hz.
+        anew: whether the take is low-passed there anew; the stored degraded samples are taken otherwise.
+        excerpts: whether to return them.
+
+    Raises:
+        OvertoneError: a model cannot be loaded, or ViSQOL is wanted and not here.
+    """
+    with _one_thread():
+        return _judge(work, part, made_by, cutoff, anew, excerpts)
+
+
+def _judge(
+    work: Work, part: Part, made_by: list[System], cutoff: float, anew: bool, excerpts: bool
+) -> Judged:
+    pairs = Pairs(work.pairs)
+    rate = pairs.rate
+    take = evaluation.read(pairs, part, cutoff if anew else None)
+    reach = spectral.bandwidth(take.original, rate)
+    probed = work.probe and reach - cutoff >= scores.LEAST_TREBLE
+
+    def seen(samples: torch.Tensor) -> np.ndarray | None:
+        heard = evaluation.middle(samples, probe.HEARD, rate)
+        enough = heard.shape[-1] >= probe.SECONDS * rate
+        return probe.features(heard, rate, cutoff, reach) if probed and enough else None
+
+    def excerpt(samples: torch.Tensor) -> np.ndarray:
+        return evaluation.middle(samples, work.excerpt, rate).numpy().copy()
+
+    rows: dict[str, Outcome] = {}
+    failed = {}
+    cuts = {"degraded": excerpt(take.degraded), "original": excerpt(take.original)} if excerpts else {}
+    for system in made_by:
+        try:
+            made_of_it = systems.make(system, take, cutoff, rate, work.device)
+            # A program's rows are read at once: where it wrote something else, it has none.
+            all_made = list(made_of_it) if isinstance(system, systems.Outside) else made_of_it
+        except OvertoneError as error:
+            failed[system.name] = str(error)
+            continue
+        for made in all_made:
+            neighbour = rows.get(made.row.removesuffix(systems.ALIGNED))
+            if neighbour and not (made.correction and align.describe([made.correction], rate)):
+                rows[made.row] = neighbour  # aligning left it as it was
+                continue
+            values = evaluation.score(take, made.samples, rate, cutoff, work.scale, work.visqol)
+            distance = scores.distance_by_frequency(take.original, made.samples).numpy()
+            rows[made.row] = Outcome(values, distance, seen(made.samples), made.cost, made.correction)
+            if excerpts and made.row == system.name:
+                cuts[made.row] = excerpt(made.samples)
+    return Judged(take.track_id, rows, failed, seen(take.original), cuts)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,140 @@
+"""A take judged: by one process, two, or a cluster's, with the same result; and what takes add up to."""
+
+import numpy as np
+import pytest
+import torch
+from judged import plain
+from sound import make
+
+from overtone import gathering, models, parallel, probe, systems, tables
+from overtone.costs import Cost
+from overtone.errors import OvertoneError
+from overtone.evaluation import EvaluateSettings, parts, takes
+from overtone.gathering import Gathered
+from overtone.judging import Judged, Outcome, Work, judge
+from overtone.systems import Baseline, Prepared
+
+RATE, CUTOFF = 44100, 4800.0
+SETTINGS = EvaluateSettings(("model",), (8000.0,), False, 100, 1, 0.5, 1)
+
+
+@pytest.fixture
+def work(pairs):
+    return Work(pairs.folder.absolute(), "shared", "cpu", False, True, 0.2)
+
+
+def test_results_are_the_same_to_the_byte_for_any_number_of_threads_and_processes(
+    pairs, segments, work, tmp_path, monkeypatch
+):
+    """Costs aside, which are measured."""
+    models.save(make("unet"), "unet", tmp_path / "some/model", {})
+    prepared = systems.prepare([str(tmp_path / "some/model")], list, CUTOFF, RATE, tmp_path)
+    assert len(prepared.systems) == 5
+    calls = [
+        (work, part, prepared.systems, cutoff, anew, True)
+        for cutoff, anew in ((CUTOFF, False), (8000.0, True))
+        for part in parts(pairs, segments)
+    ]
+    monkeypatch.setenv("OVERTONE_JOBS", "1")
+    one = [plain(judged) for judged in parallel.each(judge, calls)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert plain(judge(*calls[0])) == one[0]
+        assert torch.get_num_threads() == 3, "it gives the process its threads back"
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setenv("OVERTONE_JOBS", "2")
+    assert [plain(judged) for judged in parallel.each(judge, calls)] == one
+    assert all(one[0] != other for other in one[1:])
+
+
+def test_a_perfect_system_is_perfect_and_silence_is_silence(pairs, segments, work, monkeypatch):
+    originals = {take.degraded.sum().item(): take.original for take in takes(pairs, segments)}
+    monkeypatch.setitem(systems.BASELINES, "perfect", lambda degraded, *_: originals[degraded.sum().item()])
+    systems_ = [Baseline("perfect"), Baseline("silence")]
+    gathered = Gathered(Prepared(systems_, {}, {}), RATE, CUTOFF)
+    for part in parts(pairs, segments):
+        gathered.add(judge(work, part, systems_, CUTOFF, False, False))
+    scores = gathered.by_track()
+    assert set(scores["perfect"]) == {"1", "2"}
+    for track in ("1", "2"):
+        for key in ("l1", "mse", "stft", "lsd", "lsd_low", "lsd_high"):
+            assert scores["perfect"][track][key] == pytest.approx(0, abs=1e-6)
+        assert scores["silence"][track]["snr"] == pytest.approx(0, abs=1e-6)
+        assert scores["silence"][track]["l1"] == pytest.approx(0.5, abs=0.02)  # noise scaled to a peak of 1
+    assert float(gathered.distances()["perfect"][1].max()) == pytest.approx(0, abs=1e-6)
+    assert gathered.costs()["perfect"]["note"] == ""
+
+
+def test_systems_are_told_cutoff_and_rate(pairs, segments, work, monkeypatch):
+    told = []
+    monkeypatch.setitem(systems.BASELINES, "it", lambda samples, *rest: told.append(rest) or samples)
+    judge(work, parts(pairs, segments)[0], [Baseline("it")], 6000.0, True, False)
+    assert told == [(6000.0, RATE)]
+
+
+def test_excerpts_are_the_middle_of_each_version(pairs, segments, work):
+    part = parts(pairs, segments)[0]
+    found = judge(work, part, [Baseline("input")], CUTOFF, False, True).excerpts
+    take = next(takes(pairs, segments))
+    start = (RATE - round(0.2 * RATE)) // 2
+    for name, samples in (("degraded", take.degraded), ("input", take.degraded), ("original", take.original)):
+        assert np.array_equal(found[name], samples[:, start : start + round(0.2 * RATE)])
+    assert judge(work, part, [Baseline("input")], CUTOFF, False, False).excerpts == {}
+
+
+def test_a_missing_visqol_is_no_failed_program_but_the_runs_own_error(pairs, segments, work, monkeypatch):
+    def missing(*_):
+        raise OvertoneError("not here")
+
+    monkeypatch.setattr("overtone.perceptual.visqol", missing)
+    monkeypatch.setattr("overtone.evaluation.LEAST_HEARD", 0.1)
+    with pytest.raises(OvertoneError, match="not here"):
+        judge(
+            work._replace(visqol=True), parts(pairs, segments)[0], [Baseline("input")], CUTOFF, False, False
+        )
+
+
+def judged(track, seen, real, **values):
+    outcome = Outcome(values, np.zeros(3), seen, Cost(1.0, 2.0, 3), None)
+    return Judged(track, {"input": outcome}, {}, real, {})
+
+
+@pytest.mark.parametrize("tracks", [probe.LEAST - 1, probe.LEAST])
+def test_the_probe_is_a_column_where_there_are_tracks_enough(rng, tracks):
+    """What is always brighter is always told."""
+    gathered = Gathered(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
+    for track in range(tracks):
+        real = rng.normal(0, 1, (6, 48))
+        gathered.add(judged(track, real + 9, real, snr=1.0))
+    found = gathered.by_track()["input"]
+    if tracks < probe.LEAST:
+        assert all("probe" not in values for values in found.values())
+    else:
+        assert [values["probe"] for values in found.values()] == [100.0] * tracks
+
+
+def test_parts_of_a_track_are_one_track_and_their_costs_add_up():
+    gathered = Gathered(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
+    for snr in (1.0, 2.0):
+        gathered.add(judged(7, None, None, snr=snr))
+    assert gathered.by_track() == {"input": {"7": {"snr": 1.5}}}
+    assert gathered.costs()["input"]["seconds_per_second"] == 0.5
+
+
+def test_several_cutoffs_stand_side_by_side_and_one_alone_as_ever():
+    gathered = []
+    for cutoff, snr in ((CUTOFF, 1.0), (8000.0, 2.0)):
+        gathered.append(Gathered(Prepared([Baseline("input")], {}, {"gone": "not installed"}), RATE, cutoff))
+        gathered[-1].add(judged(7, None, None, snr=snr))
+    scores = [one.by_track() for one in gathered]
+    alone = gathering.results(gathered[:1], scores[:1], {"7": "Rock"}, SETTINGS)
+    both = gathering.results(gathered, scores, {"7": "Rock"}, SETTINGS)
+    assert "cutoffs" not in alone
+    assert {key: both[key] for key in alone} == alone
+    assert alone["failed"] == {"gone": "not installed"}
+    assert list(both["cutoffs"]) == ["4800", "8000"]
+    assert both["cutoffs"]["8000"]["systems"]["input"]["snr"] == {"mean": 2, "low": 2, "high": 2}
+    shown = tables.text(both).splitlines()
+    assert any(line.split() == ["8000", "Hz", "input", "-", "2.0", "2.0"] for line in shown)
