@@ -4,6 +4,7 @@
 ``model``              the network that the train stage wrote, ``data/model``
 ``model@REVISION``     that of a Git revision or DVC experiment, from DVC's cache
 ``shipped``            the network that ``overtone restore`` uses
+``stems``              that of the train stage, on the stems that Demucs separates
 ``some/folder``        any model folder, written with a slash
 any other              an outside program: its recipe's name in ``programs.yaml``
 =====================  =====================================================================
@@ -32,6 +33,7 @@ from overtone.errors import OvertoneError
 from overtone.evaluation import Take
 from overtone.models import Network
 from overtone.restoring import MODEL_RATE, Restorer
+from overtone.stems import Findings, StemsRestorer, open_separator
 
 TRAINED = "data/model"
 
@@ -44,11 +46,13 @@ class Row:
         make: (take, cutoff in Hz, rate in Hz) -> restored (channels, time).
         cost: seconds and memory.
         corrections: what aligning corrected, of outside programs only.
+        remark: gives what else is to be said.
     """
 
     make: Callable[[Take, float, int], Tensor]
     cost: Cost = field(default_factory=Cost)
     corrections: list[align.Correction] = field(default_factory=list)
+    remark: Callable[[], str] = str
 
     def __call__(self, take: Take, cutoff: float, rate: int) -> Tensor:
         """What the system makes of a take."""
@@ -57,7 +61,7 @@ class Row:
     def json(self, rate: int) -> dict[str, Any]:
         """What it took and what was corrected, for `overtone.costs`."""
         note = align.describe(self.corrections, rate)
-        told = {"note": f"corrected: {note}" if note else ""}
+        told = {"note": f"corrected: {note}" if note else self.remark()}
         return self.cost.json() | told | ({"corrected": align.summary(self.corrections)} if note else {})
 
 
@@ -90,7 +94,7 @@ def rows(
             continue
         try:
             print(f"running {name}", flush=True)
-            made |= _outside(name, what, takes, cutoff, rate, own)
+            made |= _by_stems(name) if what is None else _outside(name, what, takes, cutoff, rate, own)
         except OvertoneError as error:
             failed[name] = str(error)
             print(f"{name}: {error}", flush=True)
@@ -102,10 +106,17 @@ def alone(name: str) -> str:
     return "network alone" if name == "model" else f"{name} alone"
 
 
-def whole(net: Network, samples: Tensor, cutoff: float, rate: int, keep_low: bool = True) -> Tensor:
+def whole(
+    net: Network,
+    samples: Tensor,
+    cutoff: float,
+    rate: int,
+    keep_low: bool = True,
+    by: Callable[..., Restorer | StemsRestorer] = Restorer,
+) -> Tensor:
     """Restore (channels, time) as ``overtone restore`` does; what is scored is what people get."""
     peak = float(samples.abs().max())
-    restorer = Restorer(net, rate, len(samples), cutoff, peak, out_rate=rate, keep_low=keep_low)
+    restorer = by(net, rate, len(samples), cutoff, peak, out_rate=rate, keep_low=keep_low)
     return torch.from_numpy(np.concatenate([restorer.process(samples.numpy()), restorer.flush()], axis=1))
 
 
@@ -130,8 +141,10 @@ def costs(made: Mapping[str, Row], failed: Mapping[str, str], rate: int) -> dict
     }
 
 
-def _kind(name: str, folder: Path) -> Path | programs.Program:
-    """A model's folder (what must be fetched goes into the folder given), or a program's recipe."""
+def _kind(name: str, folder: Path) -> Path | programs.Program | None:
+    """A model's folder (what must be fetched goes into the one given), a program's recipe, None for stems."""
+    if name == "stems":
+        return None
     if name == "model":
         return Path(TRAINED)
     if name == "shipped":
@@ -143,7 +156,7 @@ def _kind(name: str, folder: Path) -> Path | programs.Program:
     known = programs.names()
     if name not in known or name in BASELINES:
         raise OvertoneError(
-            f"evaluate.systems names {name!r}; it is model, model@REVISION, shipped, a model's folder "
+            f"evaluate.systems names {name!r}; it is model, model@REVISION, shipped, stems, a model's folder "
             f"(written with a slash), or a recipe of {programs.RECIPES}: {', '.join(known) or 'it has none'}"
         )
     return programs.recipe(name)
@@ -178,6 +191,20 @@ def _timed(make: Callable[[Take, float, int], Tensor]) -> Row:
             return make(take, cutoff, rate)
 
     return Row(measured, cost)
+
+
+def _by_stems(name: str) -> dict[str, Row]:
+    """The rows of the trained network on each stem. Each of the two separates anew."""
+    separator = open_separator()
+    net, _ = models.load(TRAINED)
+    net.to(choose_device())
+    made = {}
+    for row, keep_low in ((name, True), (alone(name), False)):
+        findings = Findings(separator.name, separator.stems)
+        by = partial(StemsRestorer, separator, findings=findings)
+        made[row] = _timed(_on_samples(partial(whole, net, keep_low=keep_low, by=by)))
+        made[row].remark = findings.line
+    return made
 
 
 def _outside(
