@@ -224,7 +224,8 @@ class StemsRestorer:
 class Separation:
     """Separates a stream in Demucs's own way, segment by segment, but holds two segments and not all.
 
-    Segments overlap by a quarter and are faded into each other by triangles::
+    Segments overlap by a quarter and are faded into each other by triangles. The last ones, which are
+    shorter, go in with what came before them and silence after, as many samples on each side::
 
         |/\\        segment 0
             /\\     segment 1, three quarters of a segment later
@@ -243,7 +244,9 @@ class Separation:
         fall = np.arange(separator.segment - separator.segment // 2, 0, -1)
         self._triangle = np.concatenate([rise, fall]).astype(np.float32) / separator.segment
         self._step = int((1 - OVERLAP) * separator.segment)
-        # From the next segment's start on: what is to be separated, and the sum of what is so far.
+        # Around the next segment's start: what came before it, what is to be separated, and the weighted
+        # sum of what is so far.
+        self._before = np.zeros((channels, separator.segment // 2), np.float32)
         self._held = np.zeros((channels, 0), np.float32)
         self._sum = np.zeros((len(separator.stems), channels, separator.segment), np.float32)
         self._weight = np.zeros(separator.segment, np.float32)
@@ -251,19 +254,28 @@ class Separation:
     def __call__(self, block: np.ndarray, last: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield those parts that are done, (channels, time), and their stems, (stems, channels, time)."""
         self._held = np.concatenate([self._held, block], axis=1)
-        length, step = self._separator.segment, self._step
-        while self._held.shape[1] >= length or (last and self._held.shape[1]):
-            segment = self._held[:, :length]
-            segment = np.pad(segment, ((0, 0), (0, length - segment.shape[1])))
-            self._sum += self._triangle * self._separated(torch.from_numpy(segment))
-            self._weight += self._triangle
-            part, self._held = np.split(self._held, [min(step, self._held.shape[1])], axis=1)
-            stems = self._sum[..., : part.shape[1]] / self._weight[: part.shape[1]]
+        while self._held.shape[1] >= self._separator.segment or (last and self._held.shape[1]):
+            self._add(self._held[:, : self._separator.segment])
+            part, self._held = np.split(self._held, [min(self._step, self._held.shape[1])], axis=1)
+            given = part.shape[1]
+            stems = self._sum[..., :given] / self._weight[:given]
             self._findings.mix += float((part.astype(np.float64) ** 2).sum())
             self._findings.error += float(((part - stems.sum(0)).astype(np.float64) ** 2).sum())
             yield part, stems
-            self._sum = np.pad(self._sum[..., step:], ((0, 0), (0, 0), (0, step)))
-            self._weight = np.pad(self._weight[step:], (0, step))
+            self._before = np.concatenate([self._before, part], axis=1)[:, given:]
+            self._sum = np.pad(self._sum[..., given:], ((0, 0), (0, 0), (0, given)))
+            self._weight = np.pad(self._weight[given:], (0, given))
+
+    def _add(self, own: np.ndarray) -> None:
+        """Add the stems of the next segment, or of what is left."""
+        time = own.shape[1]
+        missing = self._separator.segment - time
+        lead = missing // 2
+        before = self._before[:, self._before.shape[1] - lead :]
+        segment = np.pad(np.concatenate([before, own], axis=1), ((0, 0), (0, missing - lead)))
+        stems = self._separated(torch.from_numpy(segment))[..., lead : lead + time]
+        self._sum[..., :time] += self._triangle[:time] * stems
+        self._weight[:time] += self._triangle[:time]
 
     def _separated(self, segment: Tensor) -> np.ndarray:
         """The stems of one segment; where it is digitally silent, so are they."""
