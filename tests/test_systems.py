@@ -257,7 +257,7 @@ def test_a_missing_program_is_a_row_that_says_how_to_install_it(takes, programs,
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("modell", "evaluate.systems names 'modell'; it is model, model@REVISION, shipped, a model's folder"),
+        ("modell", "evaluate.systems names 'modell'; it is model, model@REVISION, shipped, stems, a model's"),
         ("modell", "or a recipe of programs.yaml: known"),
         ("no/where", "no/where holds no model: model.json is missing"),
         ("input", "evaluate.systems names 'input'; it is model"),

@@ -22,6 +22,7 @@ from overtone.sound_files import SUFFIXES, is_sound
 if TYPE_CHECKING:
     from overtone.files import Report
     from overtone.models import Network
+    from overtone.stems import Separator
 
 OUTPUTS = (".flac", ".wav", ".ogg", ".mp3")
 ALL_GOOD, SOME_FAILED, NOTHING_DONE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
@@ -147,6 +148,11 @@ def _parser() -> argparse.ArgumentParser:
         help="of a FLAC (16, 24) or WAV (16, 24, 32 as float); by default 24",
     )
     add("--device", metavar="NAME", help="cpu, cuda or mps; by default a GPU if there is one")
+    add(
+        "--stems",
+        action="store_true",
+        help="separate with Demucs first, and add treble to each stem: many times slower (docs/systems.md)",
+    )
     add("--picture", action="store_true", help="draw the spectrogram before and after, as OUT with .png")
     add("--json", action="store_true", help="print a JSON object per file")
 
@@ -251,12 +257,17 @@ def _restore(args: argparse.Namespace) -> int:
     from overtone.restoring import open_model
 
     net = open_model(args.model, args.device)
+    separator = None
+    if args.stems:
+        from overtone import stems
+
+        separator = stems.open_separator(args.device)
     done = 0
     with _libraries_silenced():
         for number, job in enumerate(jobs):
             bar = _Bar(f"[{number + 1}/{len(jobs)}] " if len(jobs) > 1 else "", job.source)
             try:
-                report = _restore_one(job, net, args, bar)
+                report = _restore_one(job, net, separator, args, bar)
             except (OvertoneError, OSError, MemoryError) as error:
                 if isinstance(error, BrokenPipeError):
                     raise
@@ -338,7 +349,9 @@ def _search(folder: Path, failures: list[str]) -> Iterator[Path]:
                 yield path
 
 
-def _restore_one(job: _Job, net: "Network", args: argparse.Namespace, bar: "_Bar") -> "Report":
+def _restore_one(
+    job: _Job, net: "Network", separator: "Separator | None", args: argparse.Namespace, bar: "_Bar"
+) -> "Report":
     """Restore one file, by way of temporary files for standard input and output."""
     from overtone.files import restore_file
 
@@ -367,6 +380,7 @@ def _restore_one(job: _Job, net: "Network", args: argparse.Namespace, bar: "_Bar
                 bits=args.bits,
                 force=args.force,
                 progress=bar.show,
+                separator=separator,
             )
         except OvertoneError as error:
             if STANDARD not in job:

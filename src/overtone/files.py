@@ -36,6 +36,7 @@ from overtone.restoring import (
     needs_treble,
     open_model,
 )
+from overtone.stems import Findings, Separator, StemsRestorer
 
 # Frames read and written at a time; libsndfile has crashed on much larger blocks of Vorbis.
 BLOCK = 1 << 16
@@ -75,6 +76,7 @@ class Report:
         added: whether treble was added; otherwise the sound is the source's.
         clipped: samples beyond full scale that the target's format could not hold.
         speed: seconds of sound per second of work, from reading to writing.
+        stems: what separating found, if treble was added stem by stem.
     """
 
     source: Path
@@ -87,6 +89,7 @@ class Report:
     added: bool
     clipped: int
     speed: float
+    stems: Findings | None = None
 
     def line(self) -> str:
         """The report in one line for people."""
@@ -105,14 +108,16 @@ class Report:
                 "name one to restore it all the same"
             )
         clipped = f"; {self.clipped:,} samples clipped" if self.clipped else ""
-        return (
-            f"{self.source} -> {self.target}: {found}; "
-            f"{self.seconds:.1f} s at {self.speed:.3g} times real time{clipped}"
-        )
+        took = f"{self.seconds:.1f} s at {self.speed:.3g} times real time"
+        if self.stems:
+            found += f" to {self.stems.line()}"
+            took += f", {self.stems.seconds * self.speed / self.seconds:.0%} of it separating"
+        return f"{self.source} -> {self.target}: {found}; {took}{clipped}"
 
     def json(self) -> dict[str, Any]:
         """The report as plain values."""
-        return asdict(self) | {"source": str(self.source), "target": str(self.target)}
+        stems = self.stems and self.stems.json()
+        return asdict(self) | {"source": str(self.source), "target": str(self.target), "stems": stems}
 
 
 def restore_file(
@@ -126,6 +131,7 @@ def restore_file(
     device: str | torch.device | None = None,
     force: bool = False,
     progress: Callable[[float], None] | None = None,
+    separator: Separator | None = None,
 ) -> Report:
     """Restore a sound file of any length to another file.
 
@@ -141,6 +147,7 @@ def restore_file(
         device: where the network runs; by default a GPU if there is one.
         force: whether to overwrite the target.
         progress: is called with the share that is done, 0 to 1.
+        separator: what ``overtone.stems.open_separator`` gives, to restore stem by stem.
 
     Raises:
         OvertoneError: the source does not decode, is truncated or holds no sound, the target cannot be
@@ -166,11 +173,14 @@ def restore_file(
             f"{source} has {channels} channels; a {target.suffix} holds {most} at most: take another suffix"
         )
     added = needs_treble(scan.found)
-    stream: Restorer | Unchanged
+    stream: Restorer | StemsRestorer | Unchanged
     if added:
         net = open_model(model, device)
         try:
-            stream = Restorer(net, scan.rate, channels, scan.found.hz, scan.peak, rate)
+            if separator is None:
+                stream = Restorer(net, scan.rate, channels, scan.found.hz, scan.peak, rate)
+            else:
+                stream = StemsRestorer(separator, net, scan.rate, channels, scan.found.hz, scan.peak, rate)
         except OvertoneError as error:
             raise OvertoneError(f"{source}: {error}") from None
     else:
@@ -183,7 +193,10 @@ def restore_file(
     told(1.0)
     seconds = scan.samples / scan.rate
     speed = seconds / (time.monotonic() - began)
-    return Report(source, target, seconds, scan.rate, rate, channels, scan.found, added, clipped, speed)
+    stems = stream.findings if isinstance(stream, StemsRestorer) else None
+    return Report(
+        source, target, seconds, scan.rate, rate, channels, scan.found, added, clipped, speed, stems
+    )
 
 
 def default_target(source: Path) -> Path:
@@ -359,7 +372,7 @@ def _ends_inside_a_page(path: Path) -> str:
 
 
 def _made(
-    source: Path, scan: _Scan, stream: Restorer | Unchanged, told: Callable[[float], None]
+    source: Path, scan: _Scan, stream: Restorer | StemsRestorer | Unchanged, told: Callable[[float], None]
 ) -> Iterator[np.ndarray]:
     """Yield the output as (channels, time) blocks, none longer than BLOCK."""
     done = 0

@@ -1,5 +1,6 @@
 """What the test takes gave, gathered: scores by track, distances by frequency, and what each system took."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -90,6 +91,8 @@ class Gathered:
                 if name in by_row:
                     cost = self._prepared.costs.get(system.name) or _sum(by_row[name])
                     found[name] = cost.json() | self._alignment(system, name, _corrections(by_row[name]))
+                    remarks = [_separated(by_row[name]), found[name]["note"]]
+                    found[name]["note"] = "; ".join(filter(None, remarks))
         return found | {name: {"failed": reason} for name, reason in self.failed.items()}
 
     def _alignment(
@@ -101,7 +104,7 @@ class Gathered:
         note = align.describe(corrections, self._rate)
         if not note:
             note = "in its place: 0 samples late, 0 dB"
-        elif isinstance(system, systems.Model) and name == systems.alone(system.name):
+        elif not isinstance(system, systems.Outside) and name == systems.alone(system.name):
             note = f"as it comes: {note}"
         else:
             note = f"corrected: {note}"
@@ -138,6 +141,17 @@ def results(
 
 def _corrections(of_takes: Sequence[Outcome]) -> list[align.Correction]:
     return [one.correction for one in of_takes if one.correction]
+
+
+def _separated(of_takes: Sequence[Outcome]) -> str:
+    """What separating into stems found; empty where nothing was separated."""
+    found = [one.findings for one in of_takes if one.findings]
+    if not found:
+        return ""
+    total = dataclasses.replace(found[0])
+    for one in found[1:]:
+        total.add(one)
+    return total.line()
 
 
 def _sum(of_takes: Sequence[Outcome]) -> Cost:

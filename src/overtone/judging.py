@@ -14,6 +14,7 @@ from overtone.costs import Cost
 from overtone.errors import OvertoneError
 from overtone.evaluation import Part
 from overtone.shards import Pairs
+from overtone.stems import Findings
 from overtone.systems import System
 
 
@@ -46,6 +47,7 @@ class Outcome(NamedTuple):
         seen: what the probe sees of it, None if it was not asked, or there is no treble or no whole second.
         cost: what the work took.
         correction: what aligning found.
+        findings: what separating into stems found.
     """
 
     values: dict[str, float]
@@ -53,6 +55,7 @@ class Outcome(NamedTuple):
     seen: np.ndarray | None
     cost: Cost
     correction: Correction | None
+    findings: Findings | None
 
 
 class Judged(NamedTuple):
@@ -129,7 +132,8 @@ def _judge(
                 continue
             values = evaluation.score(take, made.samples, rate, cutoff, work.scale, work.visqol)
             distance = scores.distance_by_frequency(take.original, made.samples).numpy()
-            rows[made.row] = Outcome(values, distance, seen(made.samples), made.cost, made.correction)
+            heard = seen(made.samples)
+            rows[made.row] = Outcome(values, distance, heard, made.cost, made.correction, made.findings)
             if excerpts and made.row == system.name:
                 cuts[made.row] = excerpt(made.samples)
     return Judged(take.track_id, rows, failed, seen(take.original), cuts)

@@ -95,9 +95,7 @@ class Restorer:
     ) -> None:
         self.rate = check_rate(rate)
         self.out_rate = default_rate(rate) if out_rate is None else check_rate(out_rate)
-        top = min(rate, MODEL_RATE) / 2
-        if not 500 <= cutoff <= top:
-            raise OvertoneError(f"the cutoff is {cutoff:g} Hz; for this input it is 500 to {top:g}")
+        check_cutoff(cutoff, rate)
         self._net, self._cutoff, self._peak = net, float(cutoff), max(peak, 1e-6)
         self._device = next(net.parameters()).device
         self._half = net.half_precision and fast_in_bfloat16(self._device)
@@ -298,6 +296,13 @@ def check_rate(rate: int) -> int:
     if not RATES[0] <= rate <= RATES[1]:
         raise OvertoneError(f"the sample rate is {rate} Hz; it is {RATES[0]} to {RATES[1]}")
     return rate
+
+
+def check_cutoff(cutoff: float, rate: int) -> None:
+    """Raise unless input of that rate can end there."""
+    top = min(rate, MODEL_RATE) / 2
+    if not 500 <= cutoff <= top:
+        raise OvertoneError(f"the cutoff is {cutoff:g} Hz; for this input it is 500 to {top:g}")
 
 
 def default_rate(rate: int) -> int:

@@ -4,6 +4,7 @@
 ``model``              the network that the train stage wrote, ``data/model``
 ``model@REVISION``     that of a Git revision or DVC experiment, from DVC's cache
 ``shipped``            the network that ``overtone restore`` uses
+``stems``              that of the train stage, on the stems that Demucs separates
 ``some/folder``        any model folder, written with a slash
 any other              an outside program: its recipe's name in ``programs.yaml``
 =====================  =====================================================================
@@ -18,6 +19,7 @@ in any process that sees the same files.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +36,7 @@ from overtone.errors import OvertoneError
 from overtone.evaluation import Take
 from overtone.models import Network
 from overtone.restoring import MODEL_RATE, Restorer, above_crossover
+from overtone.stems import Findings, Separator, StemsRestorer, open_separator
 
 TRAINED = "data/model"
 ALIGNED = ", aligned"
@@ -52,6 +55,13 @@ class Model(NamedTuple):
     folder: Path | None
 
 
+class Stems(NamedTuple):
+    """The network in a model folder, on the stems that Demucs separates."""
+
+    name: str
+    folder: Path
+
+
 class Outside(NamedTuple):
     """An outside program that was run: its output folder has a WAV for every take, by `key`."""
 
@@ -59,7 +69,7 @@ class Outside(NamedTuple):
     outputs: Path
 
 
-System = Baseline | Model | Outside
+System = Baseline | Model | Stems | Outside
 
 
 class Made(NamedTuple):
@@ -70,12 +80,14 @@ class Made(NamedTuple):
         samples: (channels, time).
         cost: what the work took; nothing for an outside program, which does all takes at once.
         correction: what aligning found; None for a baseline.
+        findings: what separating into stems found.
     """
 
     row: str
     samples: Tensor
     cost: Cost
     correction: Correction | None
+    findings: Findings | None = None
 
 
 class Prepared(NamedTuple):
@@ -117,6 +129,11 @@ def prepare(
             systems.append(Model(name, None if what == models.SHIPPED else what.absolute()))
             continue
         try:
+            if what is None:
+                open_separator()
+                models.load(TRAINED)
+                systems.append(Stems(name, Path(TRAINED).absolute()))
+                continue
             print(f"running {name}", flush=True)
             costs[name] = _run(what, takes, cutoff, rate, own)
             systems.append(Outside(name, own / "output"))
@@ -150,7 +167,12 @@ def make(system: System, take: Take, cutoff: float, rate: int, device: str) -> I
                 samples = BASELINES[name](take.degraded, cutoff, rate)
             yield Made(name, samples, cost, None)
         case Model(name, folder):
-            yield from _of_model(name, folder, take, cutoff, rate, device)
+            net, _ = models.load(folder or models.SHIPPED)
+            yield from _of_network(name, net.to(torch.device(device)), take, cutoff, rate)
+        case Stems(name, folder):
+            net, _ = models.load(folder)
+            separator = open_separator(device)
+            yield from _of_network(name, net.to(torch.device(device)), take, cutoff, rate, separator)
         case Outside(name, outputs):
             given, correction = _read(outputs / f"{key(take)}.wav", take, cutoff, rate)
             kept = with_low_band(given, take.degraded, cutoff, rate)
@@ -163,32 +185,42 @@ def rows(system: System) -> list[str]:
     if isinstance(system, Baseline):
         return [system.name]
     both = [system.name, alone(system.name)]
-    return [*both, both[1] + ALIGNED] if isinstance(system, Model) else both
+    return both if isinstance(system, Outside) else [*both, both[1] + ALIGNED]
 
 
-def _of_model(
-    name: str, folder: Path | None, take: Take, cutoff: float, rate: int, device: str
+def _of_network(
+    name: str, net: Network, take: Take, cutoff: float, rate: int, separator: Separator | None = None
 ) -> Iterator[Made]:
-    net, _ = models.load(folder or models.SHIPPED)
-    net.to(torch.device(device))
+    """The rows of a network; with a separator, on every stem, separated anew for each row."""
     for row, keep_low in ((name, True), (alone(name), False)):
-        cost = Cost()
+        cost, findings = Cost(), None
+        by: Callable[..., Restorer | StemsRestorer] = Restorer
+        if separator is not None:
+            findings = Findings(separator.name, separator.stems)
+            by = partial(StemsRestorer, separator, findings=findings)
         with cost.measured(take.degraded.shape[-1] / rate):
-            samples = whole(net, take.degraded, cutoff, rate, keep_low)
+            samples = whole(net, take.degraded, cutoff, rate, keep_low, by)
         try:
             aligned, correction = _aligned(samples.numpy(), rate, take, cutoff, rate)
         except OvertoneError:
             # Nothing in common with its input: an early network, or a broken one. Its scores tell.
             aligned, correction = samples, None
-        yield Made(row, aligned if keep_low else samples, cost, correction)
+        yield Made(row, aligned if keep_low else samples, cost, correction, findings)
         if not keep_low:
-            yield Made(row + ALIGNED, aligned, cost, correction)
+            yield Made(row + ALIGNED, aligned, cost, correction, findings)
 
 
-def whole(net: Network, samples: Tensor, cutoff: float, rate: int, keep_low: bool = True) -> Tensor:
+def whole(
+    net: Network,
+    samples: Tensor,
+    cutoff: float,
+    rate: int,
+    keep_low: bool = True,
+    by: Callable[..., Restorer | StemsRestorer] = Restorer,
+) -> Tensor:
     """Restore (channels, time) as ``overtone restore`` does; what is scored is what people get."""
     peak = float(samples.abs().max())
-    restorer = Restorer(net, rate, len(samples), cutoff, peak, out_rate=rate, keep_low=keep_low)
+    restorer = by(net, rate, len(samples), cutoff, peak, out_rate=rate, keep_low=keep_low)
     return torch.from_numpy(np.concatenate([restorer.process(samples.numpy()), restorer.flush()], axis=1))
 
 
@@ -208,8 +240,10 @@ def key(take: Take) -> str:
     return f"{take.track_id:06d}-{take.part}"
 
 
-def _kind(name: str, folder: Path) -> Path | programs.Program:
-    """A model's folder (what must be fetched goes into the folder given), or a program's recipe."""
+def _kind(name: str, folder: Path) -> Path | programs.Program | None:
+    """A model's folder (what must be fetched goes into the one given), a program's recipe, None for stems."""
+    if name == "stems":
+        return None
     if name == "model":
         return Path(TRAINED)
     if name == "shipped":
@@ -221,7 +255,7 @@ def _kind(name: str, folder: Path) -> Path | programs.Program:
     known = programs.names()
     if name not in known or name in BASELINES:
         raise OvertoneError(
-            f"evaluate.systems names {name!r}; it is model, model@REVISION, shipped, a model's folder "
+            f"evaluate.systems names {name!r}; it is model, model@REVISION, shipped, stems, a model's folder "
             f"(written with a slash), or a recipe of {programs.RECIPES}: {', '.join(known) or 'it has none'}"
         )
     return programs.recipe(name)
