@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
     seen: np.ndarray | None
     cost: Cost
     correction: Correction | None
-    findings: Findings | None
+    findings: Findings | None = None
 
 
 class Judged(NamedTuple):
