@@ -152,7 +152,7 @@ def network(tmp_path, monkeypatch):
     models.save(make("unet"), "unet", tmp_path / "some/model", {})
 
     def gives(made):
-        def whole(net, samples, cutoff, rate, keep_low=True, by):
+        def whole(net, samples, cutoff, rate, keep_low=True, by=None):
             own = made(samples)
             return systems.with_low_band(own, samples, cutoff, rate) if keep_low else own
 
