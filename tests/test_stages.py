@@ -281,8 +281,9 @@ def test_a_killed_rank_ends_the_run_with_one_line_and_one_process_goes_on(worksp
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.kill(psutil.Process(process.pid).children()[1].pid, signal.SIGKILL)
-    assert process.wait(60) == 2
-    assert process.stderr.read() == (
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert told == (
         "error: rank 1 of 2 was killed (SIGKILL), and the others were ended; "
         "run again to go on from the last state kept\n"
     )
@@ -325,7 +326,7 @@ def test_nuwave2_is_trained_on_its_own_loss_and_stands_in_the_table_as_a_model(w
     # It begins with predicting no noise: the mean magnitude of what it is to predict.
     assert float(workspace.rows("plots/loss.csv")[0]["train_loss"]) == pytest.approx(0.798, abs=0.02)
     rows = workspace.json("metrics/test.json")["systems"]
-    assert list(rows) == SYSTEMS
+    assert [name for name in rows if not name.endswith(", aligned")] == SYSTEMS[:-1]
     # Two epochs leave loud noise above the cutoff, some of which the window of the STFT shows below it.
     assert rows["model"]["lsd_low"]["mean"] < 1.2 * rows["input"]["lsd_low"]["mean"]
 
@@ -445,7 +446,7 @@ def test_all_stages_get_the_same_from_pairs_made_on_the_fly(on_the_fly):
         for key, interval in metrics.items():
             # Flatness looks at the deepest valleys of a spectrum, where a step is much; and a network whose
             # batches differed by steps has other weights, which nothing covers up where it stands alone.
-            loose = key == "flatness_error" or name == "network alone"
+            loose = key == "flatness_error" or name.startswith("network alone")
             near = pytest.approx(interval["mean"], rel=0.1 if loose else 0.01, abs=0.01)
             assert systems[name][key]["mean"] == near, (name, key)
     examples = {path.name for path in (workspace.folder / "data/examples").iterdir()}
@@ -539,7 +540,8 @@ def test_two_workers_run_a_queue_side_by_side_as_each_would_alone(workspace):
     rates = ("0.0005", "0.002")
     workspace.run("dvc", "exp", "run", "--queue", "-S", f"train.lr={','.join(rates)}", OVERTONE_JOBS="1")
     before = refs(workspace)
-    workspace.run("dvc", "queue", "start", "--jobs", "2", OVERTONE_JOBS="1")
+    # Not by `run`: the workers inherit its pipe, so that it would wait for their end.
+    assert workspace.start("dvc", "queue", "start", "--jobs", "2", OVERTONE_JOBS="1").wait(60) == 0
     copies, most, deadline = workspace.folder / ".dvc/tmp/exps", 0, time.monotonic() + 300
     while len(refs(workspace).keys() - before.keys()) < 2 or list(copies.glob("tmp*")):
         most = max(most, len(list(copies.glob("tmp*"))))
