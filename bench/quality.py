@@ -140,7 +140,7 @@ def main():
             seen.setdefault(key, {})[call[0]] = value
         print(call[0], flush=True)
     table = pd.DataFrame(rows)
-    means = table.groupby(["cutoff", "system"], sort=False).mean().drop(columns="track")
+    means = table.drop(columns="track").groupby(["cutoff", "system"], sort=False).mean()
     for cutoff, name in means.index:
         told = probe.accuracy(seen[cutoff, REAL], seen[cutoff, name])
         means.loc[(cutoff, name), "probe"] = 100 * told
