@@ -10,7 +10,7 @@ import soundfile
 import soxr
 import torch
 
-from overtone.augment import AugmentSettings
+from overtone.augment import KINDS, AugmentSettings
 from overtone.degrade import DegradeSettings
 from overtone.discriminators import AdversarialSettings
 from overtone.segments import SegmentSettings, cut
@@ -68,6 +68,7 @@ def train_settings():
         seed=1,
         augment=AugmentSettings(
             filters=False,
+            kinds=KINDS,
             lowest=3000.0,
             highest=16000.0,
             gain_db=0.0,

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from overtone.augment import LEAST_BAND, AugmentSettings, Batch, augment
+from overtone.augment import KINDS, LEAST_BAND, AugmentSettings, Batch, augment
 from overtone.errors import OvertoneError
 
 RATE, TIME, COUNT = 44100, 32768, 40
@@ -9,6 +9,7 @@ RATE, TIME, COUNT = 44100, 32768, 40
 
 def settings(**changes):
     plain = {
+        "kinds": KINDS,
         "lowest": 3000.0,
         "highest": 16000.0,
         "gain_db": 0.0,
@@ -48,6 +49,31 @@ def test_every_segment_gets_a_filter_of_its_own_that_ends_where_the_network_is_t
         half = float(frequency[(gain[row] > 0.5**0.5).nonzero().max()])  # the last at -3 dB
         assert told <= half + 2
         assert told >= 0.95 * half - 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_falls_as_its_name_says(batch, kind):
+    made = augment(batch, settings(kinds=(kind,), lowest=4000.0, highest=8000.0), RATE, 1)
+    gain = response(made.degraded, made.original)
+    frequency = torch.fft.rfftfreq(TIME, 1 / RATE)
+    floors, walls = set(), 0
+    for row, told in enumerate(made.cutoff.tolist()):
+        half = float(frequency[(gain[row] > 0.5**0.5).nonzero().max()])
+        assert 0.95 * half - 2 <= told <= half + 2
+        band = gain[row, (frequency > 100) & (frequency < told / 2)]
+        ripple = 20 * torch.log10(band.max() / band.min())
+        assert ripple < {"butterworth": 0.03, "sinc": 0.001}.get(kind, 0.06)
+        if kind in ("chebyshev1", "elliptic"):
+            assert ripple > 0.03
+        deep = gain[row, frequency > 2.5 * half].median()
+        floors.add(round(float(20 * torch.log10(deep.clamp_min(1e-12)))))
+        power = torch.fft.rfft(made.degraded[row]).abs().square()
+        walls += int(power[frequency > 1.2 * half].max() < 1e-9 * power.mean())
+    if kind == "elliptic":
+        assert all(-101 <= floor <= -39 for floor in floors)
+        assert max(floors) - min(floors) > 30
+    if kind == "sinc":
+        assert walls == COUNT
 
 
 def test_cutoffs_stay_in_their_range_and_under_each_recordings_bandwidth(batch):
@@ -144,6 +170,8 @@ def test_micro_batches_hold_the_same_rows(batch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"kinds": ("fir",)}, f"train.augment.kinds is 'fir'; it is one of {', '.join(KINDS)}"),
+        ({"kinds": ()}, f"train.augment.kinds is []; it is one or more of {', '.join(KINDS)}"),
         ({"lowest": 20000.0}, "train.augment.lowest is 20000.0; it is a frequency in Hz, 500 to"),
         ({"gain_db": -1.0}, "train.augment.gain_db is -1.0; it is a gain in dB, 0 to 60"),
         ({"speed": 0.5}, "train.augment.speed is 0.5; it is a factor, 1 to 2"),

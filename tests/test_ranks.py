@@ -12,7 +12,7 @@ from torch import distributed as dist
 from torch import nn
 
 from overtone import ranks, training
-from overtone.augment import AugmentSettings, Batch, Rows, augment
+from overtone.augment import KINDS, AugmentSettings, Batch, Rows, augment
 from overtone.discriminators import AdversarialSettings
 from overtone.errors import OvertoneError
 from overtone.models.spectral import Spectral, SpectralSettings
@@ -20,7 +20,15 @@ from overtone.models.unet import UNet, UNetSettings
 
 CPU = torch.device("cpu")
 DAMAGE = AugmentSettings(
-    filters=True, lowest=3000.0, highest=16000.0, gain_db=20.0, speed=1.25, tilt_db=4.0, mix=0.5, coded=0.5
+    filters=True,
+    kinds=KINDS,
+    lowest=3000.0,
+    highest=16000.0,
+    gain_db=20.0,
+    speed=1.25,
+    tilt_db=4.0,
+    mix=0.5,
+    coded=0.5,
 )
 
 

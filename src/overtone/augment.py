@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from overtone.coding import code
-from overtone.params import check
+from overtone.params import check, one_of
 
 # A cutoff this near the recording's own bandwidth leaves nothing to learn.
 LEAST_BAND = 2000.0
 # An equaliser's bumps: how many, and their width in octaves.
 BUMPS, BUMP_OCTAVES = 2, 0.7
+KINDS = ("butterworth", "chebyshev1", "elliptic", "sinc")
+RIPPLE_DB = 0.05  # of Chebyshev and elliptic filters, that of degrade.ripple_db
 
 
 class Batch(NamedTuple):
@@ -66,6 +68,8 @@ class AugmentSettings:
     Attributes:
         filters: true draws a low-pass for every segment in place of the stored degraded one; what
             follows is used only then.
+        kinds: of low-pass, each as likely as the others: ``butterworth``, ``chebyshev1``, ``elliptic``,
+            ``sinc`` (a resampler's).
         lowest, highest: range of the cutoff in Hz, drawn evenly on a log scale.
         gain_db: segments are made softer by up to this, as most of a song is than its peak.
         speed: a batch is played up to this much faster or slower, its pitch with it; 1 leaves it.
@@ -75,6 +79,7 @@ class AugmentSettings:
     """
 
     filters: bool
+    kinds: tuple[str, ...]
     lowest: float
     highest: float
     gain_db: float
@@ -84,6 +89,10 @@ class AugmentSettings:
     coded: float
 
     def __post_init__(self) -> None:
+        allowed = "one or more of " + ", ".join(KINDS)
+        check(bool(self.kinds), "train.augment.kinds", list(self.kinds), allowed)
+        for kind in self.kinds:
+            one_of("train.augment.kinds", kind, KINDS)
         inside = 500 <= self.lowest < self.highest
         check(inside, "train.augment.lowest", self.lowest, "a frequency in Hz, 500 to train.augment.highest")
         check(0 <= self.gain_db <= 60, "train.augment.gain_db", self.gain_db, "a gain in dB, 0 to 60")
@@ -96,8 +105,7 @@ class AugmentSettings:
 def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int, rows: Rows | None = None) -> Batch:
     """Vary every segment, low-pass it by a filter of its own, change its level and perhaps code it.
 
-    The filter is Butterworth-like, ``|H|^2 = 1 / (1 + (f / fc)^2n)`` with order n from 4 to 200 (a wall),
-    zero-phase; the cutoff that the network is told lies up to 5 % under fc.
+    Filters are zero-phase; the cutoff that the network is told lies up to 5 % under their -3 dB.
 
     Args:
         batch: the segments, or of a larger batch those that ``rows.read`` names.
@@ -139,9 +147,7 @@ def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int, rows:
     chance = draw(4, size)[:, rows.own]
     highest = (bandwidth - LEAST_BAND).clamp(settings.lowest, settings.highest)
     corner = settings.lowest * (highest / settings.lowest) ** chance[0]
-    order = 4 * 50 ** chance[1]
-    steepness = (frequency / corner[:, None]).clamp(1e-3, 1e3).log() * 2 * order[:, None]
-    lowpass = torch.sigmoid(-steepness).sqrt()
+    lowpass = _lowpass(frequency / corner[:, None], settings.kinds, chance[1], draw(2, size)[:, rows.own])
     degraded, original = (torch.fft.irfft(s, n=length) for s in (spectrum * lowpass, spectrum))
     peak = degraded.abs().amax(-1, keepdim=True).clamp_min(1e-4)
     gain = 10 ** (-settings.gain_db / 20 * chance[2])[:, None] / peak
@@ -151,6 +157,46 @@ def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int, rows:
         draws = torch.rand((3, size), generator=generator)[:, rows.own]
         degraded, told = code(degraded, told, settings.coded, settings.lowest, rate, draws)
     return Batch(degraded, original * gain, told, bandwidth)
+
+
+def _lowpass(frequency: Tensor, kinds: tuple[str, ...], steep: Tensor, chance: Tensor) -> Tensor:
+    """Magnitudes of low-passes, each -3 dB at a frequency of 1.
+
+    ::
+
+        butterworth  |H|^2 = 1 / (1 + f^2n),             n from 4 to 200 (a wall)
+        chebyshev1   |H|^2 = 1 / (1 + e^2 T_n(c f)^2),   n from 4 to 16; e is the ripple, c brings -3 dB to 1
+        elliptic     the same, its stop band no lower than -40 to -100 dB
+        sinc         |H|^2 falls as a half cosine, over 30 % to 0.3 % of the cutoff, to nothing
+
+    Args:
+        frequency: (batch, frequencies).
+        kinds: to draw from.
+        steep: (batch,) from 0 to 1.
+        chance: (2, batch) from 0 to 1, which draw the kind and the depth of an elliptic's stop band.
+    """
+    order = (4 * 50**steep)[:, None]
+    butterworth = torch.sigmoid(-2 * order * frequency.clamp(1e-3, 1e3).log())
+    order = (4 * 4**steep)[:, None]
+    ripple = math.sqrt(10 ** (RIPPLE_DB / 10) - 1)
+    x = frequency * (math.acosh(1 / ripple) / order).cosh()
+    # T_n inside its band and beyond it, where float32 holds no more than e^80.
+    inside, beyond = (
+        (order * x.clamp(0, 1).acos()).cos(),
+        (order * x.clamp_min(1).acosh()).clamp(max=40).cosh(),
+    )
+    chebyshev = 1 / (1 + (ripple * torch.where(x < 1, inside, beyond)).square())
+    width = (0.3 * 0.01**steep)[:, None]
+    sinc = 0.5 + 0.5 * (torch.pi * ((frequency - 1) / width + 0.5).clamp(0, 1)).cos()
+    power = {
+        "butterworth": butterworth,
+        "chebyshev1": chebyshev,
+        "elliptic": chebyshev.maximum(10 ** -(4 + 6 * chance[1, :, None])),
+        "sinc": sinc.clamp_min(0),
+    }
+    drawn = (chance[0] * len(kinds)).long()
+    result = torch.stack([power[kind] for kind in kinds])[drawn, torch.arange(len(drawn))]
+    return result.sqrt()
 
 
 def _equaliser(frequency: Tensor, tilt_db: float, chance: Tensor) -> Tensor:
