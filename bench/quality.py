@@ -1,16 +1,17 @@
 """Models beside what needs no training, on tracks of artists that they were not trained on.
 
     bash docs/music.sh docs/music_test.csv FOLDER
-    python bench/quality.py FOLDER [MODEL ...]
+    python bench/quality.py FOLDER [MODEL ...] [--seconds 30] [--every 1] [--to quality]
 
 FOLDER is the music to judge by, each MODEL a model folder, whose name is its row's; by default the model
 that comes with overtone. Every track gives the 30 s in its middle, low-passed by a zero-phase elliptic
 filter at four cutoffs. OVERTONE_JOBS tracks are scored at a time. Writes bench/results/quality.md,
-quality.csv (every track), and quality.json for the model's card.
+quality.csv (every track), and quality.json for the model's card; a slow network is scored on less of the
+music, all other rows with it, into files of another name.
 """
 
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from overtone.baselines import BASELINES
 from overtone.evaluation import HEARD, lowpassed, middle
 from overtone.systems import whole
 
-RATE, SECONDS = 44100, 30
+RATE = 44100
 CUTOFFS = (4000, 5500, 8000, 11000)
 SURE = ("lsd_high", "visqol")  # shown with intervals and paired tests
 RESAMPLES = 5000  # more than the 2^12 patterns of signs of a dozen tracks
@@ -52,10 +53,10 @@ COLUMNS = {
 }
 
 
-def load(path):
-    """The 30 s in a file's middle, (1 or 2, time) at 44.1 kHz."""
+def load(path, seconds):
+    """The seconds in a file's middle, (1 or 2, time) at 44.1 kHz."""
     with soundfile.SoundFile(path) as file:
-        length = min(file.frames, SECONDS * file.samplerate)
+        length = min(file.frames, seconds * file.samplerate)
         file.seek((file.frames - length) // 2)
         samples = file.read(length, dtype="float32", always_2d=True).T[:2]
         samples = audio.resample(np.ascontiguousarray(samples), file.samplerate, RATE)
@@ -75,11 +76,11 @@ def score(original, estimate, cutoff, reach):
     }
 
 
-def judge(track_id, path, folders):
+def judge(track_id, path, folders, seconds):
     """One track under every system and cutoff: its rows, and what the probe sees of each."""
     torch.set_num_threads(1)
     nets = {name: models.load(folder)[0] for name, folder in folders.items()}
-    original = load(path)
+    original = load(path, seconds)
     reach = spectral.bandwidth(original, RATE)
     rows, seen = [], {}
     for cutoff in CUTOFFS:
@@ -126,13 +127,28 @@ def compared(table, first):
     return lines
 
 
+def arguments():
+    """What is asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("music", type=Path, metavar="FOLDER", help="what to judge by")
+    parser.add_argument("models", type=Path, nargs="*", default=[models.SHIPPED], metavar="MODEL")
+    parser.add_argument("--seconds", type=int, default=30, help="of every track, from its middle")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth track only")
+    parser.add_argument("--to", default="quality", metavar="NAME", help="bench/results/NAME.md and so on")
+    return parser.parse_args()
+
+
 def main():
     """Score every system at every cutoff and write the results."""
     began = time.monotonic()
-    music = Path(sys.argv[1])
-    folders = name_rows([Path(name) for name in sys.argv[2:]] or [models.SHIPPED])
-    paths = sorted(path for path in music.rglob("*") if sound_files.is_sound(path))
-    calls = [(str(path.relative_to(music)), path, folders) for path in paths]
+    asked = arguments()
+    folders = name_rows(asked.models)
+    paths = sorted(path for path in asked.music.rglob("*") if sound_files.is_sound(path))
+    calls = [
+        (str(path.relative_to(asked.music)), path, folders, asked.seconds) for path in paths[:: asked.every]
+    ]
     rows, seen = [], {}
     for call, (scored, features) in zip(calls, parallel.each(judge, calls), strict=True):
         rows += scored
@@ -149,7 +165,7 @@ def main():
     text = [
         __doc__.splitlines()[0],
         "",
-        f"Test tracks by cutoff: {tracks.to_dict()}. Took {(time.monotonic() - began) / 60:.1f} minutes on "
+        f"Test tracks by cutoff: {tracks.to_dict()}, {asked.seconds} s of each. Took {(time.monotonic() - began) / 60:.1f} minutes on "
         f"{parallel.workers()} cores.",
         "",
         NOTES,
@@ -168,8 +184,8 @@ def main():
         *compared(table, first),
     ]
     folder = Path(__file__).parent / "results"
-    table.round(4).to_csv(folder / "quality.csv", index=False)
-    (folder / "quality.md").write_text("\n".join(text) + "\n")
+    table.round(4).to_csv(folder / f"{asked.to}.csv", index=False)
+    (folder / f"{asked.to}.md").write_text("\n".join(text) + "\n")
     figures = {
         str(cutoff): {
             name: {COLUMNS[key]: round(value, 3) for key, value in values.items()}
@@ -177,7 +193,7 @@ def main():
         }
         for cutoff in CUTOFFS
     }
-    (folder / "quality.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (folder / f"{asked.to}.json").write_text(json.dumps(figures, indent=2) + "\n")
     print("\n".join(text))
 
 

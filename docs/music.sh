@@ -2,7 +2,7 @@
 # Brings the music that a table names into a folder, out of Debian's packages of free games.
 #
 #     bash docs/music.sh docs/music_first.csv FOLDER     125 files, 5.6 hours: the shipped model's first training
-#     bash docs/music.sh docs/music_second.csv FOLDER    661 files, 33 hours, 5.7 GB of downloads: its second
+#     bash docs/music.sh docs/music_train.csv FOLDER     740 files, 37 hours, 7 GB of downloads: its second
 #     bash docs/music.sh docs/music_test.csv FOLDER      what bench/quality.py judges it on
 #
 # Each package's folder gets its copyright file, which names the licences: train on the music, and read those
