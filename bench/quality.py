@@ -127,6 +127,21 @@ def compared(table, first):
     return lines
 
 
+def by_source(table):
+    """Means over cutoffs and tracks by folder of the music (of the test music: a game) and system."""
+    source = table["track"].str.rpartition("/")[0].rename("source")
+    means = table.groupby([source, "system"], sort=False)[list(SURE)].mean().round(3)
+    count = table.groupby(source)["track"].nunique()
+    return {
+        name: {"tracks": int(count[name])}
+        | {
+            system: {COLUMNS[key]: value for key, value in row.items()}
+            for system, row in rows.droplevel(0).to_dict("index").items()
+        }
+        for name, rows in means.groupby(level=0, sort=False)
+    }
+
+
 def arguments():
     """What is asked for."""
     parser = argparse.ArgumentParser(
@@ -165,8 +180,8 @@ def main():
     text = [
         __doc__.splitlines()[0],
         "",
-        f"Test tracks by cutoff: {tracks.to_dict()}, {asked.seconds} s of each. Took {(time.monotonic() - began) / 60:.1f} minutes on "
-        f"{parallel.workers()} cores.",
+        f"Test tracks by cutoff: {tracks.to_dict()}, {asked.seconds} s of each. "
+        f"Took {(time.monotonic() - began) / 60:.1f} minutes on {parallel.workers()} cores.",
         "",
         NOTES,
         "",
@@ -183,6 +198,13 @@ def main():
         "",
         *compared(table, first),
     ]
+    sources = by_source(table)
+    systems = list(table["system"].unique())
+    text += ["", "By source, means over the cutoffs (LSD high / ViSQOL):", ""]
+    text += ["| source | tracks | " + " | ".join(systems) + " |", "| --- " * (len(systems) + 2) + "|"]
+    for name, values in sources.items():
+        cells = [" / ".join(f"{value:.2f}" for value in values[system].values()) for system in systems]
+        text.append(f"| {name} | {values['tracks']} | " + " | ".join(cells) + " |")
     folder = Path(__file__).parent / "results"
     table.round(4).to_csv(folder / f"{asked.to}.csv", index=False)
     (folder / f"{asked.to}.md").write_text("\n".join(text) + "\n")
@@ -192,7 +214,7 @@ def main():
             for name, values in means.loc[cutoff].to_dict("index").items()
         }
         for cutoff in CUTOFFS
-    }
+    } | {"by source": sources}
     (folder / f"{asked.to}.json").write_text(json.dumps(figures, indent=2) + "\n")
     print("\n".join(text))
 
