@@ -154,6 +154,8 @@ def workspace(first):
     yield workspace
     workspace.run("git", "checkout", "-q", "--force", "HEAD")
     workspace.run("git", "clean", "-qfd")
+    # Git ignores it, so all that a killed run has left would be there for the next test.
+    shutil.rmtree(workspace.folder / ".runs", ignore_errors=True)
     workspace.run("dvc", "checkout", "-q", "--force")
 
 
