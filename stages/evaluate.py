@@ -73,14 +73,17 @@ def main() -> None:
             gathered[place // len(parts)].add(one)
             excerpts += [(one.track_id, one.excerpts)] if one.excerpts else []
     first = gathered[0]
-    pictured = next((name for name in settings.systems if name not in first.failed), "input")
+    heard = [name for name in settings.systems if name not in first.failed] or ["input"]
     drawn = []
     for number, (track_id, versions) in enumerate(excerpts, start=1):
         title = f"{subset['title'][track_id]} (track {track_id:06d})"
-        drawn.append(examples.show(number, versions, pictured, pairs.rate, cutoff, title))
+        drawn.append(examples.show(number, versions, heard, pairs.rate, cutoff, title))
     joined = {name: torch.cat([versions[name] for versions in drawn], dim=1) for name in drawn[0]}
     plots.mean_spectra(joined, pairs.rate, cutoff, Path("plots/spectrum.png"))
-    plots.distance_by_frequency(first.distances(), cutoff, Path("plots/distance.png"))
+    distances, rows = first.distances(), first.pictured(len(plots.COLOURS))
+    if len(rows) < len(distances):
+        say(f"plots/distance.png has colours for {len(rows)} of {len(distances)} rows: {', '.join(rows)}")
+    plots.distance_by_frequency({row: distances[row] for row in rows}, cutoff, Path("plots/distance.png"))
     genres = {str(track): genre for track, genre in subset["genre"].items()}
     scores = [one.by_track() for one in gathered]
     tables.write_csv(

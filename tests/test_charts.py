@@ -58,6 +58,15 @@ def test_the_cutoff_lies_at_its_share_of_the_height():
     assert (y - top) / height == pytest.approx(0.75, abs=0.005)
 
 
+def test_long_names_that_end_differently_can_be_told_apart_and_fit():
+    names = ["model@baseline", "model@baseline alone", "model@baseline alone, aligned"]
+    drawing = charts.intervals("t", {"g": dict.fromkeys(names, (1.0, 1.0, 1.0, "1"))})
+    shown = re.findall(r'text-anchor="end">([^<]*\D[^<]*)</text>', drawing)
+    assert len(set(shown)) == 3
+    assert max(map(len, shown)) == 18
+    assert "aligned" in shown[2]
+
+
 def test_names_are_escaped():
     drawing = charts.intervals("<t>", {"<g>": {'"s"<': (1.0, 1.0, 1.0, "<1>")}})
     assert isinstance(drawing, Markup)

@@ -80,6 +80,7 @@ def test_the_papers_metrics_follow_the_scaling_asked_for(pairs, segments):
     [
         ({"systems": ()}, "evaluate.systems is []; it is a list of names, at least one, each once"),
         ({"systems": ("a", "a")}, "evaluate.systems is ['a', 'a']; it is a list of names"),
+        ({"systems": ("restored",)}, "it is a list of names, none of them degraded, original, restored"),
         (
             {"cutoffs": (100.0,)},
             "evaluate.cutoffs is [100.0]; it is a list of frequencies in Hz, 500 or more",

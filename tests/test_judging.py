@@ -12,7 +12,8 @@ from overtone.errors import OvertoneError
 from overtone.evaluation import EvaluateSettings, parts, takes
 from overtone.gathering import Gathered
 from overtone.judging import Judged, Outcome, Work, judge
-from overtone.systems import Baseline, Prepared
+from overtone.stems import Findings
+from overtone.systems import Baseline, Outside, Prepared
 
 RATE, CUTOFF = 44100, 4800.0
 SETTINGS = EvaluateSettings(("model",), (8000.0,), False, 100, 1, 0.5, 1)
@@ -121,6 +122,45 @@ def test_parts_of_a_track_are_one_track_and_their_costs_add_up():
         gathered.add(judged(7, None, None, snr=snr))
     assert gathered.by_track() == {"input": {"7": {"snr": 1.5}}}
     assert gathered.costs()["input"]["seconds_per_second"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("rows", "against"), [(("sox", "model"), "model"), (("late", "sox"), "sox"), ((), "model")]
+)
+def test_others_are_compared_with_the_model_or_else_with_the_first_that_gave_output(rows, against):
+    gathered = Gathered(Prepared([], {}, {"gone": "not installed"}), RATE, CUTOFF)
+    settings = EvaluateSettings(("gone", "sox", "late", "model"), (), False, 100, 1, 0.5, 1)
+    scores = {row: {"7": {"snr": 1.0}} for row in ("input", *rows)}
+    paired = gathering.results([gathered], [scores], {"7": "Rock"}, settings)["paired"]
+    assert paired["against"] == against
+    assert {*paired["systems"]} == ({"input", *rows} - {against} if rows else set())
+
+
+@pytest.mark.parametrize(
+    ("most", "shown"),
+    [
+        (7, ["input", "silence", "copy", "copy alone", "sox", "sox alone"]),
+        (4, ["input", "silence", "copy", "sox"]),
+        (2, ["input", "copy"]),
+    ],
+)
+def test_a_picture_of_a_few_rows_shows_systems_before_what_they_give_alone(tmp_path, most, shown):
+    made_by = [Baseline("input"), Baseline("silence"), Outside("copy", tmp_path), Outside("sox", tmp_path)]
+    gathered = Gathered(Prepared(made_by, {}, {}), RATE, CUTOFF)
+    outcome = Outcome({}, np.zeros(3), None, Cost(), None)
+    names = [name for system in made_by for name in systems.rows(system)]
+    gathered.add(Judged(7, dict.fromkeys(names, outcome), {}, None, {}))
+    assert gathered.pictured(most) == shown
+
+
+def test_what_separating_found_stands_in_the_rows_note():
+    gathered = Gathered(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
+    found = Findings("htdemucs", ("drums", "bass"), seconds=1.0, mix=1.0, error=0.01)
+    outcome = Outcome({}, np.zeros(3), None, Cost(4.0, 9.0, 3), None, found)
+    for _ in range(2):
+        gathered.add(Judged(7, {"input": outcome}, {}, None, {}))
+    note = gathered.costs()["input"]["note"]
+    assert note == "2 stems by htdemucs, their sum -20.0 dB off the mix, 25% of the time separating"
 
 
 def test_several_cutoffs_stand_side_by_side_and_one_alone_as_ever():

@@ -111,6 +111,12 @@ def test_the_test_has_another_name_when_a_file_differs(tmp_path, folder):
     assert examples.identify(other)[0] != before
 
 
+def test_a_systems_name_is_what_the_files_name_stands_for(tmp_path):
+    folder = listening_examples.write(tmp_path / "some", 1)
+    (folder / "1_stems.flac").rename(folder / "1_..%2Fruns%2Fbig.flac")
+    assert examples.load(folder).systems == ["original", "degraded", "../runs/big", "restored"]
+
+
 def test_a_sample_without_its_original_is_named(tmp_path):
     listening_examples.write(tmp_path / "some", 1, ("degraded", "restored"))
     with pytest.raises(OvertoneError, match=r"1_original\.flac is not there"):
@@ -123,7 +129,8 @@ def test_a_sample_without_its_original_is_named(tmp_path):
 def test_a_listener_rates_each_sample_once_in_each_part_opinions_first(found, names):
     order = session.order(names, ANNE, b"secret")
     assert [trial["part"] for trial in order] == ["opinion"] * 3 + ["comparison"] * 3
-    for trial, systems in zip(order, [{"degraded", "restored"}] * 3 + [set(SYSTEMS)] * 3, strict=True):
+    made = {"degraded", "restored", "stems"}
+    for trial, systems in zip(order, [made] * 3 + [set(SYSTEMS)] * 3, strict=True):
         assert {names[clip].system for clip in trial["clips"]} == systems
         assert len({names[clip].sample for clip in trial["clips"]}) == 1
         assert len(trial["clips"]) == len(systems)
@@ -289,7 +296,7 @@ def test_what_the_page_does_not_send_is_refused(ask, found, store):
 def test_an_exported_folder_names_no_system(tmp_path, found, store):
     exchange.export(found, store, tmp_path / "out")
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert len([path for path in files if path.suffix == ".wav"]) == 3 * (2 + 4 + 1)
+    assert len([path for path in files if path.suffix == ".wav"]) == 3 * (3 + 4 + 1)
     for path in files:
         told = str(path.relative_to(tmp_path)) + (path.read_text() if path.suffix != ".wav" else "")
         assert not [system for system in SYSTEMS if system in told], path
@@ -373,6 +380,18 @@ def test_whoever_misses_the_hidden_reference_too_often_is_in_no_mean():
     assert results["opinion"]["restored"]["mean"] == 3
     assert results["scores"]["restored"] == {"Bad": 0, "Poor": 1, "Fair": 0, "Good": 1, "Excellent": 0}
     assert results["comparison"]["original"]["listeners"] == 1
+
+
+def test_every_system_that_was_rated_has_a_pie(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    systems = ["degraded", "restored", "sox", "../runs/big", "stems"]
+    ratings = [rating for system in systems for rating in opinions("a", [2, 4], system)]
+    pies = []
+    monkeypatch.setattr(Axes, "set_title", lambda axis, title: pies.append(title))
+    summary.draw(summary.summarize("t", ratings), tmp_path / "pies.png")
+    rated = ["restored", "../runs/big", "sox", "stems", "degraded"]
+    assert pies == [f"{system}:\nmean opinion 3.00" for system in rated]
 
 
 # ---- the command

@@ -1,5 +1,7 @@
 """probe: a half for what cannot be told apart, all for what can."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,22 @@ def test_a_feature_of_level_is_the_log_of_the_power():
     samples = np.random.default_rng(1).normal(0, 0.1, (2, 3 * RATE))
     soft, loud = (seen(gain * samples)[:, : probe.BANDS].mean() for gain in (0.1, 1.0))
     assert loud - soft == pytest.approx(2, abs=1e-3)
+
+
+def test_features_are_their_formulas():
+    samples = np.random.default_rng(1).normal(0, 0.1, (2, 2 * RATE)) * np.linspace(0.1, 1, 2 * RATE)
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, ((0, 0), (1024, 1024))), 2048, axis=-1)
+    window = np.hanning(2049)[:-1]
+    power = (np.abs(np.fft.rfft(frames[:, ::512] * window)) ** 2).mean(axis=0)  # (frames, bins)
+    hertz = np.arange(1025) * RATE / 2048
+    mel = np.linspace(*(2595 * np.log10(1 + edge / 700) for edge in (LOW, HIGH)), 17)
+    edges = 700 * (10 ** (mel / 2595) - 1)
+    own = [(hertz >= low) & (hertz < high) for low, high in itertools.pairwise(edges)]
+    logs = np.log10(np.maximum(np.stack([power[:, bins].mean(axis=1) for bins in own]), 1e-8))
+    second = logs[:, 86 : 2 * 86]  # frames of 512 samples
+    change = np.abs(np.diff(second)).mean(axis=1)
+    expected = np.concatenate([second.mean(axis=1), second.std(axis=1, ddof=1), change])
+    np.testing.assert_allclose(seen(samples)[1], expected, atol=1e-4)
 
 
 def test_what_lies_outside_the_band_is_not_seen():

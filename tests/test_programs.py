@@ -88,8 +88,9 @@ def test_what_cannot_be_run_does_not_start(run, tmp_path):
     assert reason(run, "", command=f"{tmp_path}/data {{input}} {{output}}").startswith("does not start: ")
 
 
-def test_a_program_that_hangs_is_stopped_with_its_children(run, tmp_path):
-    command = f"sh -c 'sleep 60 & echo $! > {tmp_path}/pid; wait' {{input}} {{output}}"
+@pytest.mark.parametrize("starts", ["sleep 60 &", "setsid sleep 60 &"], ids=["its own", "another session"])
+def test_a_program_that_hangs_is_stopped_with_its_children(run, tmp_path, starts):
+    command = f"sh -c '{starts} echo $! > {tmp_path}/pid; wait' {{input}} {{output}}"
     began = time.monotonic()
     assert reason(run, "", command=command, timeout=1.0) == "stopped after 1 s, its time-out"
     assert time.monotonic() - began < 30

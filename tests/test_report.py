@@ -119,6 +119,7 @@ def folder(tmp_path_factory, sound):
     for number in (1, 2):
         for name, samples in sound.items():
             soundfile.write(folder / f"data/examples/{number}_{name}.flac", samples, RATE)
+    soundfile.write(folder / "data/examples/2_..%2Fbig.flac", sound["restored"], RATE)
     return folder
 
 
@@ -206,14 +207,16 @@ def test_differences_stand_with_their_p(folder, page):
 
 def test_every_player_plays_what_the_examples_hold(page, sound):
     sounds = page.sounds()
-    assert len(sounds) == 6
-    for uri, name in zip(sounds, ["degraded", "restored", "original"] * 2, strict=True):
+    names = ["degraded", "restored", "original"]
+    assert len(sounds) == 7
+    for uri, name in zip(sounds, [*names, *names[:2], "restored", "original"], strict=True):
         assert uri.startswith("data:audio/mpeg;base64,")
         played, rate = soundfile.read(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
         assert rate == RATE
         assert len(played) == RATE
         # White noise is what MP3 keeps worst; another version would correlate by 0.5 at most.
         assert np.corrcoef(played, sound[name])[0, 1] > 0.9
+    assert "../big" in page.words
 
 
 @pytest.mark.parametrize("rate", [44100, 96000])
@@ -239,7 +242,7 @@ def test_a_sound_keeps_its_treble(rng, rate, channels):
 
 def test_a_tone_stands_at_its_height_in_the_spectrogram(page):
     pictures = [attributes["href"] for tag, attributes in page.tags if tag == "image"]
-    assert len(pictures) == 6
+    assert len(pictures) == 7
     image = Image.open(io.BytesIO(base64.b64decode(pictures[2].partition(",")[2])))
     shades = np.asarray(image).astype(float).mean(axis=1)  # before the palette: the level
     height = 1 - (shades.argmax() + 0.5) / len(shades)  # the lowest row is 0 Hz

@@ -93,6 +93,13 @@ def test_l1_and_mse_of_a_constant_difference() -> None:
     assert scores.mse(music(), music() - 0.5) == pytest.approx(0.25, rel=1e-6)
 
 
+def test_l1_and_mse_are_their_formulas() -> None:
+    true, made = (music(seed, 2) for seed in (0, 1))
+    difference = true.double().numpy() - made.double().numpy()
+    assert scores.l1(true, made) == pytest.approx(np.abs(difference).mean(), rel=1e-5)
+    assert scores.mse(true, made) == pytest.approx((difference**2).mean(), rel=1e-5)
+
+
 @pytest.mark.parametrize("decibels", [-20, 0, 30])
 def test_snr_of_noise_added_at_a_known_level(decibels: float) -> None:
     reference, noise = music(0), music(1)

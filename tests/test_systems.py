@@ -420,6 +420,14 @@ def test_a_recipes_script_runs_on_a_stand_in_of_its_program(name, takes, tmp_pat
     assert table.costs[name]["note"].startswith("corrected: 48 kHz")
 
 
+@pytest.mark.parametrize("name", ["ap-bwe-8k", "ap-bwe-12k", "ap-bwe-16k", "ap-bwe-24k"])
+def test_every_ap_bwe_recipe_runs_the_checkpoint_that_it_needs(name):
+    recipe = systems.programs.recipe(name, ROOT / "programs.yaml")
+    checkpoint = f"{name.removeprefix('ap-bwe-')}to48k"
+    assert recipe.command.endswith(f" {checkpoint}")
+    assert recipe.needs[-1].endswith(f"/checkpoints/{checkpoint}/config.json")
+
+
 def programs_python(name):
     """Where a recipe's Python lies below the folder of programs."""
     return systems.programs.recipe(name, ROOT / "programs.yaml").python.removeprefix("{programs}/")

@@ -1,10 +1,12 @@
 """treble: metrics of the band above the cutoff, against theory on sounds whose answer is known."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 import scipy.signal
+import scipy.stats
 import torch
 
 from overtone import treble
@@ -27,6 +29,82 @@ def clicks(period, start=0):
     samples = 1e-4 * noise(9)
     samples[:, start::period] += 0.5
     return samples
+
+
+def powers(samples, n_fft=2048, hop=512):
+    """(channels, frames, bins) and the bins' Hz, without any code of ours but the definition."""
+    padded = np.pad(samples.double().numpy(), ((0, 0), (n_fft // 2, n_fft // 2)))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1)[:, ::hop]
+    spectrum = np.fft.rfft(frames * scipy.signal.get_window("hann", n_fft))
+    return spectrum, np.abs(spectrum) ** 2, np.arange(n_fft // 2 + 1) * RATE / n_fft
+
+
+# From 6 to 18 kHz: three half octaves, of which the last takes the stub above it; nine sixths and a half.
+HALVES = [6000.0, 6000 * 2**0.5, 12_000.0, 18_000.0]
+SIXTHS = [6000 * 2 ** (place / 6) for place in range(10)] + [18_000.0]
+
+
+def within(hertz, edges):
+    return [(hertz >= low) & (hertz < high) for low, high in itertools.pairwise(edges)]
+
+
+def unlike():
+    """Two sounds that differ in level, grain, attacks and image."""
+    true = noise(3) * torch.linspace(0.2, 1, TIME) + clicks(5000)
+    made = 0.5 * noise(4) + 0.7 * clicks(5000, 300) + tone(9000.0, 0.02)
+    return true, made * torch.tensor([[1.0], [0.6]]) + 0.2 * made.flip(0)
+
+
+def test_level_error_is_its_formula():
+    means = []
+    for samples in unlike():
+        _, power, hertz = powers(samples)
+        means.append(power[..., (hertz >= LOW) & (hertz < HIGH)].mean())
+    expected = abs(10 * np.log10(means[1] / means[0]))
+    assert expected > 0.5
+    assert treble.level_error(*unlike(), RATE, LOW, HIGH) == pytest.approx(expected, rel=1e-4)
+
+
+def test_flatness_error_is_its_formula():
+    errors = []
+    (_, true, hertz), (_, made, _) = map(powers, unlike())
+    for bins in within(hertz, HALVES):
+        flat = []
+        for power in (true, made):
+            own = np.maximum(power[..., bins], 1e-8)
+            flat.append(10 * np.log10(scipy.stats.gmean(own, axis=-1) / own.mean(axis=-1)))
+        errors.append(np.abs(flat[1] - flat[0]))
+    assert np.mean(errors) > 0.5
+    found = treble.flatness_error(*unlike(), RATE, LOW, HIGH)
+    assert found == pytest.approx(np.mean(errors), rel=1e-3)
+
+
+def test_onsets_are_their_formula():
+    levels = []
+    for samples in unlike():
+        _, power, hertz = powers(samples, 1024, 256)
+        levels.append(np.stack([power[..., bins].mean(axis=(0, 2)) for bins in within(hertz, SIXTHS)]))
+    floor = levels[0].max() * 1e-6
+    decibels = [10 * np.log10(np.maximum(level, floor)) for level in levels]
+    curves = [np.maximum(np.diff(own, axis=1), 0).mean(axis=0) for own in decibels]
+    expected = np.corrcoef(*curves)[0, 1]
+    assert 0.1 < abs(expected) < 0.95
+    assert treble.onset_correlation(*unlike(), RATE, LOW, HIGH) == pytest.approx(expected, abs=1e-3)
+
+
+def test_image_errors_are_their_formulas():
+    differences, coherences = [], []
+    for samples in unlike():
+        spectrum, power, hertz = powers(samples)
+        chosen = within(hertz, HALVES)
+        left, right = (np.stack([side[:, bins].mean(axis=1) + 1e-9 for bins in chosen]) for side in power)
+        cross = np.stack([(spectrum[0] * spectrum[1].conj())[:, bins].mean(axis=1) for bins in chosen])
+        differences.append(10 * np.log10(left / right))
+        coherences.append(np.abs(cross) / np.sqrt(left * right))
+    expected = [np.abs(own[1] - own[0]).mean() for own in (differences, coherences)]
+    assert expected[0] > 0.5
+    assert expected[1] > 0.1
+    assert treble.image_error(*unlike(), RATE, LOW, HIGH) == pytest.approx(expected, rel=1e-3)
 
 
 def test_bands_adjoin_and_a_stub_joins_the_last():

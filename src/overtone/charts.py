@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 WIDTH = 340
-LABELS = 104  # of it for the names at the left of `intervals`
+LABELS = 118  # of it for the names at the left of `intervals`
 VALUES = 40  # and for the figures at its right
 ROW = 15
 LEFT, BOTTOM, TOP = 34, 30, 20  # margins of the other two
@@ -128,7 +128,8 @@ def _share(value: float, low: float, high: float) -> float:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 18 else name[:17] + "\N{HORIZONTAL ELLIPSIS}"
+    """A name of 18 characters at most: its middle gives way, since rows differ in their ends ("alone")."""
+    return name if len(name) <= 18 else f"{name[:8]}\N{HORIZONTAL ELLIPSIS}{name[-9:]}"
 
 
 def _line(kind: str, *ends: float) -> Markup:

@@ -17,6 +17,7 @@ from overtone.shards import Pairs
 
 HEARD = 10.0  # seconds in the middle of a take that ViSQOL hears: it takes 1.3 s of a core for them
 LEAST_HEARD = 1.0  # seconds; a shorter take has no ViSQOL
+VERSIONS = frozenset({"degraded", "restored", "original"})  # of an example; no system has such a name
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class EvaluateSettings:
         names = list(self.systems)
         once = bool(names) and len(set(names)) == len(names)
         check(once, "evaluate.systems", names, "a list of names, at least one, each once")
+        free = VERSIONS.isdisjoint(names)
+        check(free, "evaluate.systems", names, f"a list of names, none of them {', '.join(sorted(VERSIONS))}")
         cutoffs = list(self.cutoffs)
         fine = all(cutoff >= 500 for cutoff in cutoffs) and len(set(cutoffs)) == len(cutoffs)
         check(fine, "evaluate.cutoffs", cutoffs, "a list of frequencies in Hz, 500 or more, each once")

@@ -13,7 +13,7 @@ from overtone import align, probe, spectral, systems, tables
 from overtone.costs import Cost
 from overtone.evaluation import EvaluateSettings
 from overtone.judging import Judged, Outcome
-from overtone.systems import ALIGNED, Prepared, System
+from overtone.systems import ALIGNED, Baseline, Prepared, System
 
 ByTrack = dict[str, dict[str, dict[str, float]]]  # system -> track -> metric -> value
 
@@ -82,6 +82,13 @@ class Gathered:
             for name, of_takes in self.rows().items()
         }
 
+    def pictured(self, most: int) -> list[str]:
+        """At most so many rows: the systems themselves first, then the other baselines, then "alone"."""
+        names = list(self.rows())
+        kinds = {system.name: isinstance(system, Baseline) for system in self._prepared.systems}
+        ranked = sorted(names, key=lambda name: (name != "input") * (1 + kinds.get(name, 2)))
+        return [name for name in names if name in ranked[:most]]
+
     def costs(self) -> dict[str, Any]:
         """What every row took and what aligning found, and why the failed have none, for `overtone.costs`."""
         found: dict[str, Any] = {}
@@ -126,7 +133,9 @@ def results(
     """
     by_cutoff = {}
     for one, of_tracks in zip(gathered, scores, strict=True):
-        found = tables.summarize(of_tracks, genres, settings.resamples, settings.seed)
+        # Others are compared with the model of this run; without it, with the first that is there.
+        against = next((name for name in ("model", *settings.systems) if name in of_tracks), "model")
+        found = tables.summarize(of_tracks, genres, settings.resamples, settings.seed, against)
         by_cutoff[f"{one.cutoff:g}"] = found | ({"failed": one.failed} if one.failed else {})
     first = next(iter(by_cutoff.values()))
     if len(by_cutoff) == 1:
@@ -151,7 +160,8 @@ def _separated(of_takes: Sequence[Outcome]) -> str:
     total = dataclasses.replace(found[0])
     for one in found[1:]:
         total.add(one)
-    return total.line()
+    share = total.seconds / max(_sum(of_takes).seconds, 1e-9)
+    return f"{total.line()}, {share:.0%} of the time separating"
 
 
 def _sum(of_takes: Sequence[Outcome]) -> Cost:

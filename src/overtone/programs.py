@@ -146,6 +146,7 @@ def _watched(words: list[str], program: Program, folder: Path) -> Work:
     own = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     began = time.monotonic()
     most = 0
+    seen: set[psutil.Process] = set()
     with (folder / "log").open("w+b") as log:
         try:
             process = subprocess.Popen(
@@ -161,8 +162,10 @@ def _watched(words: list[str], program: Program, folder: Path) -> Work:
             raise OvertoneError(f"does not start: {error.strerror}") from None
         try:
             pause = FIRST_LOOK
+            with suppress(psutil.Error):  # it has ended already
+                seen.add(psutil.Process(process.pid))
             while process.poll() is None:
-                most = max(most, _memory(process.pid))
+                most = max(most, _memory(seen))
                 if most > program.memory_gb * 1e9:
                     raise OvertoneError(f"stopped at {most / 1e9:.2f} GB; its limit is {program.memory_gb:g}")
                 if time.monotonic() - began > program.timeout:
@@ -171,27 +174,39 @@ def _watched(words: list[str], program: Program, folder: Path) -> Work:
                 pause = min(1.2 * pause, LAST_LOOK)
             seconds = time.monotonic() - began
         finally:
-            _end(process)
+            _end(process, seen)
         if process.returncode:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 4096))
             raise OvertoneError(_ending(process.returncode, log.read().decode(errors="replace")))
     return Work(seconds, most)
 
 
-def _memory(pid: int) -> int:
-    """Main memory of a process and all below it, in bytes; pages that two share count twice."""
+def _memory(seen: set[psutil.Process]) -> int:
+    """Main memory of processes and all below them, in bytes; pages that two share count twice.
+
+    Those below are added to the set, since a process whose parent ends is below it no more; those that
+    have ended are taken out.
+    """
+    for one in list(seen):
+        with suppress(psutil.Error):
+            seen.update(one.children(recursive=True))
     total = 0
-    with suppress(psutil.Error):  # one ended in between
-        process = psutil.Process(pid)
-        for one in [process, *process.children(recursive=True)]:
+    for one in list(seen):
+        try:
             total += one.memory_info().rss
+        except psutil.Error:
+            seen.discard(one)
     return total
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and all of its session; one that has ended may have left some behind."""
+def _end(process: "subprocess.Popen[bytes]", seen: set[psutil.Process]) -> None:
+    """End a process, all of its session, and what left that; one that has ended may have left some behind."""
+    _memory(seen)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    for one in seen:
+        with suppress(psutil.Error):
+            one.kill()
     process.wait()
 
 

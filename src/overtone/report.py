@@ -10,6 +10,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import jinja2
 import pandas as pd
@@ -181,7 +182,7 @@ def _examples(folder: Path, cutoff: float, music: Music) -> list[dict[str, Any]]
     found: dict[int, dict[str, Path]] = {}
     for path in (folder / "data/examples").glob("*_*.flac"):
         number, _, name = path.stem.partition("_")
-        found.setdefault(int(number), {})[name] = path
+        found.setdefault(int(number), {})[unquote(name)] = path
     examples = []
     used = 0
     for place, paths in sorted(found.items()):
@@ -192,8 +193,8 @@ def _examples(folder: Path, cutoff: float, music: Music) -> list[dict[str, Any]]
 
 
 def _versions(paths: Mapping[str, Path], cutoff: float) -> list[dict[str, str]]:
-    """Name, spectrogram and sound of each version: degraded first, the original last; levels are shared."""
-    names = sorted(paths, key=lambda name: (name == "original", name != "degraded", name))
+    """Name, spectrogram and sound of each version, the original last; levels are shared."""
+    names = sorted(paths, key=lambda name: (name == "original", name != "degraded", name != "restored", name))
     read = {name: embedding.read(paths[name]) for name in names}
     powers = {name: embedding.power(samples) for name, (samples, _) in read.items()}
     loudest = max(float(power.max()) for power in powers.values())

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import soundfile
@@ -52,7 +53,7 @@ def identify(folder: str | Path) -> tuple[str, dict[str, dict[str, Path]]]:
     digest = hashlib.sha256()
     for path in sorted(Path(folder).glob("*.flac")):
         if match := NAME.fullmatch(path.name):
-            files.setdefault(match[1], {})[match[2]] = path
+            files.setdefault(match[1], {})[unquote(match[2])] = path
             digest.update(f"{path.name}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     if not files:
         raise OvertoneError(f"{folder} holds no examples (N_original.flac); `dvc repro evaluate` writes them")

@@ -32,7 +32,7 @@ def export(examples: Examples, store: Store, folder: str | Path) -> None:
             made = Path(temporary, "made")
             shutil.copytree(PAGE, made)
             (made / "audio").mkdir()
-            for name, clip in names.items():
+            for name, clip in sorted(names.items()):  # not in the order of systems: files keep their time
                 (made / "audio" / f"{name}.wav").write_bytes(examples.sounds[clip.sample][clip.system])
             orders = [session.order(names, str(number), store.secret) for number in range(ORDERS)]
             about = {"saving": "file", "format": FORMAT, "test": examples.test, "orders": orders}

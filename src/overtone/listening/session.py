@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from overtone.listening.examples import DEGRADED, ORIGINAL, RESTORED, Examples
+from overtone.listening.examples import ORIGINAL, Examples
 
 OPINION, COMPARISON, REFERENCE = "opinion", "comparison", "reference"  # the parts of a test
 ALLOWED = {OPINION: range(1, 6), COMPARISON: range(101)}  # what a rating may be
@@ -23,8 +23,8 @@ class Clip(NamedTuple):
 def clips(examples: Examples, secret: bytes) -> dict[str, Clip]:
     """Every clip of a test by its name.
 
-    The opinion score is asked of the degraded and the restored version, as the paper's listeners were;
-    the comparison holds all versions, the original among them, and an open reference beside them. The same
+    The opinion score is asked of the degraded and the restored versions, as the paper's listeners were; the
+    comparison holds the original among them, and an open reference beside them. The same
     sound has another name in each part, so that no name says "this is the reference". Names stay the same
     for the same files and secret: a server started again goes on with the same test.
     """
@@ -32,9 +32,9 @@ def clips(examples: Examples, secret: bytes) -> dict[str, Clip]:
         Clip(part, sample, system)
         for sample, versions in examples.sounds.items()
         for part, systems in (
-            (OPINION, (DEGRADED, RESTORED)),
-            (COMPARISON, tuple(versions)),
-            (REFERENCE, (ORIGINAL,)),
+            (OPINION, [system for system in versions if system != ORIGINAL]),
+            (COMPARISON, list(versions)),
+            (REFERENCE, [ORIGINAL]),
         )
         for system in systems
     ]
@@ -52,7 +52,7 @@ def order(names: Mapping[str, Clip], listener: str, secret: bytes) -> list[dict[
     samples, and within a sample the clips, stand in an order that the listener's id and the secret decide.
 
     Returns:
-        ``{"part": "opinion", "clips": [name, name]}`` for each sample, then
+        ``{"part": "opinion", "clips": [name, ...]}`` for each sample, then
         ``{"part": "comparison", "reference": name, "clips": [name, ...]}``.
     """
     draw = random.Random(hmac.new(secret, listener.encode(), hashlib.sha256).digest())

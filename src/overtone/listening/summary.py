@@ -21,6 +21,7 @@ from overtone.listening.store import Rating
 SCALE = ("Bad", "Poor", "Fair", "Good", "Excellent")
 # ITU-R BS.1534-3's post-screening: the hidden reference below 90 in more than 15 % of the samples.
 RECOGNISED, TOLERATED = 90, 0.15
+PIES = 2  # in a row of the picture
 COLOURS = (
     "#D55E00",
     "#E69F00",
@@ -145,14 +146,15 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     """The paper's pie of opinion scores for each system, and the comparison's means with their intervals."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    pies = [system for system in (RESTORED, DEGRADED) if system in results["scores"]]
+    # What was degraded comes last here: the paper shows what was made of it.
+    pies = sorted(results["scores"], key=lambda system: (system == DEGRADED, system != RESTORED, system))
+    rows = max(1, math.ceil(len(pies) / PIES))
+    figure = Figure(figsize=(11, 4 * rows), layout="constrained")
     if not results["listeners"]["heard"]:
         figure.text(0.5, 0.5, "no ratings yet: overtone listen", ha="center", va="center", size="large")
-    axes = figure.subplots(1, 3, width_ratios=(1, 1, 1.6))
-    for axis in axes:
-        axis.axis("off")
-    for axis, system in zip(axes, pies, strict=False):
+    grid = figure.add_gridspec(rows, PIES + 1, width_ratios=(*[1] * PIES, 1.6))
+    for place, system in enumerate(pies):
+        axis = figure.add_subplot(grid[place // PIES, place % PIES])
         counts = results["scores"][system]
         shown = [index for index, word in enumerate(SCALE) if counts[word]]
         axis.pie(
@@ -164,9 +166,9 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
             counterclock=False,
             wedgeprops={"edgecolor": "white"},
         )
-        axis.set_title(f"{system}: mean opinion {results['opinion'][system]['mean']:.2f}")
+        axis.set_title(f"{system}:\nmean opinion {results['opinion'][system]['mean']:.2f}")
     if results["comparison"]:
-        _compare(axes[2], results["comparison"])
+        _compare(figure.add_subplot(grid[:, PIES]), results["comparison"])
     temporary = f"{path}.part"
     figure.savefig(temporary, format="png", dpi=110)
     os.replace(temporary, path)
@@ -174,7 +176,6 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
 
 def _compare(axis: Any, scores: Mapping[str, Mapping[str, float]]) -> None:
     """Means with their intervals, a row per system."""
-    axis.axis("on")
     for row, score in enumerate(scores.values()):
         axis.plot(
             [score.get("low", score["mean"]), score.get("high", score["mean"])], [row, row], color="#0072B2"
