@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -80,3 +83,18 @@ def test_two_workers_with_the_same_run_do_not_disturb_each_other(checkpoint, mon
     monkeypatch.setattr(torch, "save", save)
     checkpoint.keep({"epoch": 4})
     assert checkpoint.load() == {"epoch": 4}
+
+
+def test_a_folder_that_the_other_worker_takes_away_before_the_file_is_open_is_no_error(
+    checkpoint, monkeypatch
+):
+    opened = Path.open
+
+    def ends(path, *args, **kwargs):
+        shutil.rmtree(path.parent)
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", ends)
+    checkpoint.keep({"epoch": 1})
+    monkeypatch.undo()
+    assert checkpoint.load() is None

@@ -47,11 +47,12 @@ class Checkpoint:
         """Write the state so that a break at any moment leaves the old one or the new one whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self._file.with_suffix(f".{os.getpid()}.tmp")  # two workers may have the same run
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileNotFoundError):  # that one has ended, and taken the folder away
+        # Not found at any moment: the other one has ended, and taken the folder away.
+        with suppress(FileNotFoundError):
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
             temporary.replace(self._file)
 
     def delete(self) -> None:
