@@ -99,7 +99,7 @@ class Report:
         elif self.added:
             found = f"cutoff {hertz} ({kind}, confidence {self.cutoff.confidence:.2f}), treble added"
         elif kind == "silence":
-            found = "silent, left as it is"
+            found = "silent (but for bass, if any), left as it is"
         elif self.cutoff.full_band:
             found = f"full band already (up to {hertz}), left as it is"
         else:
