@@ -285,7 +285,7 @@ def test_no_space_left_is_said_and_nothing_is_left(talk, net, suffix):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20000, hard))
     try:
         with pytest.raises(OvertoneError, match=rf"out\{suffix} cannot be written: File too large"):
-            restore_file(talk, talk.parent / f"out{suffix}", model=net)
+            restore_file(talk, talk.parent / f"new/folder/out{suffix}", model=net)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert names(talk.parent) == ["talk.wav"]
