@@ -431,6 +431,16 @@ def test_a_reader_that_goes_away_is_no_error(here, model):
         assert process.wait(timeout=60) == 141
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device here")
+@pytest.mark.parametrize("options", [["-o", "-"], ["--json"]], ids=["sound", "report"])
+def test_standard_output_that_is_full_is_one_line(here, model, options):
+    args = [*COMMAND, "restore", "talk.wav", *options, "--model", str(model)]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(args, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    assert done.stderr == b"overtone: standard output cannot be written: No space left on device\n"
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

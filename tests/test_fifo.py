@@ -24,3 +24,15 @@ def test_a_block_may_be_written_over_once_it_waits():
     line.append(block)
     block[:] = 7
     assert np.array_equal(line.take(4), np.ones((1, 4)))
+
+
+def test_what_is_not_looked_at_is_not_copied_again():
+    """A restorer asks for nothing at every block while a window fills."""
+    line = Fifo(1)
+    for _ in range(3):
+        line.append(np.ones((1, 4), np.float32))
+    before = [id(block) for block in line._blocks]
+    assert line.take(0).shape == (1, 0)
+    assert [id(block) for block in line._blocks][1:] == before[1:]
+    assert line.take(3).shape == (1, 3)
+    assert line.size == 9

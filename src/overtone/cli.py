@@ -98,10 +98,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Or Python would fail to flush standard output at exit, and say so.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return BROKEN_PIPE
+    except OSError as error:
+        # Files name themselves; what is left is the line that could not be printed.
+        _drop_output()
+        _complain(f"standard output cannot be written: {error.strerror or error}")
+        return NOTHING_DONE
     return code
+
+
+def _drop_output() -> None:
+    """Send what standard output still holds to nowhere, or Python would fail to flush it, and say so."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,7 +127,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     restore.set_defaults(run=_restore)
     add = restore.add_argument
-    add("inputs", nargs="+", metavar="IN", help="files or folders; - is standard input")
+    add(
+        "inputs",
+        nargs="+",
+        metavar="IN",
+        help="files or folders; - is standard input; -x.wav is written ./-x.wav",
+    )
     add(
         "-o",
         dest="output",
@@ -391,9 +405,15 @@ def _restore_one(
 
             picture.draw(source, target, picture_path, report.cutoff.hz, job.source.name)
         if job.target == STANDARD:
-            with target.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.flush()
+            try:
+                with target.open("rb") as file:
+                    shutil.copyfileobj(file, sys.stdout.buffer)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                _drop_output()
+                raise OvertoneError(f"standard output cannot be written: {error.strerror}") from None
         return dataclasses.replace(report, source=job.source, target=job.target)
 
 

@@ -1,35 +1,45 @@
 """A line of samples: blocks go in at one end, stretches of any length come out at the other."""
 
+from collections import deque
+
 import numpy as np
 
 
 class Fifo:
     """Samples that wait, (channels, time) float32.
 
-    Blocks are copied when they come and joined when they are looked at, so that a line that only grows
-    costs nothing but the copy.
+    Blocks are copied when they come, and only those that are looked at are joined: what waits longer
+    costs nothing but that copy.
     """
 
     def __init__(self, channels: int) -> None:
-        self._blocks = [np.zeros((channels, 0), np.float32)]
+        self._blocks = deque([np.zeros((channels, 0), np.float32)])
+        self._size = 0
 
     @property
     def size(self) -> int:
         """How many samples wait, per channel."""
-        return sum(block.shape[1] for block in self._blocks)
+        return self._size
 
     def append(self, block: np.ndarray) -> None:
         """Add (channels, time) samples at the end."""
         self._blocks.append(np.array(block, np.float32))
+        self._size += block.shape[1]
 
     def peek(self, count: int) -> np.ndarray:
         """The first samples, (channels, count), or as many as there are; they go on waiting."""
-        if len(self._blocks) > 1:
-            self._blocks = [np.concatenate(self._blocks, axis=1)]
-        return self._blocks[0][:, :count]
+        joined = [self._blocks.popleft()]
+        length = joined[0].shape[1]
+        while length < count and self._blocks:
+            joined.append(self._blocks.popleft())
+            length += joined[-1].shape[1]
+        first = joined[0] if len(joined) == 1 else np.concatenate(joined, axis=1)
+        self._blocks.appendleft(first)
+        return first[:, :count]
 
     def take(self, count: int) -> np.ndarray:
         """The first samples, (channels, count), or as many as there are; they wait no longer."""
         first = self.peek(count)
-        self._blocks = [self._blocks[0][:, count:]]
+        self._blocks[0] = self._blocks[0][:, count:]
+        self._size -= first.shape[1]
         return first

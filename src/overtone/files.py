@@ -99,7 +99,7 @@ class Report:
         elif self.added:
             found = f"cutoff {hertz} ({kind}, confidence {self.cutoff.confidence:.2f}), treble added"
         elif kind == "silence":
-            found = "silent, left as it is"
+            found = "silent (but for bass, if any), left as it is"
         elif self.cutoff.full_band:
             found = f"full band already (up to {hertz}), left as it is"
         else:
@@ -405,6 +405,7 @@ def _write(
         kind = "RF64"  # WAV with lengths of 64 bits
     level = FLAC_LEVEL if kind == "FLAC" else None
     temporary = target.with_name(f".overtone-{secrets.token_hex(4)}.part")
+    new_folders = [folder for folder in target.parents if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as raw:
@@ -429,6 +430,10 @@ def _write(
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        # What was made for nothing goes again; a folder that holds the target stays.
+        with contextlib.suppress(OSError):
+            for folder in new_folders:
+                folder.rmdir()
     return clipped
 
 

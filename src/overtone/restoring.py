@@ -171,9 +171,11 @@ class Restorer:
 
     def _begin(self, window: np.ndarray) -> list[Future[np.ndarray]]:
         """Start on the signals of a window, (channels, time)."""
-        signals = window / np.float32(self._peak)
-        if len(signals) == 2:
-            signals = np.stack([signals[0] + signals[1], signals[0] - signals[1]]) / 2  # mid and side
+        if len(window) == 2:
+            signals = np.stack([window[0] + window[1], window[0] - window[1]])  # twice mid and side
+            signals *= np.float32(0.5 / self._peak)
+        else:
+            signals = window / np.float32(self._peak)
         return [self._pool.submit(self._added, torch.from_numpy(signal)[None]) for signal in signals]
 
     def _finish(self) -> np.ndarray:
