@@ -1,4 +1,4 @@
-"""Training throughput of the U-Net by channels, precision and loss; what reading and the loss take of a step.
+"""Training throughput by network, precision and loss; what reading and the loss take of a step.
 
 python bench/training.py (4 minutes) -> bench/results/training.md
 
@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from overtone import ranks
 from overtone.device import choose_device, compiled
 from overtone.losses import weighted
+from overtone.models.spectral import Spectral, SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
 from overtone.segments import Segments
 from overtone.shards import Pairs
@@ -29,11 +30,17 @@ from overtone.training import _step, _WithLoss
 
 ROUNDS = 4
 SMALL, MEDIUM, PAPER = (8, 16, 32, 64), (16, 32, 64, 128), (64, 128, 256, 512)
-RUNS = [
-    (channels, loss, precision)
-    for channels, loss in ((SMALL, "stft"), (SMALL, "stft_magnitude"), (MEDIUM, "stft"), (PAPER, "stft"))
-    for precision in ("float32", "bfloat16")
-]
+# A U-Net by its channels, or the spectral network as it is shipped.
+Net = tuple[int, ...] | SpectralSettings
+SHIPPED = SpectralSettings(320, 8, 3)
+NETS: tuple[tuple[Net, str], ...] = (
+    (SMALL, "stft"),
+    (SMALL, "stft_magnitude"),
+    (MEDIUM, "stft"),
+    (PAPER, "stft"),
+    (SHIPPED, "lsd"),
+)
+RUNS = [(net, loss, precision) for net, loss in NETS for precision in ("float32", "bfloat16")]
 
 
 @dataclass
@@ -57,17 +64,18 @@ class End:
 class Run:
     """A network in training, a step at a time, as `fit` does it."""
 
-    def __init__(self, folder: Path, channels: tuple[int, ...], loss: str, precision: str) -> None:
+    def __init__(self, folder: Path, what: Net, loss: str, precision: str) -> None:
         self.device = choose_device()
         self.precision = precision
-        self.batch = 16 if self.device.type == "cuda" else 2 if channels == PAPER else 8
+        self.batch = 16 if self.device.type == "cuda" else 2 if what == PAPER else 8
         table = pd.read_csv(folder / "data/segments.csv")
         self.data = Segments(
             Pairs(folder / "data/pairs"), table[table["split"] == "training"], "shared", 4800.0
         )
         torch.manual_seed(1)
         self.loss = weighted({loss: 1.0})
-        net = UNet(UNetSettings(channels)).train().to(self.device)
+        net = Spectral(what) if isinstance(what, SpectralSettings) else UNet(UNetSettings(what))
+        net.train().to(self.device)
         self.net = _WithLoss(compiled(net), self.loss, self.precision)
         self.optimiser = torch.optim.Adam(net.parameters(), lr=1e-4)
         order = torch.randperm(len(self.data)).tolist()
@@ -127,11 +135,11 @@ class Run:
 run: Run
 
 
-def start(folder: Path, channels: tuple[int, ...], loss: str, precision: str) -> float:
+def start(folder: Path, what: Net, loss: str, precision: str) -> float:
     """Make this process the one that trains so, take a first step, and return its seconds of audio."""
     global run
     torch.set_num_threads(1)
-    run = Run(folder, channels, loss, precision)
+    run = Run(folder, what, loss, precision)
     run.step()  # the first is slower: libraries choose their kernels
     return run.batch * run.data.length / run.data.pairs.rate
 
@@ -160,7 +168,7 @@ def main() -> None:
         for pool in own:
             pool.shutdown()
     rows = []
-    for (channels, loss, precision), seconds, steps, end in zip(
+    for (net, loss, precision), seconds, steps, end in zip(
         RUNS, audio, zip(*rounds, strict=True), ends, strict=True
     ):
         wall = statistics.median(step.wall for step in steps)
@@ -168,26 +176,27 @@ def main() -> None:
         speed = f"{seconds / wall:.2f} | {seconds / cpu:.2f}"
         work = f"{end.flops / wall / 1e9:.0f} | {end.loss / wall:.1%}"
         reading = f"{1000 * end.read:.1f} | {end.read / wall:.3%}"
-        what = f"{list(channels)} | {loss} | {precision}"
+        name = "spectral, as shipped" if isinstance(net, SpectralSettings) else f"U-Net {list(net)}"
+        what = f"{name} | {loss} | {precision}"
         rows.append(f"| {what} | {seconds:.1f} | {speed} | {work} | {reading} | {end.peak:.0f} |")
     device = choose_device()
     where = torch.cuda.get_device_name() if device.type == "cuda" else "one thread of the processor"
     save(
         "training",
-        f"""# Training throughput of the U-Net
+        f"""# Training throughput
 
 {machine()}
 
 Forward, loss, backward and optimiser of `overtone.training` on segments of 65536 samples of the bundled
 music, on {where}; *batch* is its seconds of audio. Medians of {ROUNDS} steps after a first one,
 the networks taking turns. *Speed* is seconds of audio per second by wall clock; *per CPU s* is the
-steadier figure on a shared machine. *GFLOP/s* counts the convolutions' multiplications and additions, forward
-and backward: over the device's peak, its share of that. *Loss* is the loss with its gradient by itself, as a
-share of a step. *Reading* is `Segments.batch` to the device by itself, the shards in the file cache, in
+steadier figure on a shared machine. *GFLOP/s* counts the multiplications and additions of convolutions and
+matrix products, forward and backward: over the device's peak, its share of that. *Loss* is the loss with its
+gradient by itself, as a share of a step. *Reading* is `Segments.batch` to the device by itself, the shards in the file cache, in
 milliseconds and as a share of a step. Training does not even wait that long for it: a thread reads the next
 batches while the network works. *MB* is the peak of the process's memory, on a GPU of PyTorch's there.
 
-| channels | loss | precision | batch, s | speed | per CPU s | GFLOP/s | loss | reading, ms | share | MB |
+| network | loss | precision | batch, s | speed | per CPU s | GFLOP/s | loss | reading, ms | share | MB |
 | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 {chr(10).join(rows)}
 """,
