@@ -192,9 +192,10 @@ music, on {where}; *batch* is its seconds of audio. Medians of {ROUNDS} steps af
 the networks taking turns. *Speed* is seconds of audio per second by wall clock; *per CPU s* is the
 steadier figure on a shared machine. *GFLOP/s* counts the multiplications and additions of convolutions and
 matrix products, forward and backward: over the device's peak, its share of that. *Loss* is the loss with its
-gradient by itself, as a share of a step. *Reading* is `Segments.batch` to the device by itself, the shards in the file cache, in
-milliseconds and as a share of a step. Training does not even wait that long for it: a thread reads the next
-batches while the network works. *MB* is the peak of the process's memory, on a GPU of PyTorch's there.
+gradient by itself, as a share of a step. *Reading* is `Segments.batch` to the device by itself, the shards
+in the file cache, in milliseconds and as a share of a step. Training does not even wait that long for it: a
+thread reads the next batches while the network works. *MB* is the peak of the process's memory, on a GPU of
+PyTorch's there.
 
 | network | loss | precision | batch, s | speed | per CPU s | GFLOP/s | loss | reading, ms | share | MB |
 | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
