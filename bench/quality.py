@@ -4,7 +4,7 @@
     python bench/quality.py FOLDER [MODEL ...] [--seconds 30] [--every 1] [--to quality]
 
 FOLDER is the music to judge by, each MODEL a model folder, whose name is its row's; by default the model
-that comes with overtone. Every track gives the 30 s in its middle, low-passed by a zero-phase elliptic
+that comes with overtone. Every track gives so many seconds of its middle, low-passed by a zero-phase elliptic
 filter at four cutoffs. OVERTONE_JOBS tracks are scored at a time. Writes bench/results/quality.md,
 quality.csv (every track), and quality.json for the model's card; a slow network is scored on less of the
 music, all other rows with it, into files of another name.
@@ -33,7 +33,7 @@ REAL = "original"  # its features are what the probe compares with
 
 NOTES = """\
 LSD high, LSD: log-spectral distance in bels, from the cutoff and from 0 Hz to each track's own bandwidth.
-ViSQOL: 1 to 4.73, on the 10 s in the middle, channels mixed. Level: error of the level above the cutoff in
+ViSQOL: 1 to 4.73, on the middle 10 s at most, channels mixed. Level: error of the level above the cutoff in
 dB. Onsets: correlation of onset strengths above the cutoff. Flatness: error of the spectral flatness in dB,
 in half-octave bands. Image and coherence: error of the level difference in dB, and of the coherence,
 between left and right in half-octave bands. Probe: how many of 100 seconds a linear classifier tells from
