@@ -18,7 +18,8 @@ from machine import ROOT, machine, save
 from overtone import memory, models
 from overtone.files import restore_file
 from overtone.models import UNet, UNetSettings
-from overtone.restoring import MODEL_RATE, WINDOW
+from overtone.restoring import MODEL_RATE
+from overtone.windows import WINDOW
 
 CUTOFF, MINUTES, ROUNDS = 7200.0, 3, 3
 

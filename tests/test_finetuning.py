@@ -74,6 +74,18 @@ def test_the_shipped_model_is_trained_on_in_single_precision(tmp_path):
     assert torch.equal(net.enter.weight, shipped.enter.weight)
 
 
+def test_a_deeper_network_begins_as_the_saved_one(saved, tmp_path):
+    deeper = ModelSettings("spectral", SETTINGS.unet, SpectralSettings(8, 4, 1), NUWAVE2)
+    net, _ = start(str(saved), deeper, tmp_path / "model")
+    batch = Noise(0).batch([0, 1])
+    assert len(net.blocks) == 4
+    expected = models.load(saved)[0](batch.degraded, batch.cutoff)
+    torch.testing.assert_close(net(batch.degraded, batch.cutoff), expected)
+    models.save(net, "spectral", tmp_path / "deep", {})
+    with pytest.raises(OvertoneError, match=r"model.spectral.blocks is 1 there and 4 in the folder"):
+        start(str(tmp_path / "deep"), SETTINGS, tmp_path / "model")
+
+
 def test_the_folder_that_training_writes_to_is_refused(saved, tmp_path):
     with pytest.raises(OvertoneError, match="where training writes its own model; copy it to another folder"):
         start(str(tmp_path / "." / "base"), SETTINGS, saved)

@@ -8,7 +8,7 @@ import soundfile
 import torch
 from sound import band
 
-from overtone import cli, models, restoring, training
+from overtone import cli, models, training, windows
 from overtone.augment import Batch
 from overtone.discriminators import AdversarialSettings
 from overtone.errors import OvertoneError
@@ -221,7 +221,7 @@ def test_windows_leave_no_trace_and_every_run_is_the_same(monkeypatch):
 
     whole = run()
     assert np.array_equal(run(), whole)
-    monkeypatch.setattr(restoring, "WINDOW", PERIOD)
+    monkeypatch.setattr(windows, "WINDOW", PERIOD)
     added = np.square(whole - samples).mean()
     assert added > 1e-6
     assert np.square(run() - whole).mean() < 1e-7 * added

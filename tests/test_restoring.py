@@ -5,7 +5,7 @@ import pytest
 import soxr
 from sound import CUTOFF, RATE, band, level, make
 
-from overtone import restoring
+from overtone import restoring, windows
 from overtone.errors import OvertoneError
 from overtone.restoring import Restorer, Unchanged
 
@@ -28,10 +28,21 @@ def run(net, samples, rate=RATE, cuts=(), **options):
 )
 def test_windows_and_blocks_leave_no_trace(net, low, monkeypatch, cuts):
     whole = run(net, low)
-    monkeypatch.setattr(restoring, "WINDOW", 1 << 14)
+    monkeypatch.setattr(restoring, "PIECE", 5000)
+    monkeypatch.setattr(windows, "WINDOW", 1 << 14)
     chunks = run(net, low, cuts=cuts)
     assert level(whole - low) > -60  # something is added
     assert level(chunks - whole) - level(whole - low) < -70
+
+
+def test_the_output_lags_by_no_more_than_the_latency(net, low, monkeypatch):
+    monkeypatch.setattr(restoring, "PIECE", 5000)
+    monkeypatch.setattr(windows, "WINDOW", 1 << 14)
+    restorer, behind, most = Restorer(net, RATE, 2, CUTOFF), 0, 0
+    for block in np.split(np.concatenate([low, low], axis=1), 100, axis=1):
+        behind += block.shape[1] - restorer.process(block).shape[1]
+        most = max(most, behind)
+    assert 0.7 < most / RATE / restorer.latency <= 1
 
 
 @pytest.mark.parametrize("rate", [12000, 44100])

@@ -60,22 +60,29 @@ def test_what_lies_above_the_cutoff_is_not_heard(net, samples):
     assert difference[:, N_FFT:-N_FFT].abs().max() < 1e-5
 
 
-def test_an_output_sample_depends_on_no_more_than_the_stated_context(net):
-    time = 2 * net.context + 8 * net.stride
-    samples = torch.randn(1, time, requires_grad=True)
-    net(samples, torch.tensor([5000.0]))[0, time // 2].backward()
-    touched = samples.grad[0].nonzero()[:, 0]
-    assert time // 2 - net.context <= touched.min()
-    assert touched.max() <= time // 2 + net.context
+@pytest.mark.parametrize("time", [1, 700, 5000, TIME + 3])
+@pytest.mark.parametrize("piece", [1, 333, 2048, 7000])
+def test_a_stream_gives_what_one_call_gives(net, time, piece):
+    samples = torch.randn(1, time, generator=torch.Generator().manual_seed(5)) / 10
+    stream = net.stream(5000)
+    with torch.inference_mode():
+        parts = [stream(part, False) for part in samples.split(max(1, min(piece, time // 3)), dim=1)]
+        whole = torch.cat([*parts, stream(samples[:, :0], True)], dim=1)
+        torch.testing.assert_close(whole, net(samples, torch.tensor([5000.0])), atol=1e-6, rtol=1e-5)
 
 
-def test_a_shift_by_its_stride_shifts_the_output(net):
-    samples = torch.randn(1, 4 * net.context + 4 * net.stride) / 10
-    cutoff = torch.tensor([5000.0])
-    shifted = net(samples[:, net.stride :], cutoff)
-    middle = slice(net.context, -net.context)
-    whole = net(samples, cutoff)[:, net.stride :]
-    torch.testing.assert_close(whole[:, middle], shifted[:, middle], atol=1e-5, rtol=1e-4)
+def test_a_stream_lags_by_no_more_than_its_latency_and_holds_no_more(net):
+    stream, behind = net.stream(5000), []
+    with torch.inference_mode():
+        for samples in torch.randn(60, 1, 1000) / 10:
+            behind.append(samples.shape[1] - stream(samples, False).shape[1])
+    lag = torch.tensor(behind).cumsum(0)
+    assert stream.latency - 2 * HOP < lag.max() <= stream.latency
+    held = [value for value in vars(stream).values() if isinstance(value, torch.Tensor)] + stream._before
+    reach = sum(net.reaches)
+    # Of a frame there is its spectrum and its level, and of each convolution what it looks back at.
+    most = N_FFT + HOP + (reach + 6) * (N_FFT // 2 + 2) + N_FFT // 2 + 1 + 2 * reach * net.settings.features
+    assert sum(value.numel() for value in held) <= most + 5 * (N_FFT // 2 + 1)
 
 
 def test_a_steady_tone_below_becomes_a_steady_tone_above(net):
@@ -130,3 +137,12 @@ def test_a_bad_param_is_one_line(key):
     values = {"features": 8, "blocks": 1, "expansion": 1} | {key: 0}
     with pytest.raises(OvertoneError, match=f"model.spectral.{key} is 0; it is a whole number, 1 or more"):
         SpectralSettings(**values)
+
+
+def test_a_deeper_copy_is_the_same_function_at_first_and_can_learn(net, samples):
+    cutoff = torch.tensor([4000.0, 8000.0])
+    deeper = net.deepened(5)
+    assert len(deeper.blocks) == 5
+    assert torch.equal(deeper(samples, cutoff), net(samples, cutoff))
+    deeper(samples, cutoff).square().sum().backward()
+    assert all(block.scale.grad.any() for block in deeper.blocks)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from overtone.errors import OvertoneError
 from overtone.models import Network
 from overtone.models.nuwave2 import NuWave2
-from overtone.models.spectral import BINS, HOP, N_FFT, RATE, Spectral
+from overtone.models.spectral import BINS, HOP, N_FFT, RATE, Spectral, overlap_add
 
 # Layer normalisation came with this one; ONNX Runtime 1.12 and later know it.
 OPSET = 17
@@ -91,14 +91,7 @@ class RealSpectral(nn.Module):
         frames = torch.cat([same - opposite, half], dim=-1) * self.window
         squares = (self.window**2).expand(1, frames.shape[1], N_FFT)
         inside = slice(N_FFT // 2, N_FFT // 2 + time)
-        return _overlap(frames)[:, inside] / _overlap(squares)[:, inside]
-
-
-def _overlap(frames: Tensor) -> Tensor:
-    """Add up frames (batch, frames, N_FFT) that are HOP samples apart, to (batch, time)."""
-    hops = frames.reshape(*frames.shape[:2], PARTS, HOP)
-    shifted = [nn.functional.pad(hops[:, :, part], (0, 0, part, PARTS - 1 - part)) for part in range(PARTS)]
-    return torch.stack(shifted).sum(0).flatten(1)
+        return overlap_add(frames)[:, inside] / overlap_add(squares)[:, inside]
 
 
 def _moved_phases(spectrum: Pair, first: Tensor) -> Pair:

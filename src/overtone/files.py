@@ -27,7 +27,7 @@ from overtone.errors import OvertoneError
 from overtone.models import Network
 from overtone.restoring import (
     MAX_CHANNELS,
-    WINDOW,
+    PIECE,
     Restorer,
     Unchanged,
     check_made,
@@ -55,8 +55,8 @@ SLACK = 2 * 1152
 PLACEHOLDER = 0x7FFF0000
 # A file of up to so many samples (6 minutes of stereo, 128 MB) is kept in memory between the passes.
 KEPT = 1 << 25
-# Blocks that may wait to be encoded: two windows.
-WAITING = 2 * WINDOW // BLOCK
+# Blocks that may wait to be encoded: two pieces.
+WAITING = 2 * PIECE // BLOCK
 # FLAC's files are 0.1 % larger than at the default level of 0.625, and encoded 20 % faster.
 FLAC_LEVEL = 0.5
 # Share of the time that the first pass takes.

@@ -6,6 +6,7 @@ from pathlib import Path
 from overtone import models
 from overtone.errors import OvertoneError
 from overtone.models import ModelSettings, Network
+from overtone.models.spectral import Spectral
 from overtone.params import plain
 
 # The word that stands for the model that comes with the package.
@@ -14,6 +15,8 @@ SHIPPED = "shipped"
 
 def start(asked: str, settings: ModelSettings, written: Path) -> tuple[Network, dict[str, str]]:
     """Load the network to start from, if it is the one that the settings describe.
+
+    A spectral network may have fewer blocks than they do: those that it lacks begin by changing nothing.
 
     Args:
         asked: ``train.from``: a model's folder, or ``shipped``.
@@ -36,6 +39,8 @@ def start(asked: str, settings: ModelSettings, written: Path) -> tuple[Network, 
         net, _ = models.load(folder)
     except OvertoneError as error:
         raise OvertoneError(f"train.from is {asked!r}: {error}") from None
+    if isinstance(net, Spectral) and net.settings.blocks < settings.spectral.blocks:
+        net = net.deepened(settings.spectral.blocks)
     differences = _differences(net, settings)
     if differences:
         raise OvertoneError(

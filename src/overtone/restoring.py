@@ -1,17 +1,12 @@
-"""Restoring a signal of any length: windows, overlap, low band kept.
+"""Restoring a signal of any length: block by block, low band kept.
 
-The input is cut into windows that carry enough context on both sides for every kept sample to come
-out as it would from one run over the whole::
+Networks are run as streams: whatever the blocks, every sample comes out as it would from one run over the
+whole, and level is never changed by block: the network hears the input at one scale from beginning to end.
 
-    |---- window 0 ----|ctx|
-                   |ctx|---- window 1 ----|ctx|
-
-Of what the network makes of a window only the band above the cutoff is added to the input, so that
+Of what the network makes only the band above the cutoff is added to the input, so that
 below the cutoff the output is the input, whatever the network::
 
     out = input + highpass(network(input) - input)
-
-Level is never changed by window: the network hears the input at one scale from beginning to end.
 """
 
 from collections import deque
@@ -34,9 +29,9 @@ from overtone.models import Network
 MODEL_RATE = 44100
 RATES = (8000, 192000)
 
-# Samples of one window: 24 s. A short one is mostly context, a long one is late and needs memory.
-WINDOW = 1 << 20
-# Windows that wait while one is worked on, so that no processor stands still between two.
+# Samples that a network is given at once: 6 s. Fewer take longer, more come late and need memory.
+PIECE = 1 << 18
+# Pieces that wait while one is worked on, so that no processor stands still between two.
 AHEAD = 1
 # Signals that are worked on at once, each with its share of the threads. A thread for each is faster than
 # many threads for one operation after the other, which wait for each other at the end of each; more than
@@ -60,6 +55,8 @@ MAX_CHANNELS = 64
 
 # Digital silence stays silent: what is added fades out within this many samples (12 ms) of it.
 HUSH = 512
+# Samples on each side that the crossover and the fade look at.
+MARGIN = max(TAPS, HUSH)
 
 
 class Restorer:
@@ -96,32 +93,31 @@ class Restorer:
         self.rate = check_rate(rate)
         self.out_rate = default_rate(rate) if out_rate is None else check_rate(out_rate)
         check_cutoff(cutoff, rate)
-        self._net, self._cutoff, self._peak = net, float(cutoff), max(peak, 1e-6)
-        self._device = next(net.parameters()).device
-        self._half = net.half_precision and fast_in_bfloat16(self._device)
-        margin = net.context + TAPS + HUSH
-        self._context = -(-margin // net.stride) * net.stride
-        self._response = _response(cutoff).to(self._device) if keep_low else None
-
+        self._peak = max(peak, 1e-6)
         self._dry = _Resampler(rate, self.out_rate, channels)
         self._to_model = _Resampler(rate, MODEL_RATE, channels)
         self._to_out = _Resampler(MODEL_RATE, self.out_rate, channels)
-        # What the next window needs, from `_start` on; the window itself begins at `_at`.
         self._held = Fifo(channels)
-        self._start = self._at = 0
-        # The windows that are worked on: of each the signals, and where its own samples begin in them.
-        self._running: deque[tuple[list[Future[np.ndarray]], int]] = deque()
+        # Twice mid and side of stereo, or the channels.
+        self._signals = [_Signal(net, float(cutoff), keep_low) for _ in range(channels)]
+        # The pieces that are worked on: of each what is added to the signals.
+        self._running: deque[list[Future[np.ndarray]]] = deque()
+        # A signal has the same worker from beginning to end, which takes its pieces in turn.
         self._threads = torch.get_num_threads()
-        jobs = min(AT_ONCE, self._threads) if self._device.type == "cpu" else 1
-        self._pool = ThreadPoolExecutor(jobs, "restorer", torch.set_num_threads, (self._threads // jobs,))
+        on_cpu = next(net.parameters()).device.type == "cpu"
+        jobs = min(AT_ONCE, self._threads, channels) if on_cpu else 1
+        self._workers = [
+            ThreadPoolExecutor(1, "restorer", torch.set_num_threads, (self._threads // jobs,))
+            for _ in range(jobs)
+        ]
         # Output that waits for its other half.
         self._waiting_dry, self._waiting_added = Fifo(channels), Fifo(channels)
         self._taken = self._given = 0
 
     @property
     def latency(self) -> float:
-        """How far the output lags behind the input, in seconds: two windows and their context."""
-        return ((1 + AHEAD) * WINDOW + self._context) / MODEL_RATE
+        """How far the output lags behind the input at most, in seconds: two pieces and the network."""
+        return ((1 + AHEAD) * PIECE + self._signals[0].latency) / MODEL_RATE
 
     def process(self, block: np.ndarray) -> np.ndarray:
         """Take (channels, time) float32 samples; give those of the output that are ready."""
@@ -140,7 +136,7 @@ class Restorer:
     def _run(self, block: np.ndarray, last: bool) -> np.ndarray:
         self._waiting_dry.append(self._dry(block, last))
         self._held.append(self._to_model(block, last))
-        for added in self._windows(last):
+        for added in self._added(last):
             self._waiting_added.append(self._to_out(added, False))
         if last:
             self._waiting_added.append(self._to_out(self._held.peek(0), True))
@@ -152,54 +148,79 @@ class Restorer:
         self._given += ready
         return out
 
-    def _windows(self, last: bool) -> Iterator[np.ndarray]:
-        """Start on every window that is complete; yield what is added in those that are done, in order."""
-        while True:
-            end = self._start + self._held.size
-            if end <= self._at or (end < self._at + WINDOW + self._context and not last):
-                break
-            window = self._held.peek(self._at + WINDOW + self._context - self._start)
-            self._running.append((self._begin(window), self._at - self._start))
-            self._at += WINDOW
-            first = max(self._at - self._context, 0)
-            self._held.take(first - self._start)
-            self._start = first
+    def _added(self, last: bool) -> Iterator[np.ndarray]:
+        """Start on every piece that is complete; yield what is added, in order, as far as it is made."""
+        while last or self._held.size >= PIECE:
+            piece = self._held.take(PIECE)
+            done = last and not self._held.size
+            self._running.append(self._begin(piece, done))
             if len(self._running) > AHEAD:
                 yield self._finish()
+            if done:
+                break
         while last and self._running:
             yield self._finish()
 
-    def _begin(self, window: np.ndarray) -> list[Future[np.ndarray]]:
-        """Start on the signals of a window, (channels, time)."""
-        if len(window) == 2:
-            signals = np.stack([window[0] + window[1], window[0] - window[1]])  # twice mid and side
-            signals *= np.float32(0.5 / self._peak)
-        else:
-            signals = window / np.float32(self._peak)
-        return [self._pool.submit(self._added, torch.from_numpy(signal)[None]) for signal in signals]
+    def _begin(self, piece: np.ndarray, last: bool) -> list[Future[np.ndarray]]:
+        """Start on the signals of a piece, (channels, time)."""
+        scale = np.float32(1 / self._peak)
+        if len(piece) == 2:
+            piece, scale = np.stack([piece[0] + piece[1], piece[0] - piece[1]]), scale / 2
+        return [
+            self._workers[number % len(self._workers)].submit(self._signals[number], samples * scale, last)
+            for number, samples in enumerate(piece)
+        ]
 
     def _finish(self) -> np.ndarray:
-        """What is added in the oldest window, (channels, time), without its context."""
-        signals, own = self._running.popleft()
-        added = [signal.result()[own : own + WINDOW] for signal in signals]
+        """What is added in the oldest piece, (channels, time)."""
+        added = [signal.result() * np.float32(self._peak) for signal in self._running.popleft()]
         # A worker sets its own number of threads, and with it that of threads yet to come.
         torch.set_num_threads(self._threads)
         if len(added) == 2:
             return np.stack([added[0] + added[1], added[0] - added[1]])
         return np.stack(added)
 
+
+class _Signal:
+    """What is added to one signal, at the networks' scale, a piece at a time."""
+
+    def __init__(self, net: Network, cutoff: float, keep_low: bool) -> None:
+        self._device = next(net.parameters()).device
+        self._half = net.half_precision and fast_in_bfloat16(self._device)
+        self._stream = net.stream(cutoff)
+        self._response = _response(cutoff).to(self._device) if keep_low else None
+        # From `_start` on: the signal, and what the network changes in it, which comes later.
+        self._signal = self._change = torch.zeros(1, 0, device=self._device)
+        self._start = self._given = 0
+
+    @property
+    def latency(self) -> int:
+        """How many samples what comes out lags behind at most."""
+        return self._stream.latency + MARGIN
+
     @torch.inference_mode()
-    def _added(self, signal: Tensor) -> np.ndarray:
-        """What is added to one signal, (1, time) at the networks' scale, to (time,) at the input's."""
-        signal = signal.to(self._device)
-        cutoff = torch.tensor([self._cutoff], device=self._device)
+    def __call__(self, samples: np.ndarray, last: bool) -> np.ndarray:
+        """Take (time,) samples; give those that are ready, at the last call all."""
+        signal = torch.from_numpy(samples)[None].to(self._device)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
-            made: Tensor = self._net(signal, cutoff) - signal
+            made = self._stream(signal, last)
+        self._signal = torch.cat([self._signal, signal], dim=-1)
+        at = self._change.shape[-1]
+        self._change = torch.cat([self._change, made - self._signal[:, at : at + made.shape[-1]]], dim=-1)
+        ready = self._change.shape[-1]
+        own, end = self._given - self._start, ready if last else ready - MARGIN
+        if end <= own:
+            return np.zeros(0, np.float32)
+        added = self._change
         if self._response is not None:
             # Mid and side are gated, not left and right: what is the same in both keeps its silent side.
-            made = _filter(made, self._response) * _gate(signal)
-        added: np.ndarray = (self._peak * made[0]).cpu().numpy()
-        return added
+            added = _filter(added, self._response) * _gate(self._signal[:, :ready])
+        self._given = self._start + end
+        first = max(self._given - MARGIN, 0)
+        self._signal, self._change = (held[:, first - self._start :] for held in (self._signal, self._change))
+        self._start = first
+        out: np.ndarray = added[0, own:end].cpu().numpy()
+        return out
 
 
 class Unchanged:

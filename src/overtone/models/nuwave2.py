@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from overtone.params import check
+from overtone.windows import Windows
 
 RATE = 44100
 N_FFT, HOP = 1024, 256
@@ -179,6 +180,10 @@ class NuWave2(nn.Module):
         self.register_buffer("waves", waves, persistent=False)
         noise = torch.randn(PERIOD, generator=torch.Generator().manual_seed(0))
         self.register_buffer("noise", noise, persistent=False)
+
+    def stream(self, cutoff: float) -> Windows:
+        """What restores a signal of any length, a block at a time, as `forward` does in one call."""
+        return Windows(self, cutoff, next(self.parameters()).device)
 
     @property
     def context(self) -> int:

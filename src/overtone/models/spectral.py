@@ -9,7 +9,7 @@ middle of the stereo image stays there. Learning phases by regression gained not
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ RATE = 44100
 FLOOR = 1e-3
 KERNEL = 7
 DILATIONS = (1, 2, 4)
+# Made frames that samples to come are part of: those within N_FFT of where the last ones ended.
+HELD = 5
 # What an untrained network continues the octave below with: -12 dB per octave, as a factor of 10.
 SLOPE = -0.6
 
@@ -48,20 +50,21 @@ class Block(nn.Module):
     linear layer, GELU, a linear layer back.
     """
 
-    def __init__(self, features: int, expansion: int, dilation: int) -> None:
+    def __init__(self, features: int, expansion: int, reach: int) -> None:
         super().__init__()
-        reach = KERNEL // 2 * dilation
-        self.mix = nn.Conv1d(features, features, KERNEL, padding=reach, dilation=dilation, groups=features)
+        self.reach = reach
+        dilation = reach // (KERNEL // 2)
+        self.mix = nn.Conv1d(features, features, KERNEL, dilation=dilation, groups=features)
         self.norm = nn.LayerNorm(features)
         self.wide = nn.Linear(features, expansion * features)
         self.narrow = nn.Linear(expansion * features, features)
         self.scale = nn.Parameter(torch.full((features,), 0.1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, frames, features) to the same."""
+        """(batch, reach + frames + reach, features) to (batch, frames, features)."""
         y = self.mix(x.transpose(1, 2)).transpose(1, 2)
         y = self.narrow(nn.functional.gelu(self.wide(self.norm(y))))
-        result: Tensor = x + self.scale * y
+        result: Tensor = x[:, self.reach : -self.reach] + self.scale * y
         return result
 
 
@@ -75,9 +78,6 @@ class Spectral(nn.Module):
                    +--- bins below the cutoff, as they are; their phases moved up --------+
     """
 
-    # A window must start where a frame of the whole signal would, and where the phases of the moved
-    # octave, which turn by a multiple of a quarter a frame, come round again.
-    stride = 4 * HOP
     # Run under bfloat16 autocast, the added band differs by -68 dB.
     half_precision = True
     window: Tensor
@@ -89,21 +89,27 @@ class Spectral(nn.Module):
         self.enter = nn.Linear(BINS, features)
         self.where = nn.Linear(BINS, features, bias=False)
         self.loudness = nn.Linear(1, features, bias=False)
-        self.blocks = nn.ModuleList(
-            Block(features, settings.expansion, DILATIONS[number % len(DILATIONS)])
-            for number in range(settings.blocks)
-        )
+        # How many frames each block looks to both sides.
+        self.reaches = [KERNEL // 2 * DILATIONS[number % len(DILATIONS)] for number in range(settings.blocks)]
+        self.blocks = nn.ModuleList(Block(features, settings.expansion, reach) for reach in self.reaches)
         self.norm = nn.LayerNorm(features)
         self.leave = nn.Linear(features, BINS)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
 
-    @property
-    def context(self) -> int:
-        """Samples on each side that an output sample depends on; a multiple of ``stride``."""
-        frames = sum(KERNEL // 2 * _dilation(number) for number in range(self.settings.blocks))
-        return -(-(frames * HOP + 2 * N_FFT) // self.stride) * self.stride
+    def stream(self, cutoff: float) -> "Stream":
+        """What restores a signal of any length, a block at a time, as `forward` does in one call."""
+        return Stream(self, cutoff)
+
+    def deepened(self, blocks: int) -> "Spectral":
+        """A copy with more blocks behind its own, which begin by changing nothing: at a scale of 0."""
+        deeper = Spectral(replace(self.settings, blocks=blocks))
+        deeper.load_state_dict(deeper.state_dict() | self.state_dict())
+        for name, weight in deeper.named_parameters():
+            if name not in self.state_dict() and name.endswith("scale"):
+                nn.init.zeros_(weight)
+        return deeper
 
     def forward(self, samples: Tensor, cutoff: Tensor) -> Tensor:
         """Restore samples whose content ends at a cutoff.
@@ -116,32 +122,40 @@ class Spectral(nn.Module):
             (batch, time).
         """
         time = samples.shape[-1]
-        spectrum = self._stft(nn.functional.pad(samples, (0, -time % HOP)))
-        first = (cutoff / (RATE / N_FFT)).ceil().long().clamp(4, BINS - 1)
-        bins = torch.arange(BINS, device=samples.device)
-        below = bins < first[:, None]
-        magnitude = self.magnitudes(spectrum, below)
-        # No bin under the lowest cutoff of the batch is made anew.
-        lowest = int(first.min())
-        moved = _moved_phases(spectrum, first, lowest) * magnitude[..., lowest:]
-        made = torch.where(below[:, None, lowest:], spectrum[..., lowest:], moved)
-        restored = torch.cat([spectrum[..., :lowest], made], dim=-1)
-        return torch.istft(restored.transpose(1, 2), N_FFT, HOP, window=self.window, center=True, length=time)
+        # Silence before the start and after the end.
+        spectrum = self.analysis(nn.functional.pad(samples, (N_FFT // 2, -time % HOP + N_FFT // 2)))
+        first = self.first_bin(cutoff)
+        below = torch.arange(BINS, device=samples.device) < first[:, None]
+        return self.synthesis(self.remade(spectrum, self.magnitudes(spectrum, below), first, 0), time)
 
     def magnitudes(self, spectrum: Tensor, below: Tensor) -> Tensor:
         """Magnitudes of all bins, (batch, frames, bins), from those below the cutoff."""
+        x, level = self.heard(spectrum, below)
+        for block, reach in zip(self.blocks, self.reaches, strict=True):
+            x = block(nn.functional.pad(x, (0, 0, reach, reach)))
+        return self.told(x, level, below)
+
+    def heard(self, spectrum: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
+        """What the blocks are given, (batch, frames, features), and the level of the octave below the cutoff.
+
+        Args:
+            spectrum: (batch, frames, bins).
+            below: (batch, bins), true below the cutoff.
+        """
         heard = _log_magnitude(spectrum)
         inside = below[:, None].to(heard.dtype)
-        first = below.sum(-1, keepdim=True)
         bins = torch.arange(BINS, device=below.device)
-        octave = (below & (bins >= first // 2)).to(heard.dtype)
+        octave = (below & (bins >= below.sum(-1, keepdim=True) // 2)).to(heard.dtype)
         level = (heard @ octave[..., None]) / octave.sum(-1)[:, None, None]
-        above = (bins / first).clamp_min(1).log2()
         # A twentieth of the arithmetic; in bfloat16 it put the added band -49 dB off, and so it is -68 dB.
         with torch.autocast(heard.device.type, enabled=False):
             x = self.enter((heard - level) * inside) + self.where(inside) + self.loudness(level)
-        for block in self.blocks:
-            x = block(x)
+        return x, level
+
+    def told(self, x: Tensor, level: Tensor, below: Tensor) -> Tensor:
+        """Magnitudes of all bins, (batch, frames, bins), from what the blocks give."""
+        bins = torch.arange(BINS, device=below.device)
+        above = (bins / below.sum(-1, keepdim=True)).clamp_min(1).log2()
         # Far from zero, bfloat16 steps in the exponent would be steps of several dB.
         with torch.autocast(x.device.type, enabled=False):
             change = self.leave(self.norm(x.float()))
@@ -149,16 +163,124 @@ class Spectral(nn.Module):
         magnitude: Tensor = FLOOR * (exponent * math.log(10)).clamp(-3, 14).exp()
         return magnitude
 
-    def _stft(self, samples: Tensor) -> Tensor:
-        """(batch, time) to complex (batch, frames, bins); silence before the start and after the end."""
-        spectrum = torch.stft(
-            samples, N_FFT, HOP, window=self.window, center=True, pad_mode="constant", return_complex=True
-        )
+    def remade(self, spectrum: Tensor, magnitude: Tensor, first: Tensor, start: int) -> Tensor:
+        """The spectrum, made anew from the first bin on; ``start`` is the number of its first frame."""
+        # No bin under the lowest cutoff of the batch is made anew.
+        lowest = int(first.min())
+        moved = _moved_phases(spectrum, first, lowest, start) * magnitude[..., lowest:]
+        below = torch.arange(lowest, BINS, device=first.device) < first[:, None]
+        made = torch.where(below[:, None], spectrum[..., lowest:], moved)
+        return torch.cat([spectrum[..., :lowest], made], dim=-1)
+
+    def analysis(self, samples: Tensor) -> Tensor:
+        """(batch, time) to complex (batch, frames, bins): all frames that lie inside."""
+        spectrum = torch.stft(samples, N_FFT, HOP, window=self.window, center=False, return_complex=True)
         return spectrum.transpose(1, 2)
 
+    def synthesis(self, spectrum: Tensor, time: int) -> Tensor:
+        """(batch, frames, bins) to (batch, time), from the middle of the first frame on."""
+        frames = torch.fft.irfft(spectrum, n=N_FFT) * self.window
+        squares = (self.window**2).expand(1, frames.shape[1], N_FFT)
+        inside = slice(N_FFT // 2, N_FFT // 2 + time)
+        return overlap_add(frames)[:, inside] / overlap_add(squares)[:, inside]
 
-def _dilation(block: int) -> int:
-    return DILATIONS[block % len(DILATIONS)]
+    def first_bin(self, cutoff: Tensor) -> Tensor:
+        """The first bin that is made anew, (batch,), of cutoffs in Hz."""
+        return (cutoff / (RATE / N_FFT)).ceil().long().clamp(4, BINS - 1)
+
+
+class Stream:
+    """One signal restored a block at a time: each block keeps what it still needs, nothing is made twice.
+
+    Every convolution holds the last frames that came to it, so what comes out lags behind what goes in::
+
+        samples - frames - convolution, holds 2 reach frames - ... - frames - samples, holds 4 hops
+
+    Args:
+        net: in evaluation mode.
+        cutoff: in Hz.
+    """
+
+    def __init__(self, net: Spectral, cutoff: float) -> None:
+        device = net.window.device
+        self._net = net
+        self._first = net.first_bin(torch.tensor([cutoff], device=device))
+        self._below = torch.arange(BINS, device=device) < self._first[:, None]
+        features = net.settings.features
+        # Silence before the start: half a frame of it, and as many frames as a convolution reaches back.
+        self._samples = torch.zeros(1, N_FFT // 2, device=device)
+        self._before = [torch.zeros(1, reach, features, device=device) for reach in net.reaches]
+        # Frames on their way through the convolutions, and made ones that samples to come are part of.
+        self._spectrum = torch.zeros(1, 0, BINS, dtype=torch.complex64, device=device)
+        self._level = torch.zeros(1, 0, 1, device=device)
+        self._made = self._spectrum
+        self._frames = 0  # that are made
+        self._taken = self._given = 0
+
+    @property
+    def latency(self) -> int:
+        """How many samples the output lags behind at most."""
+        return sum(self._net.reaches) * HOP + N_FFT + HOP
+
+    def __call__(self, samples: Tensor, last: bool) -> Tensor:
+        """Take (1, time) samples, any number of them; give those that are ready, at the last call all."""
+        self._taken += samples.shape[-1]
+        self._samples = torch.cat([self._samples, samples], dim=-1)
+        if last:
+            self._samples = nn.functional.pad(self._samples, (0, -self._taken % HOP + N_FFT // 2))
+        x = self._enter()
+        for number, (block, reach) in enumerate(zip(self._net.blocks, self._net.reaches, strict=True)):
+            x = torch.cat([self._before[number], x], dim=1)
+            if last:
+                x = nn.functional.pad(x, (0, 0, 0, reach))
+            self._before[number] = x[:, -2 * reach :]
+            x = block(x) if x.shape[1] > 2 * reach else x[:, :0]
+        return self._leave(x, last)
+
+    def _enter(self) -> Tensor:
+        """Take the frames that are complete from the samples: (1, frames, features)."""
+        count = max(0, (self._samples.shape[-1] - N_FFT) // HOP + 1)
+        if not count:
+            return self._before[0][:, :0]
+        spectrum = self._net.analysis(self._samples)
+        self._samples = self._samples[:, count * HOP :]
+        x, level = self._net.heard(spectrum, self._below)
+        self._spectrum = torch.cat([self._spectrum, spectrum], dim=1)
+        self._level = torch.cat([self._level, level], dim=1)
+        return x
+
+    def _leave(self, x: Tensor, last: bool) -> Tensor:
+        """Make the frames whose features these are, and the samples that are whole with them."""
+        count = x.shape[1]
+        if count:
+            spectrum, self._spectrum = self._spectrum[:, :count], self._spectrum[:, count:]
+            level, self._level = self._level[:, :count], self._level[:, count:]
+            magnitude = self._net.told(x, level, self._below)
+            made = self._net.remade(spectrum, magnitude, self._first, self._frames)
+            self._made = torch.cat([self._made, made], dim=1)
+            self._frames += count
+        # Half a frame before the middle of the last one, no frame to come has a part.
+        end = self._taken if last else (self._frames - 1) * HOP - N_FFT // 2
+        if end <= self._given:
+            return self._samples[:, :0]
+        start = (self._frames - self._made.shape[1]) * HOP
+        ready = self._net.synthesis(self._made, end - start)[:, self._given - start :]
+        self._given = end
+        self._made = self._made[:, -HELD:]
+        return ready
+
+
+def overlap_add(frames: Tensor) -> Tensor:
+    """Add up frames (batch, frames, N_FFT) that are HOP samples apart, to (batch, time).
+
+    On a processor, torch.istft takes several times as long for this.
+    """
+    parts = N_FFT // HOP
+    hops = frames.reshape(*frames.shape[:2], parts, HOP)
+    total = nn.functional.pad(hops[:, :, 0], (0, 0, 0, parts - 1))
+    for part in range(1, parts):
+        total = total + nn.functional.pad(hops[:, :, part], (0, 0, part, parts - 1 - part))
+    return total.flatten(1)
 
 
 def _log_magnitude(spectrum: Tensor) -> Tensor:
@@ -167,11 +289,12 @@ def _log_magnitude(spectrum: Tensor) -> Tensor:
     return 0.5 * (power / FLOOR**2 + 1).log10()
 
 
-def _moved_phases(spectrum: Tensor, first: Tensor, lowest: int) -> Tensor:
+def _moved_phases(spectrum: Tensor, first: Tensor, lowest: int, start: int) -> Tensor:
     """Unit phases for the bins from ``lowest`` on, from the octave below each signal's cutoff.
 
     Bin k takes the phase of bin k - m w (w bins in the octave), advanced by the turns that the shift
-    by m w bins makes up to its frame's start: m w HOP / N_FFT a frame.
+    by m w bins makes up to its frame's start: m w HOP / N_FFT a frame. ``start`` is the number of the
+    first frame.
     """
     bins = torch.arange(lowest, spectrum.shape[-1], device=spectrum.device)
     width = (first // 2)[:, None]
@@ -180,7 +303,7 @@ def _moved_phases(spectrum: Tensor, first: Tensor, lowest: int) -> Tensor:
     real, imaginary = spectrum.real.gather(2, source), spectrum.imag.gather(2, source)
     size = (real**2 + imaginary**2).clamp_min(1e-18).rsqrt()
     octave = torch.complex(real * size, imaginary * size)
-    frames = torch.arange(spectrum.shape[1], device=spectrum.device)
+    frames = start + torch.arange(spectrum.shape[1], device=spectrum.device)
     # In whole samples first: the angle of a late frame would not fit a float32.
     samples = (frames[:, None] * HOP - N_FFT // 2) * shift[:, None] % N_FFT
     turns = torch.arange(N_FFT, device=spectrum.device) * (2 * torch.pi / N_FFT)

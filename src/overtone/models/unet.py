@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from overtone.params import check
+from overtone.windows import Windows
 
 KERNEL, UP_KERNEL, SLOPE = 15, 16, 0.2
 STRIDES = (1, 2, 2, 2)
@@ -63,6 +64,10 @@ class UNet(nn.Module):
             for before, after in ((c[3], c[2]), (2 * c[2], c[1]), (2 * c[1], c[0]))
         )
         self.last = nn.Conv1d(2 * c[0], 1, KERNEL, 1, KERNEL // 2)
+
+    def stream(self, cutoff: float) -> Windows:
+        """What restores a signal of any length, a block at a time, as `forward` does in one call."""
+        return Windows(self, cutoff, next(self.parameters()).device)
 
     @property
     def context(self) -> int:
