@@ -23,8 +23,8 @@ RATE = 44100
 FLOOR = 1e-3
 KERNEL = 7
 DILATIONS = (1, 2, 4)
-# Made frames that samples to come are part of: those within N_FFT of where the last ones ended.
-HELD = 5
+# Frames that overlap one that is still to come.
+HELD = N_FFT // HOP - 1
 # What an untrained network continues the octave below with: -12 dB per octave, as a factor of 10.
 SLOPE = -0.6
 
@@ -194,7 +194,7 @@ class Stream:
 
     Every convolution holds the last frames that came to it, so what comes out lags behind what goes in::
 
-        samples - frames - convolution, holds 2 reach frames - ... - frames - samples, holds 4 hops
+        samples - frames - convolution, holds 2 reach frames - ... - frames - samples, holds 3 frames
 
     Args:
         net: in evaluation mode.
@@ -220,7 +220,7 @@ class Stream:
     @property
     def latency(self) -> int:
         """How many samples the output lags behind at most."""
-        return sum(self._net.reaches) * HOP + N_FFT + HOP
+        return sum(self._net.reaches) * HOP + N_FFT
 
     def __call__(self, samples: Tensor, last: bool) -> Tensor:
         """Take (1, time) samples, any number of them; give those that are ready, at the last call all."""
@@ -259,8 +259,8 @@ class Stream:
             made = self._net.remade(spectrum, magnitude, self._first, self._frames)
             self._made = torch.cat([self._made, made], dim=1)
             self._frames += count
-        # Half a frame before the middle of the last one, no frame to come has a part.
-        end = self._taken if last else (self._frames - 1) * HOP - N_FFT // 2
+        # There the next frame begins.
+        end = self._taken if last else self._frames * HOP - N_FFT // 2
         if end <= self._given:
             return self._samples[:, :0]
         start = (self._frames - self._made.shape[1]) * HOP
