@@ -504,18 +504,35 @@ def test_a_second_clone_pulls_data_and_model_and_repeats_nothing(team, tmp_path,
         variables, address = store.variables, "s3://team/overtone"
     team.run("dvc", "remote", "add", "--default", "team", address)
     team.commit()
-    team.run("dvc", "push", "--run-cache", **variables)
+    team.run("dvc", "push", **variables)
+    told = team.run(sys.executable, "-m", "overtone.sharing", **variables)
+    assert int(re.fullmatch(r"(\d+) runs are there, [1-9]\d* of their outputs new\n", told)[1]) >= len(ALL)
     clone = team.clone(tmp_path / "clone")
     clone.run("dvc", "pull", "--run-cache", **variables)
     weights = "data/model/weights.safetensors"
     assert (clone.folder / weights).read_bytes() == (team.folder / weights).read_bytes()
     assert "Data and pipelines are up to date." in clone.run("dvc", "repro")
-    # Without its lock it knows nothing of what was run; the run-cache does. Not for the stages with
-    # metrics: Git has those files, a remote has not, and DVC restores all of a stage or nothing.
+    # Without its lock, and without the metrics that Git has, it knows nothing of what was run; the run-cache
+    # does.
     (clone.folder / "dvc.lock").unlink()
-    output = clone.run("dvc", "repro", "split", "degrade")
-    assert sorted(re.findall(r"Stage '(\w+)' is cached", output)) == sorted(ALL[:4])
+    shutil.rmtree(clone.folder / "metrics")
+    shutil.rmtree(clone.folder / "plots")
+    output = clone.run("dvc", "repro", "--pull", **variables)
+    assert sorted(re.findall(r"Stage '(\w+)' is cached", output)) == sorted(ALL)
     assert not stages_run(output)
+    assert clone.json("metrics/test.json") == team.json("metrics/test.json")
+
+
+def test_runs_without_a_remote_are_one_line(team):
+    result = subprocess.run(
+        [sys.executable, "-m", "overtone.sharing"],
+        cwd=team.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert re.fullmatch(r"error: the runs cannot be pushed: .*no remote specified.*\n", result.stderr)
 
 
 # ------------------------------------------------------------------ a sweep, docs/sharing.md
