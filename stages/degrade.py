@@ -1,6 +1,10 @@
-"""Decode every selected track once and write pairs of original and degraded samples: data/pairs/."""
+"""Decode every selected track once and write pairs of original and degraded samples: data/pairs/.
+
+With ``OVERTONE_SHARDS`` the samples go to that object store or folder, and only the tables to data/pairs/.
+"""
 
 import csv
+import os
 import shutil
 from contextlib import ExitStack
 from functools import partial
@@ -11,8 +15,8 @@ import pandas as pd
 
 from overtone import parallel, params
 from overtone.degrade import DegradeSettings
-from overtone.places import place
-from overtone.shards import INDEX, write_settings, write_shard
+from overtone.places import is_address, place
+from overtone.shards import INDEX, write_settings, write_shard, write_store
 from stages import run
 
 SOURCE, FOLDER = Path("data/fma"), Path("data/pairs")
@@ -29,9 +33,15 @@ def main() -> None:
     ]
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    size, folder = settings.tracks_per_shard, FOLDER.absolute()
-    calls = [(n, tracks[n * size : (n + 1) * size], folder, settings) for n in range(-(-len(tracks) // size))]
-    made = parallel.each(write_shard, calls, folder)
+    store, folder = os.environ.get("OVERTONE_SHARDS"), FOLDER.absolute()
+    if store and not is_address(store):
+        store = str(Path(store).absolute())
+    size = settings.tracks_per_shard
+    calls = [
+        (n, tracks[n * size : (n + 1) * size], store or folder, settings)
+        for n in range(-(-len(tracks) // size))
+    ]
+    made = parallel.each(write_shard, calls, None if store else folder)
     with ExitStack() as files:
         # Row by row as they come: held to the end, they would be a kilobyte of memory a track.
         index = _table(files, "index.csv", INDEX)
@@ -47,8 +57,11 @@ def main() -> None:
     for part in FOLDER.glob("*.part"):
         part.unlink()  # left by a worker that was killed
     write_settings(FOLDER, settings)
+    if store:
+        write_store(FOLDER, store)
     hours = frames / settings.rate / 3600
-    print(f"{pairs} pairs, {hours:.2f} h, in {len(calls)} shards; {without} tracks left out")
+    where = f" at {store}" if store else ""
+    print(f"{pairs} pairs, {hours:.2f} h, in {len(calls)} shards{where}; {without} tracks left out")
 
 
 def _table(files: ExitStack, name: str, columns: tuple[str, ...]) -> Any:

@@ -174,6 +174,15 @@ def test_a_file_that_a_worker_does_not_see_is_no_track_left_out_but_one_line(on,
     assert not list(tmp_path.iterdir())
 
 
+def test_shards_for_a_store_need_no_folder_of_pairs_in_common(on, tmp_path, degrade_settings):
+    music = tracks(tmp_path / "music", 2)
+    calls = [(n, [music[n]], str(tmp_path / "store"), degrade_settings()) for n in range(2)]
+    (tmp_path / "here").mkdir()
+    here = [write_shard(n, one, tmp_path / "here", settings) for n, one, _, settings in calls]
+    assert list(parallel.each(write_shard, calls, None)) == here
+    assert {path.stem for path in (tmp_path / "store").iterdir()} == {digest for *_, digest in here}
+
+
 def test_an_error_of_the_call_itself_comes_back(on):
     with pytest.raises(TimeoutError, match="the call's own"):
         list(parallel.each(remote_work.run_out_of_time, [()]))

@@ -9,7 +9,7 @@ from overtone import download
 from overtone.errors import OvertoneError
 from overtone.fetch import DownloadSettings, provide
 from overtone.places import below, local, place
-from overtone.shards import write_shard
+from overtone.shards import Pairs, write_shard, write_store
 
 
 @pytest.fixture
@@ -75,6 +75,48 @@ def test_a_shard_from_a_store_is_the_same_to_the_byte(bucket, music, tmp_path, d
         rows = write_shard(0, tracks, tmp_path / name, degrade_settings())
         written.append((rows, (tmp_path / name / "shard-0000.i16").read_bytes()))
     assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("kind", ["s3", "folder"])
+def test_shards_in_a_store_are_the_same_to_the_byte(
+    bucket, object_store, music, tmp_path, degrade_settings, kind
+):
+    where = f"{bucket}/shards/" if kind == "s3" else str(tmp_path / "shared/shards")
+    tracks = [(n, music / "x" / file) for n, file in enumerate(["a.flac", "b c.wav"])]
+    (tmp_path / "here").mkdir()
+    here = write_shard(0, tracks, tmp_path / "here", degrade_settings())
+    assert write_shard(0, tracks, where, degrade_settings()) == here
+    rows, _, name, digest = here
+    content = (tmp_path / "here" / name).read_bytes()
+    if kind == "s3":
+        kept = object_store.client.list_objects(Bucket=bucket.removeprefix("s3://"), Prefix="shards/")
+        assert [one["Key"] for one in kept["Contents"]] == [f"shards/{digest}.i16"]
+        with local(f"{where}{digest}.i16") as path:
+            assert path.read_bytes() == content
+    else:
+        assert [path.name for path in (tmp_path / "shared/shards").iterdir()] == [f"{digest}.i16"]
+        assert (tmp_path / "shared/shards" / f"{digest}.i16").read_bytes() == content
+    assert hashlib.sha1(content).hexdigest() == digest
+    (tmp_path / "there").mkdir()
+    for folder in ("here", "there"):
+        pd.DataFrame(rows).to_csv(tmp_path / folder / "index.csv", index_label="pair")
+    pd.DataFrame([(name, digest)], columns=["shard", "sha1"]).to_csv(tmp_path / "there/shards.csv")
+    write_store(tmp_path / "there", where)
+    there, here = Pairs(tmp_path / "there"), Pairs(tmp_path / "here")
+    for pair, start, length in ((0, 0, None), (1, 0, None), (1, 1000, 77)):
+        assert np.array_equal(there.read(pair, start, length), here.read(pair, start, length))
+
+
+def test_a_store_that_takes_nothing_is_one_line(object_store, music, degrade_settings):
+    with pytest.raises(OvertoneError, match=r"s3://no-such-bucket/\S+.i16 cannot be written: ") as caught:
+        write_shard(0, [(1, music / "x/a.flac")], "s3://no-such-bucket", degrade_settings())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_shared_folder_that_takes_nothing_is_one_line(music, tmp_path, degrade_settings):
+    (tmp_path / "full").write_text("no folder")
+    with pytest.raises(OvertoneError, match=r"full/\S+.i16 cannot be written: File exists"):
+        write_shard(0, [(1, music / "x/a.flac")], str(tmp_path / "full"), degrade_settings())
 
 
 def test_an_object_that_does_not_come_is_an_error_and_no_track_left_out(bucket, tmp_path, degrade_settings):

@@ -493,6 +493,7 @@ def team(workspace):
     state = workspace.run("git", "rev-parse", "HEAD").strip()
     yield workspace
     workspace.run("git", "reset", "-q", "--hard", state)
+    workspace.run("dvc", "checkout", "--force")
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])
@@ -533,6 +534,29 @@ def test_runs_without_a_remote_are_one_line(team):
     )
     assert result.returncode == 2
     assert re.fullmatch(r"error: the runs cannot be pushed: .*no remote specified.*\n", result.stderr)
+
+
+def test_samples_kept_in_an_object_store_change_no_result(team, object_store):
+    object_store.client.create_bucket(Bucket="samples")
+    kept = team.json("metrics/train.json"), team.json("metrics/test.json")
+    index = (team.folder / "data/pairs/index.csv").read_bytes()
+    store = object_store.variables | {"OVERTONE_SHARDS": "s3://samples/shards"}
+    assert "at s3://samples/shards" in team.run(
+        "dvc", "repro", "--force", "--single-item", "degrade", **store
+    )
+    assert sorted(path.name for path in (team.folder / "data/pairs").iterdir()) == [
+        "index.csv",
+        "left_out.csv",
+        "shards.csv",
+        "store.txt",
+    ]
+    assert (team.folder / "data/pairs/index.csv").read_bytes() == index
+    objects = object_store.client.list_objects(Bucket="samples")["Contents"]
+    digests = {row["sha1"] for row in team.rows("data/pairs/shards.csv")}
+    assert {one["Key"] for one in objects} == {f"shards/{digest}.i16" for digest in digests}
+    # Whoever has the tables reads from there.
+    assert stages_run(team.run("dvc", "repro", **object_store.variables)) == ALL[4:]
+    assert (team.json("metrics/train.json"), team.json("metrics/test.json")) == kept
 
 
 # ------------------------------------------------------------------ a sweep, docs/sharing.md

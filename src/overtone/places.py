@@ -1,17 +1,19 @@
-"""Where music lies: a path of this machine or a shared folder, a zip archive there, or an object store.
+"""Where music and shards lie: a path here or in a shared folder, a zip archive there, or an object store.
 
 A clip in an archive is written as ``zip://fma_small/000/000002.mp3::fma_small.zip``, as fsspec does; an
 archive named without a folder lies in that of downloads.
 
-An address such as ``s3://bucket/music`` is read through fsspec; which store, and with which key, the
-store's own variables say (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, ... for S3).
+An address such as ``s3://bucket/music`` is read and written through fsspec; which store, and with which
+key, the store's own variables say (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, ... for S3).
 """
 
 import os
+import secrets
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,8 +66,12 @@ def _opened(path: Path, size: int, changed: int) -> zipfile.ZipFile:
 
 
 @contextmanager
-def store(address: str) -> Iterator[tuple[Any, str]]:
+def store(address: str, done: str = "read") -> Iterator[tuple[Any, str]]:
     """The file system of an address and the name in it; what goes wrong inside is one clear line.
+
+    Args:
+        address: in the store.
+        done: what is done there, for that line: ``read`` or ``written``.
 
     Raises:
         OvertoneError: the protocol is not known here, or the store refuses or does not answer.
@@ -77,12 +83,12 @@ def store(address: str) -> Iterator[tuple[Any, str]]:
     except OvertoneError:
         raise
     except (ImportError, ValueError) as error:
-        raise OvertoneError(f"{address} cannot be read: {error}; for s3:// pip install 's3fs'") from None
+        raise OvertoneError(f"{address} cannot be {done}: {error}; for s3:// pip install 's3fs'") from None
     # Every store has exceptions of its own, botocore's among them: none is a fault in this code.
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise OvertoneError(
-            f"{address} cannot be read: {said}; check the address and the store's key"
+            f"{address} cannot be {done}: {said}; check the address and the store's key"
         ) from None
 
 
@@ -113,6 +119,35 @@ def _read(member: Member) -> bytes:
         ) from None
     except (zipfile.BadZipFile, KeyError) as error:
         raise OvertoneError(f"{member.archive}: {member.name} cannot be read ({error})") from None
+
+
+def put(path: Path, place: Path | str) -> None:
+    """Copy a file to a path or an address, under its name there only when it is whole."""
+    if isinstance(place, str):
+        with store(place, "written") as (files, name):
+            files.put_file(str(path), name)
+        return
+    part = place.with_name(f"{place.name}.{secrets.token_hex(4)}.part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, part)
+        part.replace(place)
+    except OSError as error:
+        raise OvertoneError(f"{place} cannot be written: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def span(place: Path | str, first: int, size: int) -> bytes:
+    """So many bytes of a file, from the first on."""
+    if isinstance(place, str):
+        with store(place) as (files, name):
+            read: bytes = files.cat_file(name, start=first, end=first + size)
+            return read
+    with place.open("rb") as file:
+        file.seek(first)
+        return file.read(size)
 
 
 def below(address: str) -> list[tuple[str, int]]:

@@ -13,12 +13,17 @@ then, with the settings by which `overtone.onthefly` makes the other halves when
 samples, scale (what an int16 step is worth), rate and the original's bandwidth, both in Hz.
 ``shards.csv`` has each shard's SHA-1, so that a run over gigabytes can be named by a file of a few
 lines. ``left_out.csv`` lists the tracks that could not be used, with the reason.
+
+Shards may also lie in an object store or a shared folder, which ``store.txt`` names, each there under its
+SHA-1, so that no run is in another's way.
 """
 
 import hashlib
 import json
 import secrets
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -30,7 +35,7 @@ from overtone.audio import parts, resample
 from overtone.degrade import DegradeSettings, degrade
 from overtone.errors import OvertoneError
 from overtone.onthefly import Damage
-from overtone.places import Place, local
+from overtone.places import Place, is_address, local, put, span
 
 # Tracks longer than this are kept as several parts, so that no array is longer; with a second of
 # context at each side the filters settle far below an int16 step (the slowest, a 24th-order
@@ -116,19 +121,41 @@ class ShardWriter:
 
 
 def write_shard(
-    number: int, tracks: list[tuple[int, Place]], folder: Path, settings: DegradeSettings
+    number: int, tracks: list[tuple[int, Place]], to: Path | str, settings: DegradeSettings
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str, str]:
     """Write one shard of (track_id, place) tracks; what it returns does not depend on who else writes.
 
     It is written under a temporary name, ending in ``.part``, and renamed.
 
+    Args:
+        number: of the shard.
+        tracks: what goes into it.
+        to: the folder of pairs, or as text what `write_store` is given.
+        settings: the group ``degrade``.
+
     Returns:
         (rows of the index without their number, rows of left_out.csv, name, SHA-1).
     """
-    with ShardWriter(folder, number, settings) as writer:
+    with ExitStack() as stack:
+        folder = to if isinstance(to, Path) else Path(stack.enter_context(TemporaryDirectory()))
+        writer = stack.enter_context(ShardWriter(folder, number, settings))
         for track_id, place in tracks:
             writer.add(track_id, place)
-        return writer.rows, writer.left_out, writer.name, writer.finish()
+        digest = writer.finish()
+        if isinstance(to, str):
+            put(folder / writer.name, _kept(to, digest))
+        return writer.rows, writer.left_out, writer.name, digest
+
+
+def write_store(folder: Path, address: str) -> None:
+    """Write ``store.txt``: the shards lie at this address, or in the folder of this path."""
+    (folder / "store.txt").write_text(f"{address}\n", encoding="utf-8")
+
+
+def _kept(address: str, digest: str) -> Path | str:
+    """Where a shard lies in a store."""
+    name = f"{address.rstrip('/')}/{digest}.i16"
+    return name if is_address(name) else Path(name)
 
 
 def write_settings(folder: Path, settings: DegradeSettings) -> None:
@@ -162,6 +189,12 @@ class Pairs:
         parts = zip(*(self.index[column] for column in ("track_id", "part", "channel")), strict=True)
         self._parts = list(parts)
         self._pair = {part: pair for pair, part in enumerate(self._parts)}
+        shards = self.index["shard"].unique()
+        self._files: dict[str, Path | str] = {name: self.folder / name for name in shards}
+        if (self.folder / "store.txt").is_file():
+            address = (self.folder / "store.txt").read_text(encoding="utf-8").strip()
+            digests = pd.read_csv(self.folder / "shards.csv", index_col="shard")["sha1"]
+            self._files = {name: _kept(address, digests[name]) for name in shards}
         self.damage = None
         if (self.folder / "degrade.json").is_file():
             values = json.loads((self.folder / "degrade.json").read_text(encoding="utf-8"))
@@ -214,6 +247,6 @@ class Pairs:
         shard, offset, _, scale = self._where[pair]
         width = 1 if self.damage else 2
         first, count = 2 * width * (offset + start), width * (end - start)  # in bytes, and in int16
-        frames = np.fromfile(self.folder / shard, "<i2", count, offset=first).reshape(-1, width)
+        frames = np.frombuffer(span(self._files[shard], first, 2 * count), "<i2").reshape(-1, width)
         samples: np.ndarray = frames.T.astype(np.float32, order="C") * np.float32(scale)
         return samples
