@@ -1,5 +1,6 @@
 import pytest
 import torch
+from sound import make
 
 from overtone import device, training
 from overtone.errors import OvertoneError
@@ -30,14 +31,19 @@ def test_auto_precision_is_bfloat16_only_where_it_is_fast(monkeypatch, fast):
 
 # Importing the compiler warns of what PyTorch itself uses.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
-def test_a_network_is_compiled_where_asked_and_its_weights_stay_its_own(monkeypatch):
-    net = torch.nn.Linear(2, 2)
-    assert device.compiled(net) is net
+@pytest.mark.parametrize("kind", ["unet", "spectral"])
+def test_a_network_is_compiled_where_asked_and_its_weights_stay_its_own(monkeypatch, kind):
+    net = make(kind)
+    part = net.core() if kind == "spectral" else net
+    names, weights = list(net.state_dict()), {id(weight) for weight in net.parameters()}
+    device.compile_where_asked(net)
+    assert part._compiled_call_impl is None
     monkeypatch.setenv("OVERTONE_COMPILE", "1")
     monkeypatch.setenv("CXX", "true")  # a program that is there; nothing is compiled before the first call
-    made = device.compiled(net)
-    assert made is not net
-    assert {id(weight) for weight in made.parameters()} == {id(weight) for weight in net.parameters()}
+    device.compile_where_asked(net)
+    assert part._compiled_call_impl is not None
+    assert list(net.state_dict()) == names
+    assert {id(weight) for weight in net.parameters()} == weights
 
 
 @pytest.mark.parametrize(
@@ -51,5 +57,5 @@ def test_compiling_that_cannot_be_is_one_line(monkeypatch, asked, message):
     monkeypatch.setenv("OVERTONE_COMPILE", asked)
     monkeypatch.setenv("CXX", "no-compiler")
     with pytest.raises(OvertoneError) as caught:
-        device.compiled(torch.nn.Linear(2, 2))
+        device.compile_where_asked(torch.nn.Linear(2, 2))
     assert str(caught.value) == message

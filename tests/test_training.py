@@ -1,9 +1,11 @@
 import copy
 import dataclasses
 import math
+import shutil
 
 import pytest
 import torch
+from sound import make
 
 from overtone import training
 from overtone.augment import Batch
@@ -21,8 +23,8 @@ class Noise:
 
     rate = 44100
 
-    def __init__(self, count, seed=0):
-        self.original = torch.rand(count, 512, generator=torch.Generator().manual_seed(seed)) - 0.5
+    def __init__(self, count, seed=0, length=512):
+        self.original = torch.rand(count, length, generator=torch.Generator().manual_seed(seed)) - 0.5
         self.asked = []
 
     def __len__(self):
@@ -97,6 +99,34 @@ def test_going_on_from_any_state_gives_the_same_losses_to_the_last_digit(
 def test_the_same_seed_gives_the_same_losses(net, train_settings):
     twin = copy.deepcopy(net)
     assert fit(net, train_settings())["history"] == fit(twin, train_settings())["history"]
+
+
+# Importing the compiler warns of what PyTorch itself uses.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
+def test_a_compiled_run_of_many_lengths_ends_as_one_that_is_not_compiled(train_settings, monkeypatch):
+    drawn = dataclasses.replace(train_settings().augment, filters=True, speed=1.25)
+    settings = train_settings(epochs=2, loss={"treble": 1.0}, augment=drawn)
+    # Once with gradients and once without, whatever the length.
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)
+    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
+    histories, lengths, augment = [], set(), training.augment
+
+    def noted(*arguments):
+        batch = augment(*arguments)
+        lengths.add(batch.original.shape[1])
+        return batch
+
+    monkeypatch.setattr(training, "augment", noted)
+    for asked in "01":
+        monkeypatch.setenv("OVERTONE_COMPILE", asked)
+        net = make("spectral").train()
+        data = Noise(24, length=16384), Noise(4, seed=9, length=16384)
+        histories.append(training.fit(net, *data, settings, CPU, "float32")["history"])
+    assert len(lengths) > 8
+    for plain, compiled in zip(*histories, strict=True):
+        assert compiled["train_loss"] == pytest.approx(plain["train_loss"], rel=1e-4)
+        assert compiled["validation_loss"] == pytest.approx(plain["validation_loss"], rel=1e-4)
 
 
 def test_micro_batches_add_up_to_the_batch(train_settings):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -41,8 +42,19 @@ def fast_in_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
 
 
-def compiled(net: nn.Module) -> nn.Module:
-    """The network behind `torch.compile` where ``OVERTONE_COMPILE`` is 1; the weights stay the network's own.
+@runtime_checkable
+class Cored(Protocol):
+    """A network of which only a part is worth compiling."""
+
+    def core(self) -> nn.Module:
+        """That part."""
+        ...
+
+
+def compile_where_asked(net: nn.Module) -> None:
+    """Put a network through `torch.compile`, in place, where ``OVERTONE_COMPILE`` is 1.
+
+    Of a network that has a ``core`` only that is compiled, for any length.
 
     Raises:
         OvertoneError: the variable is neither 0 nor 1, or there is no C++ compiler.
@@ -53,9 +65,11 @@ def compiled(net: nn.Module) -> nn.Module:
             f"OVERTONE_COMPILE is {asked!r}; it is 1 to compile the network in training, or 0"
         )
     if asked == "0":
-        return net
+        return
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
         raise OvertoneError(f"OVERTONE_COMPILE is 1, which needs a C++ compiler, and {compiler} is not here")
-    result: nn.Module = torch.compile(net)  # type: ignore[assignment]
-    return result
+    if isinstance(net, Cored):
+        net.core().compile(dynamic=True)
+    else:
+        net.compile()

@@ -22,7 +22,7 @@ from torch import nn
 
 from overtone import ranks
 from overtone.augment import AugmentSettings, Batch, augment
-from overtone.device import compiled, fast_in_bfloat16
+from overtone.device import compile_where_asked, fast_in_bfloat16
 from overtone.discriminators import AdversarialSettings, Adversary
 from overtone.errors import OvertoneError
 from overtone.losses import BandLoss, check_weights, weighted
@@ -207,7 +207,8 @@ def fit(
         torch.set_rng_state(state["random"])
         if adversary is not None:
             adversary.load_state_dict(state["adversary"])
-    runner = ranks.spread(_WithLoss(compiled(net), loss, precision))
+    compile_where_asked(net)
+    runner = ranks.spread(_WithLoss(net, loss, precision))
 
     def whole_state() -> dict[str, Any]:
         """All that the next step depends on, in plain values and tensors."""

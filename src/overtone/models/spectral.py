@@ -50,10 +50,9 @@ class Block(nn.Module):
     linear layer, GELU, a linear layer back.
     """
 
-    def __init__(self, features: int, expansion: int, reach: int) -> None:
+    def __init__(self, features: int, expansion: int, dilation: int) -> None:
         super().__init__()
-        self.reach = reach
-        dilation = reach // (KERNEL // 2)
+        self.dilation, self.reach = dilation, KERNEL // 2 * dilation
         self.mix = nn.Conv1d(features, features, KERNEL, dilation=dilation, groups=features)
         self.norm = nn.LayerNorm(features)
         self.wide = nn.Linear(features, expansion * features)
@@ -62,10 +61,26 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, reach + frames + reach, features) to (batch, frames, features)."""
-        y = self.mix(x.transpose(1, 2)).transpose(1, 2)
+        # The convolution as a sum of shifted frames: the operator wants frames last, which costs two copies,
+        # and torch.compile makes its gradient anew for every number of frames.
+        taps, count = self.mix.weight[:, 0].T, x.shape[1] - 2 * self.reach
+        y = x[:, :count] * taps[0] + self.mix.bias
+        for number, tap in enumerate(taps[1:], start=1):
+            y.addcmul_(tap, x[:, number * self.dilation :][:, :count])
         y = self.narrow(nn.functional.gelu(self.wide(self.norm(y))))
-        result: Tensor = x[:, self.reach : -self.reach] + self.scale * y
+        result: Tensor = x[:, self.reach : self.reach + count] + self.scale * y
         return result
+
+
+class Blocks(nn.ModuleList):
+    """All blocks, one after the other, with silence before and after what they are given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, frames, features) to the same."""
+        for block in self:
+            assert isinstance(block, Block)
+            x = block(nn.functional.pad(x, (0, 0, block.reach, block.reach)))
+        return x
 
 
 class Spectral(nn.Module):
@@ -89,9 +104,10 @@ class Spectral(nn.Module):
         self.enter = nn.Linear(BINS, features)
         self.where = nn.Linear(BINS, features, bias=False)
         self.loudness = nn.Linear(1, features, bias=False)
+        dilations = [DILATIONS[number % len(DILATIONS)] for number in range(settings.blocks)]
+        self.blocks = Blocks(Block(features, settings.expansion, dilation) for dilation in dilations)
         # How many frames each block looks to both sides.
-        self.reaches = [KERNEL // 2 * DILATIONS[number % len(DILATIONS)] for number in range(settings.blocks)]
-        self.blocks = nn.ModuleList(Block(features, settings.expansion, reach) for reach in self.reaches)
+        self.reaches = [KERNEL // 2 * dilation for dilation in dilations]
         self.norm = nn.LayerNorm(features)
         self.leave = nn.Linear(features, BINS)
         nn.init.zeros_(self.leave.weight)
@@ -101,6 +117,10 @@ class Spectral(nn.Module):
     def stream(self, cutoff: float) -> "Stream":
         """What restores a signal of any length, a block at a time, as `forward` does in one call."""
         return Stream(self, cutoff)
+
+    def core(self) -> nn.Module:
+        """What torch.compile is for: the rest is transforms, which it leaves as they are."""
+        return self.blocks
 
     def deepened(self, blocks: int) -> "Spectral":
         """A copy with more blocks behind its own, which begin by changing nothing: at a scale of 0."""
@@ -131,9 +151,7 @@ class Spectral(nn.Module):
     def magnitudes(self, spectrum: Tensor, below: Tensor) -> Tensor:
         """Magnitudes of all bins, (batch, frames, bins), from those below the cutoff."""
         x, level = self.heard(spectrum, below)
-        for block, reach in zip(self.blocks, self.reaches, strict=True):
-            x = block(nn.functional.pad(x, (0, 0, reach, reach)))
-        return self.told(x, level, below)
+        return self.told(self.blocks(x), level, below)
 
     def heard(self, spectrum: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
         """What the blocks are given, (batch, frames, features), and the level of the octave below the cutoff.
