@@ -141,10 +141,10 @@ def main() -> None:
 one core; medians of {ROUNDS} rounds. *Exponent*: the p of cost = c * tracks^p, by least squares on
 logarithms; 1 is linear, 0 constant. One over {LIMIT} is in bold. That of time is fitted to *above few*: the
 processor time less that of a run with {FEW:.0%} of the smallest number of tracks, against the tracks less
-those, since every stage has a part that does not depend on the tracks. *Own* is the stage's, *with kernel* adds
-what the kernel took for it: for many small files that is the file system's, which depends on what else it
-has to write. Times are of the stage's work, without the start of Python and its imports; memory is the peak of
-the process with them.
+those, since every stage has a part that does not depend on the tracks. *Own* is the stage's, *with kernel*
+adds what the kernel took for it: for many small files that is the file system's, which depends on what else
+it has to write. Times are of the stage's work, without the start of Python and its imports; memory is the
+peak of the process with them.
 
 | stage | own time | with kernel | memory | disk |
 | --- | ---: | ---: | ---: | ---: |

@@ -2,10 +2,10 @@
 
 python bench/training.py (4 minutes) -> bench/results/training.md
 
-It measures the device that `OVERTONE_DEVICE` names, else CUDA, else the CPU; `OVERTONE_COMPILE=1` compiles
-the networks first.
+It measures the device that `OVERTONE_DEVICE` names, else CUDA, else the CPU.
 """
 
+import os
 import statistics
 import tempfile
 import time
@@ -19,8 +19,8 @@ import torch
 from machine import machine, peak_memory, pipeline, save
 from torch.utils.flop_counter import FlopCounterMode
 
-from overtone import ranks
-from overtone.device import choose_device, compiled
+from overtone import models, ranks
+from overtone.device import choose_device, compile_where_asked
 from overtone.losses import weighted
 from overtone.models.spectral import Spectral, SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
@@ -32,7 +32,8 @@ ROUNDS = 4
 SMALL, MEDIUM, PAPER = (8, 16, 32, 64), (16, 32, 64, 128), (64, 128, 256, 512)
 # A U-Net by its channels, or the spectral network as it is shipped.
 Net = tuple[int, ...] | SpectralSettings
-SHIPPED = SpectralSettings(320, 8, 3)
+SHIPPED = models.default()[0].settings
+assert isinstance(SHIPPED, SpectralSettings)
 NETS: tuple[tuple[Net, str], ...] = (
     (SMALL, "stft"),
     (SMALL, "stft_magnitude"),
@@ -40,7 +41,11 @@ NETS: tuple[tuple[Net, str], ...] = (
     (PAPER, "stft"),
     (SHIPPED, "lsd"),
 )
-RUNS = [(net, loss, precision) for net, loss in NETS for precision in ("float32", "bfloat16")]
+# The network, its loss, its precision, and whether it is compiled.
+RUNS = [
+    *((net, loss, precision, False) for net, loss in NETS for precision in ("float32", "bfloat16")),
+    (SHIPPED, "lsd", "float32", True),
+]
 
 
 @dataclass
@@ -64,7 +69,7 @@ class End:
 class Run:
     """A network in training, a step at a time, as `fit` does it."""
 
-    def __init__(self, folder: Path, what: Net, loss: str, precision: str) -> None:
+    def __init__(self, folder: Path, what: Net, loss: str, precision: str, compiled: bool) -> None:
         self.device = choose_device()
         self.precision = precision
         self.batch = 16 if self.device.type == "cuda" else 2 if what == PAPER else 8
@@ -76,7 +81,9 @@ class Run:
         self.loss = weighted({loss: 1.0})
         net = Spectral(what) if isinstance(what, SpectralSettings) else UNet(UNetSettings(what))
         net.train().to(self.device)
-        self.net = _WithLoss(compiled(net), self.loss, self.precision)
+        os.environ["OVERTONE_COMPILE"] = str(int(compiled))
+        compile_where_asked(net)
+        self.net = _WithLoss(net, self.loss, self.precision)
         self.optimiser = torch.optim.Adam(net.parameters(), lr=1e-4)
         order = torch.randperm(len(self.data)).tolist()
         self.todo = [order[at : at + self.batch] for at in range(0, len(order) - self.batch, self.batch)]
@@ -135,12 +142,12 @@ class Run:
 run: Run
 
 
-def start(folder: Path, what: Net, loss: str, precision: str) -> float:
+def start(folder: Path, what: Net, loss: str, precision: str, compiled: bool) -> float:
     """Make this process the one that trains so, take a first step, and return its seconds of audio."""
     global run
     torch.set_num_threads(1)
-    run = Run(folder, what, loss, precision)
-    run.step()  # the first is slower: libraries choose their kernels
+    run = Run(folder, what, loss, precision, compiled)
+    run.step()  # the first is slower: libraries choose their kernels, compilers work
     return run.batch * run.data.length / run.data.pairs.rate
 
 
@@ -168,7 +175,7 @@ def main() -> None:
         for pool in own:
             pool.shutdown()
     rows = []
-    for (net, loss, precision), seconds, steps, end in zip(
+    for (net, loss, precision, compiled), seconds, steps, end in zip(
         RUNS, audio, zip(*rounds, strict=True), ends, strict=True
     ):
         wall = statistics.median(step.wall for step in steps)
@@ -177,7 +184,7 @@ def main() -> None:
         work = f"{end.flops / wall / 1e9:.0f} | {end.loss / wall:.1%}"
         reading = f"{1000 * end.read:.1f} | {end.read / wall:.3%}"
         name = "spectral, as shipped" if isinstance(net, SpectralSettings) else f"U-Net {list(net)}"
-        what = f"{name} | {loss} | {precision}"
+        what = f"{name}{', compiled' * compiled} | {loss} | {precision}"
         rows.append(f"| {what} | {seconds:.1f} | {speed} | {work} | {reading} | {end.peak:.0f} |")
     device = choose_device()
     where = torch.cuda.get_device_name() if device.type == "cuda" else "one thread of the processor"
