@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from overtone.errors import OvertoneError
 from overtone.models import Network
 from overtone.models.nuwave2 import NuWave2
-from overtone.models.spectral import BINS, HOP, N_FFT, RATE, Spectral, overlap_add
+from overtone.models.spectral import BINS, HOP, N_FFT, PARTS, RATE, Spectral, overlap_add
 
 # Layer normalisation came with this one; ONNX Runtime 1.12 and later know it.
 OPSET = 17
-PARTS = N_FFT // HOP
 
 
 class Pair(NamedTuple):

@@ -18,13 +18,14 @@ from overtone.params import check
 
 N_FFT, HOP = 2048, 512
 BINS = N_FFT // 2 + 1
+PARTS = N_FFT // HOP
 RATE = 44100
 # Log magnitudes are floored here: -114 dB for a full-scale tone, under 16-bit quantisation noise.
 FLOOR = 1e-3
 KERNEL = 7
 DILATIONS = (1, 2, 4)
 # Frames that overlap one that is still to come.
-HELD = N_FFT // HOP - 1
+HELD = PARTS - 1
 # What an untrained network continues the octave below with: -12 dB per octave, as a factor of 10.
 SLOPE = -0.6
 
@@ -63,13 +64,13 @@ class Block(nn.Module):
         """(batch, reach + frames + reach, features) to (batch, frames, features)."""
         # The convolution as a sum of shifted frames: the operator wants frames last, which costs two copies,
         # and torch.compile makes its gradient anew for every number of frames.
-        taps, count = self.mix.weight[:, 0].T, x.shape[1] - 2 * self.reach
-        y = x[:, :count] * taps[0] + self.mix.bias
+        taps, count = self.mix.weight[:, 0].T.contiguous(), x.shape[1] - 2 * self.reach
+        assert self.mix.bias is not None
+        y = torch.addcmul(self.mix.bias, taps[0], x[:, :count])
         for number, tap in enumerate(taps[1:], start=1):
             y.addcmul_(tap, x[:, number * self.dilation :][:, :count])
         y = self.narrow(nn.functional.gelu(self.wide(self.norm(y))))
-        result: Tensor = x[:, self.reach : self.reach + count] + self.scale * y
-        return result
+        return torch.addcmul(x[:, self.reach : self.reach + count], self.scale, y)
 
 
 class Blocks(nn.ModuleList):
@@ -293,11 +294,10 @@ def overlap_add(frames: Tensor) -> Tensor:
 
     On a processor, torch.istft takes several times as long for this.
     """
-    parts = N_FFT // HOP
-    hops = frames.reshape(*frames.shape[:2], parts, HOP)
-    total = nn.functional.pad(hops[:, :, 0], (0, 0, 0, parts - 1))
-    for part in range(1, parts):
-        total = total + nn.functional.pad(hops[:, :, part], (0, 0, part, parts - 1 - part))
+    hops = frames.reshape(*frames.shape[:2], PARTS, HOP)
+    total = nn.functional.pad(hops[:, :, 0], (0, 0, 0, PARTS - 1))
+    for part in range(1, PARTS):
+        total = total + nn.functional.pad(hops[:, :, part], (0, 0, part, PARTS - 1 - part))
     return total.flatten(1)
 
 
@@ -321,8 +321,7 @@ def _moved_phases(spectrum: Tensor, first: Tensor, lowest: int, start: int) -> T
     real, imaginary = spectrum.real.gather(2, source), spectrum.imag.gather(2, source)
     size = (real**2 + imaginary**2).clamp_min(1e-18).rsqrt()
     octave = torch.complex(real * size, imaginary * size)
-    frames = start + torch.arange(spectrum.shape[1], device=spectrum.device)
-    # In whole samples first: the angle of a late frame would not fit a float32.
-    samples = (frames[:, None] * HOP - N_FFT // 2) * shift[:, None] % N_FFT
-    turns = torch.arange(N_FFT, device=spectrum.device) * (2 * torch.pi / N_FFT)
-    return octave * torch.polar(torch.ones_like(turns), turns)[samples]
+    # A hop is a quarter of a frame: four frames on, every shift comes round.
+    quarters = (torch.arange(PARTS, device=spectrum.device) - PARTS // 2)[:, None] * shift[:, None] % PARTS
+    turns = torch.polar(torch.ones_like(quarters, dtype=size.dtype), quarters * (2 * torch.pi / PARTS))
+    return octave * turns[:, (start + torch.arange(spectrum.shape[1], device=spectrum.device)) % PARTS]
