@@ -86,6 +86,13 @@ def test_a_deeper_network_begins_as_the_saved_one(saved, tmp_path):
         start(str(tmp_path / "deep"), SETTINGS, tmp_path / "model")
 
 
+def test_another_texture_is_the_params(saved, tmp_path):
+    textured = ModelSettings("spectral", SETTINGS.unet, SpectralSettings(8, 1, 1, 0.4), NUWAVE2)
+    net, _ = start(str(saved), textured, tmp_path / "model")
+    assert net.settings.texture == 0.4
+    assert torch.equal(net.enter.weight, models.load(saved)[0].enter.weight)
+
+
 def test_the_folder_that_training_writes_to_is_refused(saved, tmp_path):
     with pytest.raises(OvertoneError, match="where training writes its own model; copy it to another folder"):
         start(str(tmp_path / "." / "base"), SETTINGS, saved)

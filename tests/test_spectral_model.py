@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ TIME = 16384
 @pytest.fixture
 def net():
     torch.manual_seed(3)
-    net = Spectral(SpectralSettings(features=16, blocks=3, expansion=2)).eval()
+    net = Spectral(SpectralSettings(features=16, blocks=3, expansion=2, texture=0.5)).eval()
     torch.nn.init.normal_(net.leave.weight, std=0.05)  # as if it had learnt something
     return net
 
@@ -141,8 +143,32 @@ def test_a_bad_param_is_one_line(key):
 
 def test_a_deeper_copy_is_the_same_function_at_first_and_can_learn(net, samples):
     cutoff = torch.tensor([4000.0, 8000.0])
-    deeper = net.deepened(5)
+    deeper = net.under(dataclasses.replace(net.settings, blocks=5))
     assert len(deeper.blocks) == 5
     assert torch.equal(deeper(samples, cutoff), net(samples, cutoff))
     deeper(samples, cutoff).square().sum().backward()
     assert all(block.scale.grad.any() for block in deeper.blocks)
+
+
+def test_texture_lays_the_octaves_fine_structure_over_the_magnitudes(net, samples):
+    """A tone below the cutoff sticks out above it as far as the power says, and the mean log level stays."""
+    cutoff = torch.tensor([8000.0])
+    tone = torch.sin(2 * torch.pi * 6000 * torch.arange(TIME, dtype=torch.float64) / RATE).float()[None]
+    heard = samples[:1] / 10 + tone
+    first = int(net.first_bin(cutoff))
+    place = round(6000 * N_FFT / RATE) + first // 2
+    levels = []
+    for texture in (0.0, 0.5, 1.0):
+        other = net.under(dataclasses.replace(net.settings, texture=texture))
+        spectrum = other.analysis(heard)
+        with torch.no_grad():
+            magnitude = torch.ones(1, spectrum.shape[1], N_FFT // 2 + 1)
+            made = other.remade(spectrum, magnitude, torch.tensor([first]), 0)
+        levels.append(made[0, :, first : first + first // 2 - 8].abs().log10().mean(0))
+        assert made[0, :, :first].equal(spectrum[0, :, :first])
+    none, half, full = (20 * level for level in levels)
+    torch.testing.assert_close(none, torch.zeros_like(none), atol=1e-3, rtol=0)
+    torch.testing.assert_close(full, 2 * half, atol=1e-3, rtol=1e-3)
+    assert full.argmax() in (place - first - 1, place - first, place - first + 1)
+    assert full.max() > 15
+    assert full.mean().abs() < 1

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from overtone.errors import OvertoneError
 from overtone.models import Network
 from overtone.models.nuwave2 import NuWave2
-from overtone.models.spectral import BINS, HOP, N_FFT, PARTS, RATE, Spectral, overlap_add
+from overtone.models.spectral import BINS, HOP, N_FFT, PARTS, Spectral, octave_shift, overlap_add
 
 # Layer normalisation came with this one; ONNX Runtime 1.12 and later know it.
 OPSET = 17
@@ -56,12 +56,15 @@ class RealSpectral(nn.Module):
 
     def forward(self, samples: Tensor, cutoff: Tensor) -> Tensor:
         """What the network's own ``forward`` gives, for all bins at once."""
-        first = (cutoff / (RATE / N_FFT)).ceil().long().clamp(4, BINS - 1)
-        below = torch.arange(BINS) < first[:, None]
+        first, bins = self.net.first_bin(cutoff), torch.arange(BINS)
+        below = bins < first[:, None]
         spectrum = self.stft(samples)
-        # `magnitudes` takes no more of a spectrum than its two parts.
+        # Magnitudes and fine structure take no more of a spectrum than its two parts.
         magnitude = self.net.magnitudes(cast(Tensor, spectrum), below)
-        moved = _moved_phases(spectrum, first)
+        shift = octave_shift(first, bins)
+        if self.net.settings.texture:
+            magnitude = magnitude * self.net.fine_structure(cast(Tensor, spectrum), first, bins - shift)
+        moved = _moved_phases(spectrum, bins, shift)
         made = [
             torch.where(below[:, None], kept, phase * magnitude)
             for kept, phase in zip(spectrum, moved, strict=True)
@@ -93,17 +96,14 @@ class RealSpectral(nn.Module):
         return overlap_add(frames)[:, inside] / overlap_add(squares)[:, inside]
 
 
-def _moved_phases(spectrum: Pair, first: Tensor) -> Pair:
+def _moved_phases(spectrum: Pair, bins: Tensor, shift: Tensor) -> Pair:
     """Unit phases of all bins from the octave below the cutoff, as in ``overtone.models.spectral``."""
-    bins = torch.arange(BINS)
-    width = (first // 2)[:, None]
-    shift = (width * (1 + (bins - first[:, None]).clamp_min(0) // width)).minimum(bins)
     source = (bins - shift)[:, None].expand(spectrum.real.shape)
     real, imaginary = spectrum.real.gather(2, source), spectrum.imag.gather(2, source)
     size = (real**2 + imaginary**2).clamp_min(1e-18).rsqrt()
     frames = torch.arange(spectrum.real.shape[1])
-    turns = (frames[:, None] * HOP - N_FFT // 2) * shift[:, None] % N_FFT
-    angle = turns.float() * (2 * torch.pi / N_FFT)
+    turns = (frames[:, None] - PARTS // 2) * shift[:, None] % PARTS
+    angle = turns.float() * (2 * torch.pi / PARTS)
     cosine, sine = angle.cos() * size, angle.sin() * size
     return Pair(real * cosine - imaginary * sine, real * sine + imaginary * cosine)
 

@@ -1,6 +1,7 @@
 """Training that starts from a model's weights instead of fresh ones (``train.from``)."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from overtone import models
@@ -16,7 +17,8 @@ SHIPPED = "shipped"
 def start(asked: str, settings: ModelSettings, written: Path) -> tuple[Network, dict[str, str]]:
     """Load the network to start from, if it is the one that the settings describe.
 
-    A spectral network may have fewer blocks than they do: those that it lacks begin by changing nothing.
+    A spectral network may have fewer blocks than they do, which then begin by changing nothing, and
+    another texture, which no weights belong to.
 
     Args:
         asked: ``train.from``: a model's folder, or ``shipped``.
@@ -39,8 +41,9 @@ def start(asked: str, settings: ModelSettings, written: Path) -> tuple[Network, 
         net, _ = models.load(folder)
     except OvertoneError as error:
         raise OvertoneError(f"train.from is {asked!r}: {error}") from None
-    if isinstance(net, Spectral) and net.settings.blocks < settings.spectral.blocks:
-        net = net.deepened(settings.spectral.blocks)
+    if isinstance(net, Spectral):
+        blocks = max(net.settings.blocks, settings.spectral.blocks)
+        net = net.under(replace(net.settings, blocks=blocks, texture=settings.spectral.texture))
     differences = _differences(net, settings)
     if differences:
         raise OvertoneError(

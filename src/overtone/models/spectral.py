@@ -4,12 +4,13 @@ It does so relative to the level of the octave below the cutoff: told levels as 
 off on music unlike what it had been trained on (docs/experiments.md).
 
 The texture comes from the music itself: phases above the cutoff are those of the octave below it,
-moved up by whole multiples of its width. A drum hit stays as sharp as it was, and what sits in the
-middle of the stereo image stays there. Learning phases by regression gained nothing over noise.
+moved up by whole multiples of its width, and with them, as far as ``texture`` says, goes how much its single
+bins stick out of their neighbours. A drum hit stays as sharp as it was, and what sits in the middle of the
+stereo image stays there. Learning phases by regression gained nothing over noise.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -26,22 +27,34 @@ KERNEL = 7
 DILATIONS = (1, 2, 4)
 # Frames that overlap one that is still to come.
 HELD = PARTS - 1
+# Bins, 190 Hz, over which a bin's fine structure is its level over the mean.
+NEIGHBOURS = 9
 # What an untrained network continues the octave below with: -12 dB per octave, as a factor of 10.
 SLOPE = -0.6
 
 
 @dataclass(frozen=True)
 class SpectralSettings:
-    """The group ``model.spectral``: features of a frame, blocks, and a block's inner width over that."""
+    """The group ``model.spectral`` of params.yaml.
+
+    Attributes:
+        features: of a frame.
+        blocks: how many.
+        expansion: a block's inner width over ``features``.
+        texture: the power to which the fine structure of the octave below is taken before it is laid over the
+            magnitudes; 0 leaves them smooth.
+    """
 
     features: int
     blocks: int
     expansion: int
+    texture: float = 0.0
 
     def __post_init__(self) -> None:
         for key in ("features", "blocks", "expansion"):
             value = getattr(self, key)
             check(value >= 1, f"model.spectral.{key}", value, "a whole number, 1 or more")
+        check(0 <= self.texture <= 1, "model.spectral.texture", self.texture, "a power, 0 to 1")
 
 
 class Block(nn.Module):
@@ -123,14 +136,17 @@ class Spectral(nn.Module):
         """What torch.compile is for: the rest is transforms, which it leaves as they are."""
         return self.blocks
 
-    def deepened(self, blocks: int) -> "Spectral":
-        """A copy with more blocks behind its own, which begin by changing nothing: at a scale of 0."""
-        deeper = Spectral(replace(self.settings, blocks=blocks))
-        deeper.load_state_dict(deeper.state_dict() | self.state_dict())
-        for name, weight in deeper.named_parameters():
+    def under(self, settings: SpectralSettings) -> "Spectral":
+        """A copy with these weights under other settings: as many blocks or more, another texture.
+
+        Further blocks begin by changing nothing, at a scale of 0.
+        """
+        other = Spectral(settings)
+        other.load_state_dict(other.state_dict() | self.state_dict())
+        for name, weight in other.named_parameters():
             if name not in self.state_dict() and name.endswith("scale"):
                 nn.init.zeros_(weight)
-        return deeper
+        return other
 
     def forward(self, samples: Tensor, cutoff: Tensor) -> Tensor:
         """Restore samples whose content ends at a cutoff.
@@ -186,10 +202,27 @@ class Spectral(nn.Module):
         """The spectrum, made anew from the first bin on; ``start`` is the number of its first frame."""
         # No bin under the lowest cutoff of the batch is made anew.
         lowest = int(first.min())
-        moved = _moved_phases(spectrum, first, lowest, start) * magnitude[..., lowest:]
-        below = torch.arange(lowest, BINS, device=first.device) < first[:, None]
-        made = torch.where(below[:, None], spectrum[..., lowest:], moved)
+        bins = torch.arange(lowest, BINS, device=first.device)
+        shift = octave_shift(first, bins)
+        moved = _moved_phases(spectrum, bins, shift, start) * magnitude[..., lowest:]
+        if self.settings.texture:
+            moved = moved * self.fine_structure(spectrum, first, bins - shift)
+        made = torch.where((bins < first[:, None])[:, None], spectrum[..., lowest:], moved)
         return torch.cat([spectrum[..., :lowest], made], dim=-1)
+
+    def fine_structure(self, spectrum: Tensor, first: Tensor, source: Tensor) -> Tensor:
+        """How much bins below the cutoff stick out of their neighbours, as factors.
+
+        Args:
+            spectrum: (batch, frames, bins).
+            first: (batch,), the first bin that is not there.
+            source: (batch, bins), which bins are asked for.
+        """
+        inside = (torch.arange(BINS, device=first.device) < first[:, None])[:, None].to(self.window.dtype)
+        level = _log_magnitude(spectrum) * inside
+        sticks_out = level - _pooled(level) / _pooled(inside).clamp_min(1 / NEIGHBOURS)
+        asked = sticks_out.gather(2, source[:, None].expand(*level.shape[:2], -1))
+        return (self.settings.texture * math.log(10) * asked).exp()
 
     def analysis(self, samples: Tensor) -> Tensor:
         """(batch, time) to complex (batch, frames, bins): all frames that lie inside."""
@@ -307,21 +340,33 @@ def _log_magnitude(spectrum: Tensor) -> Tensor:
     return 0.5 * (power / FLOOR**2 + 1).log10()
 
 
-def _moved_phases(spectrum: Tensor, first: Tensor, lowest: int, start: int) -> Tensor:
-    """Unit phases for the bins from ``lowest`` on, from the octave below each signal's cutoff.
+def _pooled(x: Tensor) -> Tensor:
+    """Means over NEIGHBOURS bins, (batch, frames, bins)."""
+    return nn.functional.avg_pool1d(x, NEIGHBOURS, 1, NEIGHBOURS // 2, count_include_pad=False)
+
+
+def octave_shift(first: Tensor, bins: Tensor) -> Tensor:
+    """How many bins lower the source of a bin lies: in the octave below the first bin that is made anew.
+
+    Shape:
+        (batch,), (bins,) -> (batch, bins).
+    """
+    width = (first // 2)[:, None]
+    return (width * (1 + (bins - first[:, None]).clamp_min(0) // width)).minimum(bins)
+
+
+def _moved_phases(spectrum: Tensor, bins: Tensor, shift: Tensor, start: int) -> Tensor:
+    """Unit phases for these bins, from as many bins further down as ``shift`` says.
 
     Bin k takes the phase of bin k - m w (w bins in the octave), advanced by the turns that the shift
     by m w bins makes up to its frame's start: m w HOP / N_FFT a frame. ``start`` is the number of the
     first frame.
     """
-    bins = torch.arange(lowest, spectrum.shape[-1], device=spectrum.device)
-    width = (first // 2)[:, None]
-    shift = (width * (1 + (bins - first[:, None]).clamp_min(0) // width)).clamp(max=bins)
     source = (bins - shift)[:, None].expand(*spectrum.shape[:2], len(bins))
     real, imaginary = spectrum.real.gather(2, source), spectrum.imag.gather(2, source)
     size = (real**2 + imaginary**2).clamp_min(1e-18).rsqrt()
     octave = torch.complex(real * size, imaginary * size)
     # A hop is a quarter of a frame: four frames on, every shift comes round.
-    quarters = (torch.arange(PARTS, device=spectrum.device) - PARTS // 2)[:, None] * shift[:, None] % PARTS
+    quarters = (torch.arange(PARTS, device=bins.device) - PARTS // 2)[:, None] * shift[:, None] % PARTS
     turns = torch.polar(torch.ones_like(quarters, dtype=size.dtype), quarters * (2 * torch.pi / PARTS))
-    return octave * turns[:, (start + torch.arange(spectrum.shape[1], device=spectrum.device)) % PARTS]
+    return octave * turns[:, (start + torch.arange(spectrum.shape[1], device=bins.device)) % PARTS]
