@@ -1,8 +1,7 @@
 """One stage, measured in forks of a process that has imported it: imports count as memory, not as time.
 
 python bench/measured.py STAGE FOLDER... runs the stage in every folder, one after the other, and prints a
-line of JSON for each: seconds, processor seconds of the stage and of the kernel on its behalf, peak memory
-in MB.
+line of JSON for each: seconds, processor seconds (user and system), peak memory in MB.
 """
 
 import importlib
@@ -23,17 +22,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Cost(NamedTuple):
-    """What a run of a stage took: seconds, processor seconds of its own and of the kernel, MB at the most."""
+    """What a run of a stage took: seconds, processor seconds, MB at the most."""
 
     wall: float
-    own: float
-    kernel: float
+    cpu: float
     memory: float
-
-    @property
-    def cpu(self) -> float:
-        """All processor seconds."""
-        return self.own + self.kernel
 
 
 def measure(stage: str, folders: list[Path], cores: int = 1) -> list[Cost]:
@@ -90,8 +83,7 @@ def _run(work: object, name: str, folder: str) -> None:
         os.dup2(os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1)
         began, cpu = time.perf_counter(), _cpu()
         work()
-        own, kernel = (after - before for after, before in zip(_cpu(), cpu, strict=True))
-        cost = Cost(time.perf_counter() - began, own, kernel, _peak())
+        cost = Cost(time.perf_counter() - began, _cpu() - cpu, _peak())
         os.write(out, (json.dumps(cost._asdict()) + "\n").encode())
         code = 0
     finally:
@@ -109,10 +101,10 @@ def _from_archives() -> None:
     provide_archives("large", archives, Path("data/fma"))
 
 
-def _cpu() -> tuple[float, float]:
-    """Processor seconds of this process and its children that have ended, and of the kernel for them."""
-    used = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return sum(one.ru_utime for one in used), sum(one.ru_stime for one in used)
+def _cpu() -> float:
+    """Processor seconds of this process and its children that have ended."""
+    own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
 
 
 def _peak() -> float:

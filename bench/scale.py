@@ -46,8 +46,7 @@ def run(made: list[Path], folder: Path, tracks: int) -> list[dict[str, float | s
     for stage, outs in STAGES.items():
         cost = measure(stage, [folder])[0]
         disk = sum(size_of(folder / out) for out in outs) / 1e6
-        figures = {"wall": cost.wall, "cpu": cost.cpu, "memory": cost.memory, "disk": disk}
-        rows.append({"tracks": tracks, "stage": stage, **figures})
+        rows.append({"tracks": tracks, "stage": stage, **cost._asdict(), "disk": disk})
         print(rows[-1], flush=True)
     return rows
 
