@@ -63,6 +63,8 @@ def test_an_output_sample_depends_on_no_more_than_the_stated_context(net):
 
 def test_a_saved_model_comes_back_whole(net, tmp_path):
     models.save(net, "unet", tmp_path, {"rate": 44100})
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1, "weights may be read by whoever may read the rest"
     loaded, about = models.load(tmp_path)
     assert about == {"rate": 44100}
     assert loaded.settings == SMALL

@@ -165,6 +165,7 @@ def _watched(words: list[str], program: Program, folder: Path) -> Work:
             with suppress(psutil.Error):  # it has ended already
                 seen.add(psutil.Process(process.pid))
             while process.poll() is None:
+                _find(seen)
                 most = max(most, _memory(seen))
                 if most > program.memory_gb * 1e9:
                     raise OvertoneError(f"stopped at {most / 1e9:.2f} GB; its limit is {program.memory_gb:g}")
@@ -181,15 +182,15 @@ def _watched(words: list[str], program: Program, folder: Path) -> Work:
     return Work(seconds, most)
 
 
-def _memory(seen: set[psutil.Process]) -> int:
-    """Main memory of processes and all below them, in bytes; pages that two share count twice.
-
-    Those below are added to the set, since a process whose parent ends is below it no more; those that
-    have ended are taken out.
-    """
+def _find(seen: set[psutil.Process]) -> None:
+    """Add all processes below these to them: one whose parent ends is below it no more."""
     for one in list(seen):
         with suppress(psutil.Error):
             seen.update(one.children(recursive=True))
+
+
+def _memory(seen: set[psutil.Process]) -> int:
+    """Main memory of processes in bytes, pages that two share twice; those that have ended are taken out."""
     total = 0
     for one in list(seen):
         try:
@@ -201,7 +202,7 @@ def _memory(seen: set[psutil.Process]) -> int:
 
 def _end(process: "subprocess.Popen[bytes]", seen: set[psutil.Process]) -> None:
     """End a process, all of its session, and what left that; one that has ended may have left some behind."""
-    _memory(seen)
+    _find(seen)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     for one in seen:

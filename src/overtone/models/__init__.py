@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialized
 
 from overtone.errors import OvertoneError
 from overtone.models.nuwave2 import NuWave2, NuWave2Settings
@@ -60,7 +61,8 @@ def save(net: Network, name: str, folder: Path, about: dict[str, Any]) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.contiguous() for key, value in net.state_dict().items()}
-    save_file(weights, folder / "weights.safetensors")
+    # safetensors' own writing to a file lets nobody else read it.
+    (folder / "weights.safetensors").write_bytes(serialized(weights))
     card = {"format": FORMAT, "name": name, "settings": asdict(net.settings), "about": about}
     (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
