@@ -1,6 +1,6 @@
 """Time, memory and disk of every stage for 1, 2, 4 and 8 times the tracks, and the exponent of each.
 
-python bench/growth.py (eight minutes on a core of its own, 2.5 GB of disk, given back)
+python bench/growth.py (nine minutes on a core of its own, 3 GB of disk, given back)
     -> bench/results/growth.md
 
 The time fitted is processor time above that of a run with few tracks, which has all that a stage does once
@@ -27,7 +27,7 @@ TIMES = (1, 2, 4, 8)
 ROUNDS = 3
 SECONDS = 0.5
 # Reading and splitting a table is quick: exponents of less than a tenth of a second say nothing.
-AUDIO, TABLES = 60, 10_000
+AUDIO, TABLES = 60, 30_000
 FEW = 0.2  # of the smallest size, for the run that is taken off
 STAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     # Fewer files than this cost a third as much each: what they take fits into the processor's caches.
