@@ -40,5 +40,5 @@ from pathlib import Path
 from overtone import models
 
 net, about = models.load("data/model")
-models.save(net.under(replace(net.settings, texture=0.35)), "spectral", Path(".runs/model"), about)
+models.save(net.under(replace(net.settings, texture=0.1)), "spectral", Path(".runs/model"), about)
 END

@@ -1,8 +1,10 @@
 import hashlib
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from overtone import models, training
 from overtone.augment import Batch
@@ -91,6 +93,14 @@ def test_another_texture_is_the_params(saved, tmp_path):
     net, _ = start(str(saved), textured, tmp_path / "model")
     assert net.settings.texture == 0.4
     assert torch.equal(net.enter.weight, models.load(saved)[0].enter.weight)
+
+
+def test_the_params_of_this_repository_are_the_shipped_models(tmp_path):
+    """So that README's command for fine-tuning works as it is printed."""
+    values = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())["model"]["spectral"]
+    settings = ModelSettings("spectral", SETTINGS.unet, SpectralSettings(**values), NUWAVE2)
+    net, _ = start("shipped", settings, tmp_path / "model")
+    assert net.settings == models.load(models.SHIPPED)[0].settings
 
 
 def test_the_folder_that_training_writes_to_is_refused(saved, tmp_path):
