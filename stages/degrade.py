@@ -15,7 +15,7 @@ import pandas as pd
 
 from overtone import parallel, params
 from overtone.degrade import DegradeSettings
-from overtone.places import is_address, place
+from overtone.places import place
 from overtone.shards import INDEX, write_settings, write_shard, write_store
 from stages import run
 
@@ -33,9 +33,8 @@ def main() -> None:
     ]
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    store, folder = os.environ.get("OVERTONE_SHARDS"), FOLDER.absolute()
-    if store and not is_address(store):
-        store = str(Path(store).absolute())
+    asked, folder = os.environ.get("OVERTONE_SHARDS"), FOLDER.absolute()
+    store = str(place(Path(), asked)) if asked else None
     size = settings.tracks_per_shard
     calls = [
         (n, tracks[n * size : (n + 1) * size], store or folder, settings)

@@ -81,10 +81,10 @@ def test_a_stream_lags_by_no_more_than_its_latency_and_holds_no_more(net):
     lag = torch.tensor(behind).cumsum(0)
     assert stream.latency - 2 * HOP < lag.max() <= stream.latency
     held = [value for value in vars(stream).values() if isinstance(value, torch.Tensor)] + stream._before
-    reach = sum(net.reaches)
+    reach = sum(net.blocks.reaches)
     # Of a frame there is its spectrum and its level, and of each convolution what it looks back at.
-    most = N_FFT + HOP + (reach + 6) * (N_FFT // 2 + 2) + N_FFT // 2 + 1 + 2 * reach * net.settings.features
-    assert sum(value.numel() for value in held) <= most + 5 * (N_FFT // 2 + 1)
+    most = N_FFT + reach * (N_FFT // 2 + 2) + 3 * (N_FFT // 2 + 1) + 2 * reach * net.settings.features
+    assert sum(value.numel() for value in held) <= most + 1
 
 
 def test_a_steady_tone_below_becomes_a_steady_tone_above(net):

@@ -60,7 +60,7 @@ class RealSpectral(nn.Module):
         below = bins < first[:, None]
         spectrum = self.stft(samples)
         # Magnitudes and fine structure take no more of a spectrum than its two parts.
-        magnitude = self.net.magnitudes(cast(Tensor, spectrum), below)
+        magnitude = self.net.magnitudes(cast(Tensor, spectrum), first)
         shift = octave_shift(first, bins)
         if self.net.settings.texture:
             magnitude = magnitude * self.net.fine_structure(cast(Tensor, spectrum), first, bins - shift)

@@ -137,7 +137,9 @@ def write_shard(
         (rows of the index without their number, rows of left_out.csv, name, SHA-1).
     """
     with ExitStack() as stack:
-        folder = to if isinstance(to, Path) else Path(stack.enter_context(TemporaryDirectory()))
+        folder = (
+            to if isinstance(to, Path) else Path(stack.enter_context(TemporaryDirectory(prefix="overtone-")))
+        )
         writer = stack.enter_context(ShardWriter(folder, number, settings))
         for track_id, place in tracks:
             writer.add(track_id, place)

@@ -89,11 +89,17 @@ class Block(nn.Module):
 class Blocks(nn.ModuleList):
     """All blocks, one after the other, with silence before and after what they are given."""
 
+    def __init__(self, settings: SpectralSettings) -> None:
+        dilations = [DILATIONS[number % len(DILATIONS)] for number in range(settings.blocks)]
+        blocks = [Block(settings.features, settings.expansion, dilation) for dilation in dilations]
+        super().__init__(blocks)
+        # How many frames each looks to both sides.
+        self.reaches = [block.reach for block in blocks]
+
     def forward(self, x: Tensor) -> Tensor:
         """(batch, frames, features) to the same."""
-        for block in self:
-            assert isinstance(block, Block)
-            x = block(nn.functional.pad(x, (0, 0, block.reach, block.reach)))
+        for block, reach in zip(self, self.reaches, strict=True):
+            x = block(nn.functional.pad(x, (0, 0, reach, reach)))
         return x
 
 
@@ -118,10 +124,7 @@ class Spectral(nn.Module):
         self.enter = nn.Linear(BINS, features)
         self.where = nn.Linear(BINS, features, bias=False)
         self.loudness = nn.Linear(1, features, bias=False)
-        dilations = [DILATIONS[number % len(DILATIONS)] for number in range(settings.blocks)]
-        self.blocks = Blocks(Block(features, settings.expansion, dilation) for dilation in dilations)
-        # How many frames each block looks to both sides.
-        self.reaches = [KERNEL // 2 * dilation for dilation in dilations]
+        self.blocks = Blocks(settings)
         self.norm = nn.LayerNorm(features)
         self.leave = nn.Linear(features, BINS)
         nn.init.zeros_(self.leave.weight)
@@ -162,35 +165,32 @@ class Spectral(nn.Module):
         # Silence before the start and after the end.
         spectrum = self.analysis(nn.functional.pad(samples, (N_FFT // 2, -time % HOP + N_FFT // 2)))
         first = self.first_bin(cutoff)
-        below = torch.arange(BINS, device=samples.device) < first[:, None]
-        return self.synthesis(self.remade(spectrum, self.magnitudes(spectrum, below), first, 0), time)
+        return self.synthesis(self.remade(spectrum, self.magnitudes(spectrum, first), first, 0), time)
 
-    def magnitudes(self, spectrum: Tensor, below: Tensor) -> Tensor:
-        """Magnitudes of all bins, (batch, frames, bins), from those below the cutoff."""
-        x, level = self.heard(spectrum, below)
-        return self.told(self.blocks(x), level, below)
+    def magnitudes(self, spectrum: Tensor, first: Tensor) -> Tensor:
+        """Magnitudes of all bins, (batch, frames, bins), from those below the first that is made anew."""
+        x, level = self.heard(spectrum, first)
+        return self.told(self.blocks(x), level, first)
 
-    def heard(self, spectrum: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
+    def heard(self, spectrum: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         """What the blocks are given, (batch, frames, features), and the level of the octave below the cutoff.
 
         Args:
             spectrum: (batch, frames, bins).
-            below: (batch, bins), true below the cutoff.
+            first: (batch,), the first bin that is made anew.
         """
         heard = _log_magnitude(spectrum)
-        inside = below[:, None].to(heard.dtype)
-        bins = torch.arange(BINS, device=below.device)
-        octave = (below & (bins >= below.sum(-1, keepdim=True) // 2)).to(heard.dtype)
+        inside = _below(first).to(heard.dtype)[:, None]
+        octave = (_below(first) & ~_below(first // 2)).to(heard.dtype)
         level = (heard @ octave[..., None]) / octave.sum(-1)[:, None, None]
         # A twentieth of the arithmetic; in bfloat16 it put the added band -49 dB off, and so it is -68 dB.
         with torch.autocast(heard.device.type, enabled=False):
             x = self.enter((heard - level) * inside) + self.where(inside) + self.loudness(level)
         return x, level
 
-    def told(self, x: Tensor, level: Tensor, below: Tensor) -> Tensor:
+    def told(self, x: Tensor, level: Tensor, first: Tensor) -> Tensor:
         """Magnitudes of all bins, (batch, frames, bins), from what the blocks give."""
-        bins = torch.arange(BINS, device=below.device)
-        above = (bins / below.sum(-1, keepdim=True)).clamp_min(1).log2()
+        above = (torch.arange(BINS, device=first.device) / first[:, None]).clamp_min(1).log2()
         # Far from zero, bfloat16 steps in the exponent would be steps of several dB.
         with torch.autocast(x.device.type, enabled=False):
             change = self.leave(self.norm(x.float()))
@@ -215,10 +215,10 @@ class Spectral(nn.Module):
 
         Args:
             spectrum: (batch, frames, bins).
-            first: (batch,), the first bin that is not there.
+            first: (batch,), the first bin that is made anew.
             source: (batch, bins), which bins are asked for.
         """
-        inside = (torch.arange(BINS, device=first.device) < first[:, None])[:, None].to(self.window.dtype)
+        inside = _below(first).to(self.window.dtype)[:, None]
         level = _log_magnitude(spectrum) * inside
         sticks_out = level - _pooled(level) / _pooled(inside).clamp_min(1 / NEIGHBOURS)
         asked = sticks_out.gather(2, source[:, None].expand(*level.shape[:2], -1))
@@ -257,11 +257,10 @@ class Stream:
         device = net.window.device
         self._net = net
         self._first = net.first_bin(torch.tensor([cutoff], device=device))
-        self._below = torch.arange(BINS, device=device) < self._first[:, None]
         features = net.settings.features
         # Silence before the start: half a frame of it, and as many frames as a convolution reaches back.
         self._samples = torch.zeros(1, N_FFT // 2, device=device)
-        self._before = [torch.zeros(1, reach, features, device=device) for reach in net.reaches]
+        self._before = [torch.zeros(1, reach, features, device=device) for reach in net.blocks.reaches]
         # Frames on their way through the convolutions, and made ones that samples to come are part of.
         self._spectrum = torch.zeros(1, 0, BINS, dtype=torch.complex64, device=device)
         self._level = torch.zeros(1, 0, 1, device=device)
@@ -272,7 +271,7 @@ class Stream:
     @property
     def latency(self) -> int:
         """How many samples the output lags behind at most."""
-        return sum(self._net.reaches) * HOP + N_FFT
+        return sum(self._net.blocks.reaches) * HOP + N_FFT
 
     def __call__(self, samples: Tensor, last: bool) -> Tensor:
         """Take (1, time) samples, any number of them; give those that are ready, at the last call all."""
@@ -281,7 +280,8 @@ class Stream:
         if last:
             self._samples = nn.functional.pad(self._samples, (0, -self._taken % HOP + N_FFT // 2))
         x = self._enter()
-        for number, (block, reach) in enumerate(zip(self._net.blocks, self._net.reaches, strict=True)):
+        blocks = self._net.blocks
+        for number, (block, reach) in enumerate(zip(blocks, blocks.reaches, strict=True)):
             x = torch.cat([self._before[number], x], dim=1)
             if last:
                 x = nn.functional.pad(x, (0, 0, 0, reach))
@@ -296,7 +296,7 @@ class Stream:
             return self._before[0][:, :0]
         spectrum = self._net.analysis(self._samples)
         self._samples = self._samples[:, count * HOP :]
-        x, level = self._net.heard(spectrum, self._below)
+        x, level = self._net.heard(spectrum, self._first)
         self._spectrum = torch.cat([self._spectrum, spectrum], dim=1)
         self._level = torch.cat([self._level, level], dim=1)
         return x
@@ -307,7 +307,7 @@ class Stream:
         if count:
             spectrum, self._spectrum = self._spectrum[:, :count], self._spectrum[:, count:]
             level, self._level = self._level[:, :count], self._level[:, count:]
-            magnitude = self._net.told(x, level, self._below)
+            magnitude = self._net.told(x, level, self._first)
             made = self._net.remade(spectrum, magnitude, self._first, self._frames)
             self._made = torch.cat([self._made, made], dim=1)
             self._frames += count
@@ -338,6 +338,11 @@ def _log_magnitude(spectrum: Tensor) -> Tensor:
     """log10 of magnitudes over the floor, about 0 to 6."""
     power = spectrum.real**2 + spectrum.imag**2
     return 0.5 * (power / FLOOR**2 + 1).log10()
+
+
+def _below(first: Tensor) -> Tensor:
+    """Which bins lie below the first that is made anew: (batch,) to (batch, bins)."""
+    return torch.arange(BINS, device=first.device) < first[:, None]
 
 
 def _pooled(x: Tensor) -> Tensor:
