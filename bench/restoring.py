@@ -76,8 +76,8 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         source, seconds = stereo_file(Path(name))
         rounds = []
-        for _ in range(ROUNDS):
-            report = restore_file(source, Path(name, "out.flac"), force=True)
+        for number in range(ROUNDS):
+            report = restore_file(source, Path(name, f"out{number}.flac"))
             rounds.append(
                 [
                     report.speed,

@@ -18,14 +18,6 @@ def test_samples_come_out_in_order_however_they_were_cut(cuts):
     assert line.take(3).shape == (2, 0)
 
 
-def test_a_block_may_be_written_over_once_it_waits():
-    block = np.ones((1, 4), np.float32)
-    line = Fifo(1)
-    line.append(block)
-    block[:] = 7
-    assert np.array_equal(line.take(4), np.ones((1, 4)))
-
-
 def test_what_is_not_looked_at_is_not_copied_again():
     """A restorer asks for nothing at every block while a window fills."""
     line = Fifo(1)

@@ -35,6 +35,19 @@ def test_windows_and_blocks_leave_no_trace(net, low, monkeypatch, cuts):
     assert level(chunks - whole) - level(whole - low) < -70
 
 
+def test_the_caller_may_write_over_blocks_given_and_taken(low, monkeypatch):
+    monkeypatch.setattr(restoring, "PIECE", 5000)
+    net = make("spectral")
+    restorer, outputs = Restorer(net, RATE, 2, CUTOFF), []
+    for part in np.array_split(low, 100, axis=1):
+        block = part.copy()
+        out = restorer.process(block)
+        outputs.append(out.copy())
+        block[:], out[:] = 1, 1
+    outputs.append(restorer.flush())
+    assert np.array_equal(np.concatenate(outputs, axis=1), run(net, low, peak=1.0))
+
+
 def test_the_output_lags_by_no_more_than_the_latency(net, low, monkeypatch):
     monkeypatch.setattr(restoring, "PIECE", 5000)
     monkeypatch.setattr(windows, "WINDOW", 1 << 14)

@@ -8,8 +8,7 @@ import numpy as np
 class Fifo:
     """Samples that wait, (channels, time) float32.
 
-    Blocks are copied when they come, and only those that are looked at are joined: what waits longer
-    costs nothing but that copy.
+    Blocks are kept as they come, not copied, and only those that are looked at are joined.
     """
 
     def __init__(self, channels: int) -> None:
@@ -22,8 +21,8 @@ class Fifo:
         return self._size
 
     def append(self, block: np.ndarray) -> None:
-        """Add (channels, time) samples at the end."""
-        self._blocks.append(np.array(block, np.float32))
+        """Add (channels, time) samples at the end; nobody may change them from then on."""
+        self._blocks.append(block)
         self._size += block.shape[1]
 
     def peek(self, count: int) -> np.ndarray:

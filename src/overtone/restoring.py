@@ -122,7 +122,8 @@ class Restorer:
     def process(self, block: np.ndarray) -> np.ndarray:
         """Take (channels, time) float32 samples; give those of the output that are ready."""
         self._taken += block.shape[1]
-        return self._run(block, last=False)
+        # A copy, for the caller's block may change while it waits.
+        return self._run(np.array(block, np.float32, order="C"), last=False)
 
     def flush(self) -> np.ndarray:
         """End the stream; give the rest. In all, round(samples in * out_rate / rate) come out."""
@@ -143,10 +144,9 @@ class Restorer:
         ready = self._waiting_dry.size
         if not last:
             ready = min(ready, self._waiting_added.size)
-        out, added = self._waiting_dry.take(ready), self._waiting_added.take(ready)
-        out[:, : added.shape[1]] += added
+        dry, added = self._waiting_dry.take(ready), self._waiting_added.take(ready)
         self._given += ready
-        return out
+        return dry + np.pad(added, ((0, 0), (0, ready - added.shape[1])))
 
     def _added(self, last: bool) -> Iterator[np.ndarray]:
         """Start on every piece that is complete; yield what is added, in order, as far as it is made."""
