@@ -10,7 +10,7 @@ import soundfile
 import soxr
 import torch
 
-from overtone import files, models
+from overtone import decoding, files, models
 from overtone.arrays import restore
 from overtone.errors import OvertoneError
 from overtone.files import restore_file
@@ -101,7 +101,8 @@ def test_lengths_are_exact(tmp_path, rng, net, rate, asked):
 
 def test_blocks_leave_no_trace(talk, net, monkeypatch):
     whole, _ = soundfile.read(restore_file(talk, model=net).target, dtype="float32")
-    monkeypatch.setattr(files, "BLOCK", 3001)
+    for module in decoding, files:
+        monkeypatch.setattr(module, "BLOCK", 3001)
     blocks, _ = soundfile.read(restore_file(talk, model=net, force=True).target, dtype="float32")
     assert np.abs(whole - blocks).max() < 1e-6
 

@@ -33,6 +33,14 @@ def test_a_copy_has_the_best_score_and_a_low_passed_one_a_worse(music):
 
 
 @needed
+def test_it_hears_what_lies_above_16_khz(music):
+    """Whoever fills the top of a full-band recording gains by it."""
+    low = soxr.resample(soxr.resample(music.numpy().T, RATE, 32000), 32000, RATE).T
+    low = torch.from_numpy(np.ascontiguousarray(low[:, : music.shape[1]]))
+    assert perceptual.visqol(music, low, RATE) < 4.5
+
+
+@needed
 def test_silence_has_the_worst_score(music):
     assert perceptual.visqol(music, torch.zeros_like(music), RATE) == 1
 

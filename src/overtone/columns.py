@@ -79,7 +79,7 @@ SCORES: dict[str, Score] = {
     ),
     "snr": Score("SNR", "dB", True, 1, "waveform; rewards silence above the cutoff over treble out of phase"),
     "visqol": Score(
-        "ViSQOL", "", True, 2, "listeners' grade as a model guesses it, 1 to 4.73; mono, deaf above 15 kHz"
+        "ViSQOL", "", True, 2, "listeners' grade as a model guesses it, 1 to 4.73; mono, forgives level"
     ),
     "probe": Score(
         "probe", "%", False, 0, "seconds that a classifier tells from real ones, 50 at best; misses the music"

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from overtone.decoding import open_sound
 from overtone.errors import OvertoneError
-from overtone.files import open_sound
 
 COLUMNS = 1500
 FRAME_SECONDS = 0.046  # to the next power of two: 2048 samples at 44.1 and 48 kHz

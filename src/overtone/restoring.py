@@ -146,7 +146,8 @@ class Restorer:
             ready = min(ready, self._waiting_added.size)
         dry, added = self._waiting_dry.take(ready), self._waiting_added.take(ready)
         self._given += ready
-        return dry + np.pad(added, ((0, 0), (0, ready - added.shape[1])))
+        out: np.ndarray = dry + np.pad(added, ((0, 0), (0, ready - added.shape[1])))
+        return out
 
     def _added(self, last: bool) -> Iterator[np.ndarray]:
         """Start on every piece that is complete; yield what is added, in order, as far as it is made."""

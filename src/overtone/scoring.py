@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from overtone import audio, perceptual, scores, spectral
+from overtone.decoding import open_sound
 from overtone.errors import OvertoneError
-from overtone.files import open_sound
 
 RATE = 44100  # Hz; all files are compared at this rate
 TOLERANCE = 0.1  # seconds by which lengths may differ: coders pad the end; the longer file is cut

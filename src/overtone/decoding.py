@@ -1,0 +1,116 @@
+"""Reading sound files from beginning to end, block by block; what is no whole sound file says why not."""
+
+import contextlib
+import re
+import stat
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from overtone.errors import OvertoneError
+
+# Frames read at a time; libsndfile has crashed on much larger blocks of Vorbis.
+BLOCK = 1 << 16
+# Blocks that are decoded ahead: with one, decoder and meter wait for each other.
+AHEAD = 4
+# Samples that an encoder may promise in excess: two frames of MP3.
+SLACK = 2 * 1152
+# WAV and AIFF written to a pipe promise nearly 2 or 4 GiB, for want of knowing better.
+PLACEHOLDER = 0x7FFF0000
+
+
+class _Reader(soundfile.SoundFile):  # type: ignore[misc]
+    """A file read from beginning to end.
+
+    soundfile seeks after every read of a file that can be sought: that fails on FLAC of unknown length.
+    """
+
+    def seekable(self) -> bool:
+        """Whether it is to be sought."""
+        return False
+
+
+@contextlib.contextmanager
+def open_sound(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open a file to be read from beginning to end; what is no sound file is an error that says why."""
+    try:
+        kind = path.stat()
+        if stat.S_ISDIR(kind.st_mode):
+            raise OvertoneError(f"{path} is a folder; name a file")
+        if not stat.S_ISREG(kind.st_mode):
+            raise OvertoneError(f"{path} is no regular file, and it is read twice; save it as a file first")
+        if kind.st_size == 0:
+            raise OvertoneError(f"{path} is empty")
+        with path.open("rb") as raw:
+            # By number: a name would be taken for raw samples if it ended in .raw.
+            try:
+                file = _Reader(raw.fileno(), closefd=False)
+            except soundfile.LibsndfileError as error:
+                reason = error.error_string.rstrip(".").lower()
+                raise OvertoneError(f"{path} is not audio that overtone reads ({reason})") from None
+            with file:
+                yield file
+    except OSError as error:
+        raise OvertoneError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def blocks(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
+    """Yield all of a file as (channels, time) float32 blocks."""
+    done = 0
+    while True:
+        try:
+            block = file.read(BLOCK, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            where, reason = done / file.samplerate, error.error_string.rstrip(".").lower()
+            raise OvertoneError(
+                f"{path} is truncated or damaged: it does not decode beyond {where:.1f} s ({reason})"
+            ) from None
+        if not len(block):
+            return
+        done += len(block)
+        yield block.T
+
+
+def ahead(decoded: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield blocks, the next ones being decoded in a thread meanwhile."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        waiting = deque(reader.submit(next, decoded, None) for _ in range(AHEAD))
+        while (block := waiting.popleft().result()) is not None:
+            waiting.append(reader.submit(next, decoded, None))
+            yield block
+
+
+def missing(file: soundfile.SoundFile, path: Path, samples: int) -> str:
+    """What a file that has given so many samples per channel should hold and does not; empty if nothing."""
+    promised = file.frames
+    # FLAC written to a pipe promises 2^63 - 1 samples, for want of knowing better.
+    if samples + SLACK < promised < 1 << 60:
+        told, there = promised / file.samplerate, samples / file.samplerate
+        return f"its header promises {told:.1f} s, and {there:.1f} s are there"
+    # libsndfile itself corrects the length of a truncated WAV or AIFF, and says so in its log only.
+    corrected = re.search(r"(?:data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info)
+    if corrected:
+        size, rest = map(int, corrected.groups())
+        if rest < size < PLACEHOLDER:
+            return f"its header promises {size:,} bytes of sound, and {rest:,} are there"
+    return _ends_inside_a_page(path)
+
+
+def _ends_inside_a_page(path: Path) -> str:
+    """What is wrong with an Ogg file that ends in the middle of a page; empty if nothing.
+
+    libsndfile takes the last whole page for the end.
+    """
+    with path.open("rb") as raw:
+        if raw.read(4) != b"OggS":
+            return ""
+        raw.seek(max(0, path.stat().st_size - 65307))  # the longest page
+        tail = raw.read()
+    page = tail[tail.rfind(b"OggS") :]
+    segments = page[26] if len(page) > 26 else 0
+    whole = 27 + segments + sum(page[27 : 27 + segments])
+    return "it ends inside a page" if len(page) < whole else ""
