@@ -395,7 +395,7 @@ def test_a_break_is_quiet_and_leaves_nothing(here, model, overtone, monkeypatch)
         if share > 0.5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli._Bar, "show", stop)
+    monkeypatch.setattr(cli.Bar, "show", stop)
     assert overtone("restore", "talk.wav", "--model", model) == (130, [], [])
     assert files(here) == ["talk.wav"]
 

@@ -10,21 +10,20 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from overtone import __version__, memory
 from overtone.errors import OvertoneError
-from overtone.sound_files import SUFFIXES, is_sound
+from overtone.jobs import STANDARD, Job, plan
+from overtone.terminal import Bar, complain, drop_output, libraries_silenced, printable
 
 if TYPE_CHECKING:
     from overtone.files import Report
     from overtone.models import Network
     from overtone.stems import Separator
 
-OUTPUTS = (".flac", ".wav", ".ogg", ".mp3")
 ALL_GOOD, SOME_FAILED, NOTHING_DONE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
 RESTORE = """\
@@ -77,7 +76,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where to read on, and leave with 2."""
-        self.exit(NOTHING_DONE, f"{self.prog}: {_printable(message)}; see {self.prog} --help\n")
+        self.exit(NOTHING_DONE, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,24 +92,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.run(args)
         sys.stdout.flush()
     except OvertoneError as error:
-        _complain(str(error))
+        complain(str(error))
         return NOTHING_DONE
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        _drop_output()
+        drop_output()
         return BROKEN_PIPE
     except OSError as error:
         # Files name themselves; what is left is the line that could not be printed.
-        _drop_output()
-        _complain(f"standard output cannot be written: {error.strerror or error}")
+        drop_output()
+        complain(f"standard output cannot be written: {error.strerror or error}")
         return NOTHING_DONE
     return code
-
-
-def _drop_output() -> None:
-    """Send what standard output still holds to nowhere, or Python would fail to flush it, and say so."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -247,21 +241,11 @@ def _number(kind: type[int] | type[float], allowed: str, least: float, most: flo
     return convert
 
 
-class _Job(NamedTuple):
-    """A file to restore, and where to; ``-`` is standard input or output."""
-
-    source: Path
-    target: Path
-
-
-STANDARD = Path("-")
-
-
 def _restore(args: argparse.Namespace) -> int:
     """Restore all inputs; a failure is a line and does not stop the others."""
-    jobs, failures = _plan(args.inputs, args.output)
+    jobs, failures = plan(args.inputs, args.output)
     for failure in failures:
-        _complain(failure)
+        complain(failure)
     if not jobs:
         return NOTHING_DONE
     if args.picture:
@@ -277,94 +261,30 @@ def _restore(args: argparse.Namespace) -> int:
 
         separator = stems.open_separator(args.device)
     done = 0
-    with _libraries_silenced():
+    with libraries_silenced():
         for number, job in enumerate(jobs):
-            bar = _Bar(f"[{number + 1}/{len(jobs)}] " if len(jobs) > 1 else "", job.source)
+            bar = Bar(f"[{number + 1}/{len(jobs)}] " if len(jobs) > 1 else "", job.source)
             try:
                 report = _restore_one(job, net, separator, args, bar)
             except (OvertoneError, OSError, MemoryError) as error:
                 if isinstance(error, BrokenPipeError):
                     raise
                 bar.clear()
-                _complain(str(error) or "out of memory")
+                complain(str(error) or "out of memory")
                 continue
             finally:
                 bar.clear()
             done += 1
             # Standard output may be the sound itself.
             out = sys.stderr if job.target == STANDARD else sys.stdout
-            print(json.dumps(report.json()) if args.json else _printable(report.line()), file=out, flush=True)
+            print(json.dumps(report.json()) if args.json else printable(report.line()), file=out, flush=True)
     if done == len(jobs) and not failures:
         return ALL_GOOD
     return SOME_FAILED if done else NOTHING_DONE
 
 
-def _plan(names: Sequence[str], output: str | None) -> tuple[list[_Job], list[str]]:
-    """What to restore and where to, and a line for each input that cannot be."""
-    found: list[tuple[Path, Path]] = []  # a file, and its place in the output's folder
-    failures: list[str] = []
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            files = list(_search(path, failures))
-            if not files:
-                failures.append(f"{path} is a folder without audio ({' '.join(SUFFIXES)})")
-            # Several albums may hold a 01.mp3 each.
-            base = path.parent if len(names) > 1 and path.name else path
-            found += [(file, file.parent.relative_to(base)) for file in files]
-        else:
-            found.append((path, Path()))
-    if output is None and STANDARD in [file for file, _ in found]:
-        output = "-"
-    to_folder = output is not None and (
-        output.endswith(("/", os.sep)) or Path(output).is_dir() or any(map(os.path.isdir, names))
-    )
-    if output is not None and not to_folder:
-        if len(names) > 1:
-            raise OvertoneError(
-                f"-o {output} is one file for {len(names)} inputs; name a folder: -o {output}/"
-            )
-        if output != "-" and Path(output).suffix.lower() not in OUTPUTS:
-            raise OvertoneError(
-                f"-o {output} ends in none of {', '.join(OUTPUTS)}; for a new folder write {output}/"
-            )
-        if output == "-" and sys.stdout.isatty():
-            raise OvertoneError("sound is not written to a terminal; name a file with -o, or redirect it")
-    jobs: dict[Path, _Job] = {}
-    for source, place in dict(found).items():
-        if output is None:
-            target = source.with_name(f"{source.stem}.restored.flac")
-        elif to_folder:
-            name = "stdin" if source == STANDARD else source.stem
-            target = Path(output) / place / f"{name}.restored.flac"
-        else:
-            target = Path(output)
-        if target in jobs:
-            failures.append(
-                f"{source} and {jobs[target].source} would both be written to {target}; "
-                "restore one of them by itself, with -o"
-            )
-        else:
-            jobs[target] = _Job(source, target)
-    return list(jobs.values()), failures
-
-
-def _search(folder: Path, failures: list[str]) -> Iterator[Path]:
-    """Yield the sound files below a folder, sorted; hidden and restored ones are left out."""
-
-    def unreadable(error: OSError) -> None:
-        failures.append(f"{error.filename} cannot be searched: {error.strerror}")
-
-    for parent, folders, names in os.walk(folder, onerror=unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(parent, name)
-            if is_sound(path) and not path.stem.endswith(".restored"):
-                yield path
-
-
 def _restore_one(
-    job: _Job, net: "Network", separator: "Separator | None", args: argparse.Namespace, bar: "_Bar"
+    job: Job, net: "Network", separator: "Separator | None", args: argparse.Namespace, bar: "Bar"
 ) -> "Report":
     """Restore one file, by way of temporary files for standard input and output."""
     from overtone.files import restore_file
@@ -412,63 +332,9 @@ def _restore_one(
             except BrokenPipeError:
                 raise
             except OSError as error:
-                _drop_output()
+                drop_output()
                 raise OvertoneError(f"standard output cannot be written: {error.strerror}") from None
         return dataclasses.replace(report, source=job.source, target=job.target)
-
-
-class _Bar:
-    """A progress bar with the time left on a terminal; nothing elsewhere."""
-
-    WIDTH = 24
-
-    def __init__(self, prefix: str, source: Path) -> None:
-        self._label = _printable(prefix + (source.name or str(source)))
-        self._terminal = sys.stderr.isatty()
-        self._began = time.monotonic()
-        self._shown = 0.0
-
-    def show(self, share: float) -> None:
-        """Draw it, ten times a second at most."""
-        now = time.monotonic()
-        if not self._terminal or now - self._shown < 0.1:
-            return
-        self._shown = now
-        left = (now - self._began) * (1 - share) / max(share, 1e-3)
-        full = round(self.WIDTH * share)
-        bar = "#" * full + "." * (self.WIDTH - full)
-        tail = f" [{bar}] {share:4.0%} {left // 60:3.0f}:{left % 60:02.0f} left"
-        label = self._label[: max(8, shutil.get_terminal_size().columns - len(tail) - 1)]
-        print(f"\r{label}{tail}\x1b[K", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Wipe it away."""
-        if self._terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def _libraries_silenced() -> Iterator[None]:
-    """Keep what C libraries write to standard error from people.
-
-    mpg123 notes there what it stumbles over; what matters of it is in our own line.
-    """
-    if sys.stderr is not sys.__stderr__ or sys.stderr is None:
-        yield
-        return
-    sys.stderr.flush()
-    real, kept = sys.stderr, os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as ours:
-        os.dup2(null, 2)
-        sys.stderr = ours
-        try:
-            yield
-        finally:
-            sys.stderr = real
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(null)
 
 
 def _score(args: argparse.Namespace) -> int:
@@ -478,17 +344,17 @@ def _score(args: argparse.Namespace) -> int:
     from overtone import scoring, tables
 
     heard = find_spec("visqol") is not None
-    with _libraries_silenced():
+    with libraries_silenced():
         found = scoring.score_files(Path(args.reference), [*map(Path, args.restored)], args.cutoff, heard)
     if args.json:
         for one in found:
             print(json.dumps(one.json()))
     else:
         told = "no cutoff told" if args.cutoff is None else f"cutoff {args.cutoff:g} Hz"
-        print(_printable(f"against {args.reference}: {told}, its own bandwidth {found[0].bandwidth:.0f} Hz"))
-        print(tables.of_files({_printable(str(one.restored)): one.values for one in found}), end="")
+        print(printable(f"against {args.reference}: {told}, its own bandwidth {found[0].bandwidth:.0f} Hz"))
+        print(tables.of_files({printable(str(one.restored)): one.values for one in found}), end="")
     if not heard:
-        _complain("no ViSQOL score: it needs an extra: pip install 'overtone[visqol]'")
+        complain("no ViSQOL score: it needs an extra: pip install 'overtone[visqol]'")
     return ALL_GOOD
 
 
@@ -498,7 +364,7 @@ def _models(args: argparse.Namespace) -> int:
 
     folder = Path(args.folder or models.SHIPPED)
     net, about = models.load(folder)
-    print(f"model in {_printable(str(folder))}")
+    print(f"model in {printable(str(folder))}")
     print(f"network: {type(net).__name__}, {sum(weight.numel() for weight in net.parameters()):,} parameters")
     _show(about, "")
     return ALL_GOOD
@@ -517,7 +383,7 @@ def _export(args: argparse.Namespace) -> int:
     net, _ = models.load(folder)
     export.export(net, target, {"made by": f"overtone {__version__}", "model": str(folder)})
     size = target.stat().st_size / 1e6
-    print(_printable(f"{folder} -> {target}: {type(net).__name__}, {size:.1f} MB"))
+    print(printable(f"{folder} -> {target}: {type(net).__name__}, {size:.1f} MB"))
     return ALL_GOOD
 
 
@@ -535,7 +401,7 @@ def _listen(args: argparse.Namespace) -> int:
         base = store.Store(ratings)
         for path in args.take_in:
             given, new = exchange.take_in(path, base)
-            print(_printable(f"{path}: {given} ratings, {new} of them new"))
+            print(printable(f"{path}: {given} ratings, {new} of them new"))
         return ALL_GOOD
     if args.summary:
         test, _ = examples.identify(folder)
@@ -551,9 +417,7 @@ def _listen(args: argparse.Namespace) -> int:
     base = store.Store(ratings)
     if args.export:
         exchange.export(found, base, args.export)
-        print(
-            _printable(f"{args.export}: {len(found.sounds)} samples; what comes back goes in with --import")
-        )
+        print(printable(f"{args.export}: {len(found.sounds)} samples; what comes back goes in with --import"))
         return ALL_GOOD
     from overtone.listening import server
 
@@ -568,19 +432,10 @@ def _listen(args: argparse.Namespace) -> int:
 def _show(values: dict[str, Any], indent: str) -> None:
     """Print nested values, a line each."""
     for key, value in values.items():
-        label = _printable(f"{indent}{key.replace('_', ' ')}:")
+        label = printable(f"{indent}{key.replace('_', ' ')}:")
         if isinstance(value, dict):
             print(label)
             _show(value, indent + "  ")
         else:
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            print(label, _printable(f"{value:.4g}" if isinstance(value, float) else text))
-
-
-def _complain(message: str) -> None:
-    print(f"overtone: {_printable(message)}", file=sys.stderr, flush=True)
-
-
-def _printable(text: str) -> str:
-    """The text in one line without control characters: file names may hold any."""
-    return "".join(char if char.isprintable() or "\udc80" <= char <= "\udcff" else " " for char in text)
+            print(label, printable(f"{value:.4g}" if isinstance(value, float) else text))

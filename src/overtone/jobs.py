@@ -1,0 +1,92 @@
+"""Which files a restore command is about, and where each is written to."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from overtone.errors import OvertoneError
+from overtone.sound_files import SUFFIXES, is_sound
+
+OUTPUTS = (".flac", ".wav", ".ogg", ".mp3")
+STANDARD = Path("-")
+
+
+class Job(NamedTuple):
+    """A file to restore, and where to; ``-`` is standard input or output."""
+
+    source: Path
+    target: Path
+
+
+def plan(names: Sequence[str], output: str | None) -> tuple[list[Job], list[str]]:
+    """What to restore and where to, and a line for each input that cannot be.
+
+    Args:
+        names: files and folders, or ``-``.
+        output: a file, a folder, or ``-``; None is beside the input.
+
+    Raises:
+        OvertoneError: the output does not fit the inputs.
+    """
+    found: list[tuple[Path, Path]] = []  # a file, and its place in the output's folder
+    failures: list[str] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            files = list(_search(path, failures))
+            if not files:
+                failures.append(f"{path} is a folder without audio ({' '.join(SUFFIXES)})")
+            # Several albums may hold a 01.mp3 each.
+            base = path.parent if len(names) > 1 and path.name else path
+            found += [(file, file.parent.relative_to(base)) for file in files]
+        else:
+            found.append((path, Path()))
+    if output is None and STANDARD in [file for file, _ in found]:
+        output = "-"
+    to_folder = output is not None and (
+        output.endswith(("/", os.sep)) or Path(output).is_dir() or any(map(os.path.isdir, names))
+    )
+    if output is not None and not to_folder:
+        if len(names) > 1:
+            raise OvertoneError(
+                f"-o {output} is one file for {len(names)} inputs; name a folder: -o {output}/"
+            )
+        if output != "-" and Path(output).suffix.lower() not in OUTPUTS:
+            raise OvertoneError(
+                f"-o {output} ends in none of {', '.join(OUTPUTS)}; for a new folder write {output}/"
+            )
+        if output == "-" and sys.stdout.isatty():
+            raise OvertoneError("sound is not written to a terminal; name a file with -o, or redirect it")
+    jobs: dict[Path, Job] = {}
+    for source, place in dict(found).items():
+        if output is None:
+            target = source.with_name(f"{source.stem}.restored.flac")
+        elif to_folder:
+            name = "stdin" if source == STANDARD else source.stem
+            target = Path(output) / place / f"{name}.restored.flac"
+        else:
+            target = Path(output)
+        if target in jobs:
+            failures.append(
+                f"{source} and {jobs[target].source} would both be written to {target}; "
+                "restore one of them by itself, with -o"
+            )
+        else:
+            jobs[target] = Job(source, target)
+    return list(jobs.values()), failures
+
+
+def _search(folder: Path, failures: list[str]) -> Iterator[Path]:
+    """Yield the sound files below a folder, sorted; hidden and restored ones are left out."""
+
+    def unreadable(error: OSError) -> None:
+        failures.append(f"{error.filename} cannot be searched: {error.strerror}")
+
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if is_sound(path) and not path.stem.endswith(".restored"):
+                yield path
