@@ -3,7 +3,10 @@
 #
 #     bash docs/music.sh docs/music_first.csv FOLDER     125 files, 5.6 hours: the shipped model's first training
 #     bash docs/music.sh docs/music_train.csv FOLDER     740 files, 37 hours, 7 GB of downloads: its second
-#     bash docs/music.sh docs/music_test.csv FOLDER      what bench/quality.py judges it on
+#     bash docs/music.sh docs/music_test.csv FOLDER      33 files that bench/quality.py judges it on, and
+#     bash docs/music.sh docs/music_held_out.csv FOLDER  65 more, into the same folder: those of the second table
+#                                                        that the pipeline's split kept for testing, but for
+#                                                        games that the first table has music of
 #
 # Each package's folder gets its copyright file, which names the licences: train on the music, and read those
 # before you pass any of it on. Safe to run again: what is there already is kept. Needs curl and dpkg-deb.

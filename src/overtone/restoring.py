@@ -127,12 +127,8 @@ class Restorer:
 
     def flush(self) -> np.ndarray:
         """End the stream; give the rest. In all, round(samples in * out_rate / rate) come out."""
-        rest = self._run(self._held.peek(0), last=True)
-        missing = round(self._taken * self.out_rate / self.rate) - self._given
-        self._given += missing
-        if missing < 0:
-            return rest[:, :missing]
-        return np.pad(rest, ((0, 0), (0, missing)))
+        due = round(self._taken * self.out_rate / self.rate) - self._given
+        return _exactly(self._run(self._held.peek(0), last=True), due)
 
     def _run(self, block: np.ndarray, last: bool) -> np.ndarray:
         self._waiting_dry.append(self._dry(block, last))
@@ -146,7 +142,7 @@ class Restorer:
             ready = min(ready, self._waiting_added.size)
         dry, added = self._waiting_dry.take(ready), self._waiting_added.take(ready)
         self._given += ready
-        out: np.ndarray = dry + np.pad(added, ((0, 0), (0, ready - added.shape[1])))
+        out: np.ndarray = dry + _exactly(added, ready)
         return out
 
     def _added(self, last: bool) -> Iterator[np.ndarray]:
@@ -247,9 +243,8 @@ class Unchanged:
 
     def flush(self) -> np.ndarray:
         """End the stream; give the rest. In all, round(samples in * out_rate / rate) come out."""
-        rest = self._resampler(np.zeros((self._channels, 0), np.float32), True)
-        missing = round(self._taken * self.out_rate / self.rate) - self._given
-        return np.pad(rest, ((0, 0), (0, max(0, missing - rest.shape[1]))))[:, :missing]
+        due = round(self._taken * self.out_rate / self.rate) - self._given
+        return _exactly(self._resampler(np.zeros((self._channels, 0), np.float32), True), due)
 
 
 class _Resampler:
@@ -267,6 +262,11 @@ class _Resampler:
             return block
         converted: np.ndarray = self._stream.resample_chunk(np.ascontiguousarray(block.T), last=last)
         return converted.T
+
+
+def _exactly(samples: np.ndarray, length: int) -> np.ndarray:
+    """(channels, time) samples, so many of them: a resampler may give one more or less at the end."""
+    return np.pad(samples, ((0, 0), (0, max(0, length - samples.shape[1]))))[:, :length]
 
 
 def above_crossover(samples: Tensor, cutoff: float) -> Tensor:
