@@ -110,6 +110,14 @@ def test_two_inputs_never_share_an_output(here, model, overtone, low):
     assert "talk.flac and talk.wav would both be written to talk.restored.flac" in err[0]
 
 
+@pytest.mark.parametrize("words", [["-01.wav"], ["talk.wav", "-01.wav"]])
+def test_a_file_that_looks_like_an_option_is_told_how_to_write_it(here, overtone, words):
+    (here / "-01.wav").write_bytes((here / "talk.wav").read_bytes())
+    code, _, err = overtone("restore", *words)
+    assert (code, len(err)) == (2, 1)
+    assert "-01.wav begins with a dash and is taken for an option: write ./-01.wav; see" in err[0]
+
+
 @pytest.mark.parametrize("output", ["there", "new/"])
 def test_an_output_may_be_a_folder(here, model, overtone, output):
     (here / "there").mkdir()

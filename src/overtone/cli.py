@@ -74,8 +74,19 @@ examples:
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
+    _words: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does; what was given is kept for `error`."""
+        self._words = sys.argv[1:] if args is None else args
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where to read on, and leave with 2."""
+        for word in self._words:
+            # A folder may hold -01.mp3, and then the shell's * gives what looks like an option.
+            if word.startswith("-") and os.path.isfile(word):
+                message = f"{word} begins with a dash and is taken for an option: write ./{word}"
         self.exit(NOTHING_DONE, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
 
 
