@@ -31,7 +31,7 @@ AUDIO, TABLES = 60, 30_000
 FEW = 0.2  # of the smallest size, for the run that is taken off
 STAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     # Fewer files than this cost a third as much each: what they take fits into the processor's caches.
-    "download_fma, archive": (200 * AUDIO, ("data/fma",)),
+    "download_fma, archive": (400 * AUDIO, ("data/fma",)),
     "download_fma, own folder": (10 * AUDIO, ("data/fma",)),
     "select_subset": (TABLES, ("data/subset.csv",)),
     "split": (TABLES, ("data/split.csv",)),
