@@ -1,6 +1,6 @@
 """Time, memory and disk of every stage for 1, 2, 4 and 8 times the tracks, and the exponent of each.
 
-python bench/growth.py (nine minutes on a core of its own, 3 GB of disk, given back)
+python bench/growth.py (ten minutes on a core of its own, 5 GB of disk, given back)
     -> bench/results/growth.md
 
 The time fitted is processor time above that of a run with few tracks, which has all that a stage does once
@@ -30,7 +30,7 @@ SECONDS = 0.5
 AUDIO, TABLES = 60, 30_000
 FEW = 0.2  # of the smallest size, for the run that is taken off
 STAGES: dict[str, tuple[int, tuple[str, ...]]] = {
-    # Fewer files than this cost a third as much each: what they take fits into the processor's caches.
+    # Fewer files cost less each, at half this number by a fifth: what they take fits into the caches.
     "download_fma, archive": (400 * AUDIO, ("data/fma",)),
     "download_fma, own folder": (10 * AUDIO, ("data/fma",)),
     "select_subset": (TABLES, ("data/subset.csv",)),
