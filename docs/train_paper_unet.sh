@@ -5,7 +5,7 @@
 #     bash docs/music.sh docs/music_train.csv TRAIN
 #     bash docs/train_paper_unet.sh TRAIN
 #
-# Two DVC experiments up to their train stage, about 105 minutes of a core each: the second goes on from the
+# Two DVC experiments up to their train stage, about 100 minutes of a core each: the second goes on from the
 # first, with other low-passes.
 set -euo pipefail
 train=$(realpath "${1:?usage: bash docs/train_paper_unet.sh TRAIN}")
