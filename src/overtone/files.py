@@ -19,6 +19,7 @@ from overtone.cutoff import Cutoff, SpectrumMeter
 from overtone.decoding import BLOCK, open_sound
 from overtone.encoding import FORMATS, check_target, write
 from overtone.errors import OvertoneError
+from overtone.jobs import default_target
 from overtone.models import Network
 from overtone.restoring import (
     MAX_CHANNELS,
@@ -174,11 +175,6 @@ def restore_file(
     return Report(
         source, target, seconds, scan.rate, rate, channels, scan.found, added, clipped, speed, stems
     )
-
-
-def default_target(source: Path) -> Path:
-    """``talk.restored.flac`` beside ``talk.mp3``."""
-    return source.with_name(f"{source.stem}.restored.flac")
 
 
 @dataclass(frozen=True)

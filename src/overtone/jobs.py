@@ -20,6 +20,11 @@ class Job(NamedTuple):
     target: Path
 
 
+def default_target(source: Path) -> Path:
+    """``talk.restored.flac`` beside ``talk.mp3``."""
+    return source.with_name(f"{source.stem}.restored.flac")
+
+
 def plan(names: Sequence[str], output: str | None) -> tuple[list[Job], list[str]]:
     """What to restore and where to, and a line for each input that cannot be.
 
@@ -62,10 +67,10 @@ def plan(names: Sequence[str], output: str | None) -> tuple[list[Job], list[str]
     jobs: dict[Path, Job] = {}
     for source, place in dict(found).items():
         if output is None:
-            target = source.with_name(f"{source.stem}.restored.flac")
+            target = default_target(source)
         elif to_folder:
-            name = "stdin" if source == STANDARD else source.stem
-            target = Path(output) / place / f"{name}.restored.flac"
+            named = Path("stdin") if source == STANDARD else source
+            target = Path(output) / place / default_target(named).name
         else:
             target = Path(output)
         if target in jobs:
