@@ -35,9 +35,10 @@ NOTES = """\
 LSD high, LSD: log-spectral distance in bels, from the cutoff and from 0 Hz to each track's own bandwidth.
 ViSQOL: 1 to 4.73, on the middle 10 s at most, channels mixed. Level: error of the level above the cutoff in
 dB. Onsets: correlation of onset strengths above the cutoff. Flatness: error of the spectral flatness in dB,
-in half-octave bands. Image and coherence: error of the level difference in dB, and of the coherence,
-between left and right in half-octave bands. Probe: how many of 100 seconds a linear classifier tells from
-real ones, on tracks it did not learn from; 50 is best. docs/metrics.md says what each misses."""
+in half-octave bands. Partials: correlation of bins' levels over their neighbours'. Image and coherence:
+error of the level difference in dB, and of the coherence, between left and right in half-octave bands.
+Probe: how many of 100 seconds a linear classifier tells from real ones, on tracks it did not learn from; 50
+is best. docs/metrics.md says what each misses."""
 
 COLUMNS = {
     "lsd_high": "LSD high",
@@ -47,6 +48,7 @@ COLUMNS = {
     "level_error": "level dB",
     "onsets": "onsets",
     "flatness_error": "flatness dB",
+    "partials": "partials",
     "image_level": "image dB",
     "image_coherence": "coherence",
     "probe": "probe %",

@@ -13,7 +13,7 @@ def make(kind):
     torch.manual_seed(0)
     if kind == "unet":
         return UNet(UNetSettings((4, 4, 4, 4))).eval()
-    net = Spectral(SpectralSettings(features=8, blocks=1, expansion=1, texture=0.5)).eval()
+    net = Spectral(SpectralSettings(features=8, blocks=1, expansion=1, harmonics=1.0)).eval()
     torch.nn.init.normal_(net.leave.bias, 1.0, 0.2)
     return net
 

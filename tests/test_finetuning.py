@@ -88,10 +88,10 @@ def test_a_deeper_network_begins_as_the_saved_one(saved, tmp_path):
         start(str(tmp_path / "deep"), SETTINGS, tmp_path / "model")
 
 
-def test_another_texture_is_the_params(saved, tmp_path):
-    textured = ModelSettings("spectral", SETTINGS.unet, SpectralSettings(8, 1, 1, 0.4), NUWAVE2)
-    net, _ = start(str(saved), textured, tmp_path / "model")
-    assert net.settings.texture == 0.4
+def test_other_harmonics_are_the_params(saved, tmp_path):
+    harmonic = ModelSettings("spectral", SETTINGS.unet, SpectralSettings(8, 1, 1, 0.4), NUWAVE2)
+    net, _ = start(str(saved), harmonic, tmp_path / "model")
+    assert net.settings.harmonics == 0.4
     assert torch.equal(net.enter.weight, models.load(saved)[0].enter.weight)
 
 

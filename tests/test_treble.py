@@ -55,6 +55,13 @@ def unlike():
     return true, made * torch.tensor([[1.0], [0.6]]) + 0.2 * made.flip(0)
 
 
+def alike():
+    """The same, with tones in common."""
+    true, made = unlike()
+    tones = sum(tone(hertz) for hertz in (7000.0, 11_000.0, 13_000.0, 16_000.0))
+    return true + tones, made + 0.5 * tones
+
+
 def test_level_error_is_its_formula():
     means = []
     for samples in unlike():
@@ -77,6 +84,18 @@ def test_flatness_error_is_its_formula():
     assert np.mean(errors) > 0.5
     found = treble.flatness_error(*unlike(), RATE, LOW, HIGH)
     assert found == pytest.approx(np.mean(errors), rel=1e-3)
+
+
+def test_partials_are_their_formula():
+    curves = []
+    for samples in alike():
+        _, power, hertz = powers(samples)
+        bels = np.log10(np.maximum(power[..., (hertz >= LOW) & (hertz < HIGH)], 1e-8))
+        around = [bels[..., max(0, k - 16) : k + 17].mean(axis=-1) for k in range(bels.shape[-1])]
+        curves.append((bels - np.stack(around, axis=-1)).ravel())
+    expected = np.corrcoef(*curves)[0, 1]
+    assert 0.1 < abs(expected) < 0.95
+    assert treble.partials_correlation(*alike(), RATE, LOW, HIGH) == pytest.approx(expected, abs=1e-4)
 
 
 def test_onsets_are_their_formula():
@@ -155,6 +174,20 @@ def test_flatness_does_not_see_the_level_and_sees_tones():
 
 def test_frames_without_treble_in_the_reference_do_not_count_in_flatness():
     assert treble.flatness_error(torch.zeros(2, TIME), noise(), RATE, LOW, HIGH) == 0
+
+
+def test_partials_in_their_place_correlate_and_noise_does_not():
+    true = sum(tone(hertz) for hertz in np.arange(6300, 18_000, 700.0)) + 0.01 * noise()
+    other = sum(tone(hertz) for hertz in np.arange(6650, 18_000, 700.0)) + 0.01 * noise(1)
+
+    def partials(made):
+        return treble.partials_correlation(true, made, RATE, LOW, HIGH)
+
+    assert partials(true) == pytest.approx(1, abs=1e-6)
+    assert partials(0.1 * true + 0.001 * noise(2)) > 0.8, "the level does not matter"
+    assert partials(other) < 0
+    assert abs(partials(noise(5))) < 0.1
+    assert partials(torch.zeros(2, TIME)) == 0
 
 
 def test_onsets_in_their_place_correlate_and_level_does_not_matter():

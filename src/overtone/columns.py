@@ -65,6 +65,13 @@ SCORES: dict[str, Score] = {
     "flatness_error": Score(
         "flatness", "dB", False, 1, "noise where tones were, tones where noise was; misses which tones"
     ),
+    "partials": Score(
+        "partials",
+        "",
+        True,
+        2,
+        "tones at the right bins (correlation, 1 at best); noise and smooth spectra get 0",
+    ),
     "onsets": Score(
         "onsets", "", True, 2, "attacks in their place (correlation, 1 at best); misses how strong they are"
     ),
@@ -99,6 +106,7 @@ VIEWS = {
         "lsd_octave_2",
         "level_error",
         "flatness_error",
+        "partials",
         "onsets",
         "probe",
     ),
@@ -106,4 +114,12 @@ VIEWS = {
     "Waveform and the paper's metrics": ("snr", "si_sdr", "l1", "mse", "stft", "mrstft"),
 }
 IN_GENRES = ("lsd_high", "snr")  # what the rows per genre show: the treble, and what it cost
-TESTED = ("lsd_high", "lsd", "flatness_error", "onsets", "snr", "visqol")  # compared track by track
+TESTED = (
+    "lsd_high",
+    "lsd",
+    "flatness_error",
+    "partials",
+    "onsets",
+    "snr",
+    "visqol",
+)  # compared track by track

@@ -15,9 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from overtone.errors import OvertoneError
-from overtone.models import Network
+from overtone.models import Network, harmonics
 from overtone.models.nuwave2 import NuWave2
-from overtone.models.spectral import BINS, HOP, N_FFT, PARTS, Spectral, octave_shift, overlap_add
+from overtone.models.spectral import (
+    BINS,
+    HOP,
+    N_FFT,
+    PARTS,
+    Spectral,
+    log_magnitude,
+    octave_shift,
+    overlap_add,
+)
 
 # Layer normalisation came with this one; ONNX Runtime 1.12 and later know it.
 OPSET = 17
@@ -59,11 +68,13 @@ class RealSpectral(nn.Module):
         first, bins = self.net.first_bin(cutoff), torch.arange(BINS)
         below = bins < first[:, None]
         spectrum = self.stft(samples)
-        # Magnitudes and fine structure take no more of a spectrum than its two parts.
+        # Magnitudes take no more of a spectrum than its two parts.
         magnitude = self.net.magnitudes(cast(Tensor, spectrum), first)
         shift = octave_shift(first, bins)
-        if self.net.settings.texture:
-            magnitude = magnitude * self.net.fine_structure(cast(Tensor, spectrum), first, bins - shift)
+        if self.net.settings.harmonics:
+            level = log_magnitude(cast(Tensor, spectrum))
+            sticks_out = harmonics.continued(level, first, bins, self.correlation)
+            magnitude = magnitude * 10 ** (self.net.settings.harmonics * sticks_out)
         moved = _moved_phases(spectrum, bins, shift)
         made = [
             torch.where(below[:, None], kept, phase * magnitude)
@@ -82,6 +93,15 @@ class RealSpectral(nn.Module):
         return Pair(
             (frames[..., :BINS] + mirrored) @ self.cosines, (mirrored - frames[..., :BINS]) @ self.sines
         )
+
+    def correlation(self, a: Tensor, b: Tensor) -> Tensor:
+        """What `harmonics.correlation` gives, of (batch, frames, bins), for lags of half as many."""
+        real = (a @ self.cosines) * (b @ self.cosines) + (a @ self.sines) * (b @ self.sines)
+        imaginary = (a @ self.cosines) * (b @ self.sines) - (a @ self.sines) * (b @ self.cosines)
+        lags = BINS // 2 + 1
+        return (real * self.weight) @ self.cosines[:, :lags] - (imaginary * self.weight) @ self.sines[
+            :, :lags
+        ]
 
     def istft(self, spectrum: Pair, time: int) -> Tensor:
         """(batch, frames, bins) to (batch, time), the signal whose STFT is closest."""

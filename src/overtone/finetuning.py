@@ -18,7 +18,7 @@ def start(asked: str, settings: ModelSettings, written: Path) -> tuple[Network, 
     """Load the network to start from, if it is the one that the settings describe.
 
     A spectral network may have fewer blocks than they do, which then begin by changing nothing, and
-    another texture, which no weights belong to.
+    other harmonics, which no weights belong to.
 
     Args:
         asked: ``train.from``: a model's folder, or ``shipped``.
@@ -43,7 +43,7 @@ def start(asked: str, settings: ModelSettings, written: Path) -> tuple[Network, 
         raise OvertoneError(f"train.from is {asked!r}: {error}") from None
     if isinstance(net, Spectral):
         blocks = max(net.settings.blocks, settings.spectral.blocks)
-        net = net.under(replace(net.settings, blocks=blocks, texture=settings.spectral.texture))
+        net = net.under(replace(net.settings, blocks=blocks, harmonics=settings.spectral.harmonics))
     differences = _differences(net, settings)
     if differences:
         raise OvertoneError(

@@ -68,6 +68,7 @@ def measure_treble(
         "level_error": treble.level_error(*band),
         "onsets": treble.onset_correlation(*band),
         "flatness_error": treble.flatness_error(*band),
+        "partials": treble.partials_correlation(*band),
     }
     if len(reference) == 2:
         values["image_level"], values["image_coherence"] = treble.image_error(*band)

@@ -3,10 +3,10 @@
 It does so relative to the level of the octave below the cutoff: told levels as they are, it was 10 to 17 dB
 off on music unlike what it had been trained on (docs/experiments.md).
 
-The texture comes from the music itself: phases above the cutoff are those of the octave below it,
-moved up by whole multiples of its width, and with them, as far as ``texture`` says, goes how much its single
-bins stick out of their neighbours. A drum hit stays as sharp as it was, and what sits in the middle of the
-stereo image stays there. Learning phases by regression gained nothing over noise.
+What is finer comes from the music itself. Phases above the cutoff are those of the octave below it, moved
+up by whole multiples of its width: a drum hit stays as sharp as it was, and what sits in the middle of the
+stereo image stays there; learning phases by regression gained nothing over noise. And where partials stand at
+even distances below the cutoff, they go on above it (`overtone.models.harmonics`).
 """
 
 import math
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from overtone.models import harmonics
 from overtone.params import check
 
 N_FFT, HOP = 2048, 512
@@ -27,8 +28,6 @@ KERNEL = 7
 DILATIONS = (1, 2, 4)
 # Frames that overlap one that is still to come.
 HELD = PARTS - 1
-# Bins, 190 Hz, over which a bin's fine structure is its level over the mean.
-NEIGHBOURS = 9
 # What an untrained network continues the octave below with: -12 dB per octave, as a factor of 10.
 SLOPE = -0.6
 
@@ -41,20 +40,20 @@ class SpectralSettings:
         features: of a frame.
         blocks: how many.
         expansion: a block's inner width over ``features``.
-        texture: the power to which the fine structure of the octave below is taken before it is laid over the
-            magnitudes; 0 leaves them smooth.
+        harmonics: the power to which the fine structure that goes on above the cutoff is taken before it is
+            laid over the magnitudes; 0 leaves them smooth.
     """
 
     features: int
     blocks: int
     expansion: int
-    texture: float = 0.0
+    harmonics: float = 0.0
 
     def __post_init__(self) -> None:
         for key in ("features", "blocks", "expansion"):
             value = getattr(self, key)
             check(value >= 1, f"model.spectral.{key}", value, "a whole number, 1 or more")
-        check(0 <= self.texture <= 1, "model.spectral.texture", self.texture, "a power, 0 to 1")
+        check(0 <= self.harmonics <= 1, "model.spectral.harmonics", self.harmonics, "a power, 0 to 1")
 
 
 class Block(nn.Module):
@@ -140,7 +139,7 @@ class Spectral(nn.Module):
         return self.blocks
 
     def under(self, settings: SpectralSettings) -> "Spectral":
-        """A copy with these weights under other settings: as many blocks or more, another texture.
+        """A copy with these weights under other settings: as many blocks or more, other harmonics.
 
         Further blocks begin by changing nothing, at a scale of 0.
         """
@@ -165,7 +164,9 @@ class Spectral(nn.Module):
         # Silence before the start and after the end.
         spectrum = self.analysis(nn.functional.pad(samples, (N_FFT // 2, -time % HOP + N_FFT // 2)))
         first = self.first_bin(cutoff)
-        return self.synthesis(self.remade(spectrum, self.magnitudes(spectrum, first), first, 0), time)
+        magnitude = self.magnitudes(spectrum, first)
+        fine = self.fine_structure(spectrum, first)
+        return self.synthesis(self.remade(spectrum, magnitude, fine, first, 0), time)
 
     def magnitudes(self, spectrum: Tensor, first: Tensor) -> Tensor:
         """Magnitudes of all bins, (batch, frames, bins), from those below the first that is made anew."""
@@ -179,7 +180,7 @@ class Spectral(nn.Module):
             spectrum: (batch, frames, bins).
             first: (batch,), the first bin that is made anew.
         """
-        heard = _log_magnitude(spectrum)
+        heard = log_magnitude(spectrum)
         inside = _below(first).to(heard.dtype)[:, None]
         octave = (_below(first) & ~_below(first // 2)).to(heard.dtype)
         level = (heard @ octave[..., None]) / octave.sum(-1)[:, None, None]
@@ -198,31 +199,33 @@ class Spectral(nn.Module):
         magnitude: Tensor = FLOOR * (exponent * math.log(10)).clamp(-3, 14).exp()
         return magnitude
 
-    def remade(self, spectrum: Tensor, magnitude: Tensor, first: Tensor, start: int) -> Tensor:
-        """The spectrum, made anew from the first bin on; ``start`` is the number of its first frame."""
+    def fine_structure(self, spectrum: Tensor, first: Tensor) -> Tensor | None:
+        """Factors for magnitudes, if any: (batch, frames, bins from the lowest first one on)."""
+        if not self.settings.harmonics:
+            return None
+        bins = torch.arange(int(first.min()), BINS, device=first.device)
+        level = log_magnitude(spectrum[..., : int(first.max())])
+        sticks_out = harmonics.continued(level, first, bins)
+        return (self.settings.harmonics * math.log(10) * sticks_out).exp()
+
+    def remade(
+        self, spectrum: Tensor, magnitude: Tensor, fine: Tensor | None, first: Tensor, start: int
+    ) -> Tensor:
+        """The spectrum, made anew from the first bin on.
+
+        Args:
+            spectrum, magnitude: (batch, frames, bins).
+            fine: what `fine_structure` gives.
+            first: (batch,), the first bin that is made anew.
+            start: the number of the first frame.
+        """
         # No bin under the lowest cutoff of the batch is made anew.
         lowest = int(first.min())
         bins = torch.arange(lowest, BINS, device=first.device)
-        shift = octave_shift(first, bins)
-        moved = _moved_phases(spectrum, bins, shift, start) * magnitude[..., lowest:]
-        if self.settings.texture:
-            moved = moved * self.fine_structure(spectrum, first, bins - shift)
+        magnitude = magnitude[..., lowest:] if fine is None else magnitude[..., lowest:] * fine
+        moved = _moved_phases(spectrum, bins, octave_shift(first, bins), start) * magnitude
         made = torch.where((bins < first[:, None])[:, None], spectrum[..., lowest:], moved)
         return torch.cat([spectrum[..., :lowest], made], dim=-1)
-
-    def fine_structure(self, spectrum: Tensor, first: Tensor, source: Tensor) -> Tensor:
-        """How much bins below the cutoff stick out of their neighbours, as factors.
-
-        Args:
-            spectrum: (batch, frames, bins).
-            first: (batch,), the first bin that is made anew.
-            source: (batch, bins), which bins are asked for.
-        """
-        inside = _below(first).to(self.window.dtype)[:, None]
-        level = _log_magnitude(spectrum) * inside
-        sticks_out = level - _pooled(level) / _pooled(inside).clamp_min(1 / NEIGHBOURS)
-        asked = sticks_out.gather(2, source[:, None].expand(*level.shape[:2], -1))
-        return (self.settings.texture * math.log(10) * asked).exp()
 
     def analysis(self, samples: Tensor) -> Tensor:
         """(batch, time) to complex (batch, frames, bins): all frames that lie inside."""
@@ -261,8 +264,10 @@ class Stream:
         # Silence before the start: half a frame of it, and as many frames as a convolution reaches back.
         self._samples = torch.zeros(1, N_FFT // 2, device=device)
         self._before = [torch.zeros(1, reach, features, device=device) for reach in net.blocks.reaches]
-        # Frames on their way through the convolutions, and made ones that samples to come are part of.
+        # Frames on their way through the convolutions, after some that are through, which harmonics look back
+        # at; and made ones that samples to come are part of.
         self._spectrum = torch.zeros(1, 0, BINS, dtype=torch.complex64, device=device)
+        self._through = 0
         self._level = torch.zeros(1, 0, 1, device=device)
         self._made = self._spectrum
         self._frames = 0  # that are made
@@ -305,12 +310,17 @@ class Stream:
         """Make the frames whose features these are, and the samples that are whole with them."""
         count = x.shape[1]
         if count:
-            spectrum, self._spectrum = self._spectrum[:, :count], self._spectrum[:, count:]
+            here = slice(self._through, self._through + count)
             level, self._level = self._level[:, :count], self._level[:, count:]
             magnitude = self._net.told(x, level, self._first)
-            made = self._net.remade(spectrum, magnitude, self._first, self._frames)
+            # There are frames to look ahead at: a convolution looks as far.
+            fine = self._net.fine_structure(self._spectrum[:, : here.stop + harmonics.REACH], self._first)
+            fine = fine if fine is None else fine[:, here]
+            made = self._net.remade(self._spectrum[:, here], magnitude, fine, self._first, self._frames)
             self._made = torch.cat([self._made, made], dim=1)
             self._frames += count
+            self._through = min(here.stop, harmonics.REACH)
+            self._spectrum = self._spectrum[:, here.stop - self._through :]
         # There the next frame begins.
         end = self._taken if last else self._frames * HOP - N_FFT // 2
         if end <= self._given:
@@ -334,7 +344,7 @@ def overlap_add(frames: Tensor) -> Tensor:
     return total.flatten(1)
 
 
-def _log_magnitude(spectrum: Tensor) -> Tensor:
+def log_magnitude(spectrum: Tensor) -> Tensor:
     """log10 of magnitudes over the floor, about 0 to 6."""
     power = spectrum.real**2 + spectrum.imag**2
     return 0.5 * (power / FLOOR**2 + 1).log10()
@@ -343,11 +353,6 @@ def _log_magnitude(spectrum: Tensor) -> Tensor:
 def _below(first: Tensor) -> Tensor:
     """Which bins lie below the first that is made anew: (batch,) to (batch, bins)."""
     return torch.arange(BINS, device=first.device) < first[:, None]
-
-
-def _pooled(x: Tensor) -> Tensor:
-    """Means over NEIGHBOURS bins, (batch, frames, bins)."""
-    return nn.functional.avg_pool1d(x, NEIGHBOURS, 1, NEIGHBOURS // 2, count_include_pad=False)
 
 
 def octave_shift(first: Tensor, bins: Tensor) -> Tensor:
