@@ -1,5 +1,7 @@
 """Restoring: the low band stays, seams do not show, lengths are exact."""
 
+import itertools
+
 import numpy as np
 import pytest
 import soxr
@@ -66,6 +68,14 @@ def test_below_the_cutoff_the_output_is_the_input(net, low, rate):
     same = soxr.resample(samples.T, rate, RATE, quality="VHQ").T
     assert band(out, 8000, 20000) > band(same, 8000, 20000) + 20
     assert band(out - same[:, : out.shape[1]], 0, cutoff) - band(same, 0, cutoff) < -80
+
+
+def test_there_is_no_hole_above_the_cutoff(low):
+    """What the crossover takes away lies in 125 Hz."""
+    out = run(make("spectral"), low)
+    edges = CUTOFF + np.array([100, 160, 250, 400, 600])
+    levels = [band(out, *pair) for pair in itertools.pairwise(edges)]
+    assert max(levels) - min(levels) < 4
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000, 192000])

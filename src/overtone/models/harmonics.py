@@ -14,6 +14,7 @@ correlation of 0.02 at 4 kHz and 0.00 at 8 kHz); at the distance that is found, 
 where the music is tonal (docs/experiments.md, 31).
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -79,9 +80,9 @@ def continued(level: Tensor, first: Tensor, bins: Tensor, correlate: Correlate =
     # By distance, (batch, lags, asked): where a bin's fine structure is taken from, and what is left of it.
     distance = lags.clamp_min(1)[:, None]
     times = ((bins - end)[:, None] // distance + 1).clamp_min(1)
-    source, left = (bins - times * distance).clamp(0, heard - 1), DECAY ** (times - 1)
+    source, left = (bins - times * distance).clamp(0, heard - 1), ((times - 1) * math.log(DECAY)).exp()
     row = torch.arange(first.shape[0], device=level.device)[:, None]
-    return strength[..., None] * left[row, lag] * fine.gather(2, source[row, lag])
+    return (fine * strength[..., None]).gather(2, source[row, lag]) * left[row, lag]
 
 
 def _fine_structure(level: Tensor, end: Tensor) -> Tensor:
