@@ -55,6 +55,17 @@ def test_one_tone_alone_is_no_row_of_partials():
     assert 20 * sticks_out.mean(0).max() < 6, "dB; the tone itself stands 40 dB over its neighbours"
 
 
+def test_a_hole_is_no_valley_between_partials():
+    """Where a codec has dropped a band, what goes on above is not dropped."""
+    sound, cutoff = buzz(440.0, 8000.0, 0.03), 8000.0
+    spectrum = torch.fft.rfft(sound)
+    hertz = torch.arange(spectrum.shape[1]) * RATE / TIME
+    spectrum[:, (hertz > 6600) & (hertz < 7000)] *= 1e-3
+    sticks_out, _ = continued(torch.fft.irfft(spectrum, n=TIME), cutoff)
+    assert sticks_out.mean(0).max() > 0.3
+    assert 20 * sticks_out.min() > -7, "dB; the hole is 60 dB deep"
+
+
 def test_the_level_does_not_matter():
     sound = buzz(440.0, 8000.0)
     soft, loud = (continued(level * sound, 8000.0)[0] for level in (1, 10))

@@ -31,8 +31,9 @@ LEAST = 10
 # Likeness, a correlation, from which fine structure goes on, and from which all of it does. White noise
 # reaches 0.24 and 0.19 in the median, 0.39 and 0.28 in one frame of a hundred, at 4 and 8 kHz.
 ALIKE, SAME = 0.3, 0.55
-# Most that a bin may stick out by, in tenfold magnitudes: 20 dB. One tone alone would decide by itself.
-LIMIT = 1.0
+# Most that a bin may stick out by, up and down, in tenfold magnitudes: 20 and 6 dB. One tone alone would
+# decide by itself; what lies deeper between partials is as a rule a codec's hole.
+PEAK, VALLEY = 1.0, 0.3
 # What is left of it, as a power, each time that the part below the cutoff has been used up.
 DECAY = 0.7
 # Bins that stick out by less than this, in tenfold magnitudes, are a smooth spectrum.
@@ -99,7 +100,7 @@ def _fine_structure(level: Tensor, end: Tensor) -> Tensor:
     sums = nn.functional.pad(steady.cumsum(-1), (1, 0))
     around = sums[..., most] - sums[..., least]
     count = (torch.minimum(most, end) - torch.minimum(least, end)).clamp_min(1)[:, None]
-    return (steady - around / count).clamp(-LIMIT, LIMIT) * inside
+    return (steady - around / count).clamp(-VALLEY, PEAK) * inside
 
 
 def _over_frames(x: Tensor) -> Tensor:
