@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
 both=(
   -S select.tracks=null -S segment.silence=0.01 -S degrade.store=false
-  -S model.name=spectral -S model.spectral.texture=0
+  -S model.name=spectral -S model.spectral.harmonics=0
   -S train.batch=16 -S train.micro_batch=16 -S train.schedule=cosine
   -S train.precision=float32 -S train.augment.filters=true
 )
@@ -32,7 +32,7 @@ dvc exp run train "${both[@]}" -S download.folder="$train" -S segment.per_track=
   -S train.augment.tilt_db=1 -S model.spectral.blocks=12 \
   -S train.from=.runs/second -S train.loss.treble=0.5 -S train.loss.lsd=1.0 \
   -S train.lr=0.0005 -S train.epochs=1
-# The octave's fine structure belongs to no weights: it was chosen on the validation tracks afterwards.
+# Harmonics belong to no weights: how they go on was found on the validation tracks afterwards.
 python - <<'END'
 from dataclasses import replace
 from pathlib import Path
@@ -40,5 +40,5 @@ from pathlib import Path
 from overtone import models
 
 net, about = models.load("data/model")
-models.save(net.under(replace(net.settings, texture=0.1)), "spectral", Path(".runs/model"), about)
+models.save(net.under(replace(net.settings, harmonics=1.0)), "spectral", Path(".runs/model"), about)
 END
