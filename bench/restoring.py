@@ -1,6 +1,6 @@
 """How fast files are restored, end to end and by the network alone, beside the paper's U-Net.
 
-python bench/restoring.py (about 3 minutes on two cores) -> bench/results/restoring.md
+python bench/restoring.py (1 to 2 minutes on two cores) -> bench/results/restoring.md
 """
 
 import functools

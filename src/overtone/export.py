@@ -96,12 +96,11 @@ class RealSpectral(nn.Module):
 
     def correlation(self, a: Tensor, b: Tensor) -> Tensor:
         """What `harmonics.correlation` gives, of (batch, frames, bins), for lags of half as many."""
-        real = (a @ self.cosines) * (b @ self.cosines) + (a @ self.sines) * (b @ self.sines)
-        imaginary = (a @ self.cosines) * (b @ self.sines) - (a @ self.sines) * (b @ self.cosines)
-        lags = BINS // 2 + 1
-        return (real * self.weight) @ self.cosines[:, :lags] - (imaginary * self.weight) @ self.sines[
-            :, :lags
-        ]
+        of_a, of_b = (Pair(x @ self.cosines, -x @ self.sines) for x in (a, b))
+        real = of_a.real * of_b.real + of_a.imag * of_b.imag
+        imaginary = of_a.imag * of_b.real - of_a.real * of_b.imag
+        cosines, sines = (matrix[:, : BINS // 2 + 1] for matrix in (self.cosines, self.sines))
+        return (real * self.weight) @ cosines - (imaginary * self.weight) @ sines
 
     def istft(self, spectrum: Pair, time: int) -> Tensor:
         """(batch, frames, bins) to (batch, time), the signal whose STFT is closest."""
