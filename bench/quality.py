@@ -3,6 +3,9 @@
     bash docs/music.sh docs/music_test.csv FOLDER
     python bench/quality.py FOLDER [MODEL ...] [--seconds 30] [--every 1] [--to quality]
 
+    python docs/voices.py VOICES
+    python bench/quality.py VOICES --seconds 15 --to quality_voices
+
 FOLDER is the music to judge by, each MODEL a model folder, whose name is its row's; by default the model
 that comes with overtone. Every track gives so many seconds of its middle, low-passed by a zero-phase elliptic
 filter at four cutoffs. OVERTONE_JOBS tracks are scored at a time. Writes bench/results/quality.md,
@@ -177,7 +180,9 @@ def main():
     for cutoff, name in means.index:
         told = probe.accuracy(seen[cutoff, REAL], seen[cutoff, name])
         means.loc[(cutoff, name), "probe"] = 100 * told
-    means = means[list(COLUMNS)].sort_index(level="cutoff", sort_remaining=False)
+    # Mono has no place between the channels.
+    columns = {key: name for key, name in COLUMNS.items() if key in means}
+    means = means[list(columns)].sort_index(level="cutoff", sort_remaining=False)
     tracks = table.groupby("cutoff")["track"].nunique()
     text = [
         __doc__.splitlines()[0],
@@ -187,8 +192,8 @@ def main():
         "",
         NOTES,
         "",
-        "| cutoff | system | " + " | ".join(COLUMNS.values()) + " |",
-        "| --- " * (len(COLUMNS) + 2) + "|",
+        "| cutoff | system | " + " | ".join(columns.values()) + " |",
+        "| --- " * (len(columns) + 2) + "|",
     ]
     for (cutoff, name), row in means.iterrows():
         text.append(f"| {cutoff} | {name} | " + " | ".join(f"{value:.2f}" for value in row) + " |")
@@ -212,7 +217,7 @@ def main():
     (folder / f"{asked.to}.md").write_text("\n".join(text) + "\n")
     figures = {
         str(cutoff): {
-            name: {COLUMNS[key]: round(value, 3) for key, value in values.items()}
+            name: {columns[key]: round(value, 3) for key, value in values.items()}
             for name, values in means.loc[cutoff].to_dict("index").items()
         }
         for cutoff in CUTOFFS
