@@ -2,7 +2,8 @@
 
     python docs/ship.py RUN/data/model
 
-Takes the figures that ``python bench/quality.py RUN`` measured, and the words of docs/model_card.json.
+Takes the figures that bench/quality.py measured of it on music and, with ``--to quality_voices``, on voices,
+and the words of docs/model_card.json.
 """
 
 import json
@@ -18,8 +19,11 @@ def main() -> None:
     """Write src/overtone/shipped."""
     net, about = models.load(sys.argv[1])
     card = json.loads((ROOT / "docs/model_card.json").read_text(encoding="utf-8"))
-    figures = json.loads((ROOT / "bench/results/quality.json").read_text(encoding="utf-8"))
-    models.save(net.half(), "spectral", models.SHIPPED, card | {"figures": figures, "recipe": about})
+    figures = {
+        name: json.loads((ROOT / f"bench/results/{result}.json").read_text(encoding="utf-8"))
+        for name, result in (("figures", "quality"), ("figures on voices", "quality_voices"))
+    }
+    models.save(net.half(), "spectral", models.SHIPPED, card | figures | {"recipe": about})
 
 
 if __name__ == "__main__":

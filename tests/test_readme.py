@@ -4,6 +4,9 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
+import pytest
+
 from overtone.columns import SCORES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +40,21 @@ def test_the_papers_tables_stand_beside_the_committed_metrics():
     for system in ("input", "silence", "network alone"):
         row = next(cells for name, cells in table.items() if name.startswith(f"ours: {system}"))
         assert row == shown(system, ("l1", "mse", "stft")), system
+
+
+@pytest.mark.parametrize(("heading", "result"), [("cutoff", "quality"), ("cutoff, voices", "quality_voices")])
+def test_the_shipped_models_lead_is_that_of_the_committed_bench(heading, result):
+    table = rows(heading)
+    tracks = pd.read_csv(ROOT / f"bench/results/{result}.csv")
+    means = tracks.groupby(["cutoff", "system"])[["lsd_high", "visqol"]].mean()
+    cutoffs = means.index.unique("cutoff")
+    assert list(table) == [f"{cutoff / 1000:g} kHz" for cutoff in cutoffs]
+    for cutoff, (distance, visqol) in zip(cutoffs, table.values(), strict=True):
+        ours, fills = means.loc[cutoff, "shipped"], means.loc[cutoff].loc[["noise fill", "band replication"]]
+        least, most = fills["lsd_high"].min(), fills["visqol"].max()
+        lead = f"{100 * (1 - ours['lsd_high'] / least):.0f} %"
+        assert distance == f"{lead} lower ({ours['lsd_high']:.2f} to {least:.2f})"
+        assert visqol == f"{ours['visqol'] - most:.2f} higher ({ours['visqol']:.2f} to {most:.2f})"
 
 
 def test_every_file_that_it_names_is_there():
