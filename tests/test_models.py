@@ -102,6 +102,7 @@ def change(folder, **values):
         (spoil_json, "is damaged"),
         (lambda folder: change(folder, format=99), "of another version"),
         (lambda folder: change(folder, name="unknown"), "of another version"),
+        (lambda folder: change(folder, settings={"texture": 0.1}), "of another version"),
         (lambda folder: change(folder, settings={"channels": [2, 3, 4, 6]}), "is damaged"),
     ],
 )

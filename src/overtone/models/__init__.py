@@ -2,7 +2,7 @@
 
 import functools
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +82,13 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
         weights = load_file(folder / "weights.safetensors")
     except (OSError, SafetensorError, ValueError) as error:
         raise OvertoneError(f"the model in {folder} is damaged: {error}") from None
+    another = OvertoneError(f"the model in {folder} is of another version of overtone; train it again")
     if not isinstance(card, dict) or card.get("format") != FORMAT or card.get("name") not in list(MODELS):
-        raise OvertoneError(f"the model in {folder} is of another version of overtone; train it again")
+        raise another
     network, settings = MODELS[card["name"]]
+    known = {field.name for field in fields(settings)}
+    if isinstance(card.get("settings"), dict) and not card["settings"].keys() <= known:
+        raise another
     try:
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in card["settings"].items()}
         net = network(settings(**values))
