@@ -6,10 +6,10 @@ import soundfile
 import torch
 from tracks_on_disk import music, write
 
-from overtone import shards
+from overtone import shards, spectral
 from overtone.degrade import degrade
 from overtone.errors import OvertoneError
-from overtone.shards import Pairs, write_shard
+from overtone.shards import Pairs, music_end, write_shard
 
 RATE = 44100
 
@@ -21,6 +21,28 @@ def test_a_pair_is_the_original_and_its_degraded_version(tmp_path, rng, degrade_
     np.testing.assert_allclose(original, samples[:, 0], atol=1 / 32767)
     expected = degrade(torch.from_numpy(samples.T.copy()), degrade_settings())
     np.testing.assert_allclose(degraded, expected[0], atol=1 / 32767)
+
+
+def test_lossy_music_ends_at_its_codecs_cliff_not_where_its_ragged_bands_do(rng):
+    """Above the cliff there is something in one frame of sixteen, as a coder short of bits leaves it."""
+    whole = np.fft.rfft(rng.normal(0, 0.1, 20 * RATE))
+    hertz = np.fft.rfftfreq(20 * RATE, 1 / RATE)
+    music, ragged = (
+        np.fft.irfft(np.where(kept, whole, 0)) for kept in (hertz < 16000, (hertz > 16000) & (hertz < 19000))
+    )
+    frames = np.repeat(rng.permutation(np.arange(20 * RATE // 8192) % 16 == 0), 8192)
+    frames = np.convolve(
+        frames, np.hanning(512) / np.hanning(512).sum(), mode="same"
+    )  # as a codec's window does
+    lossy = np.round(32768 * (music[: len(frames)] + ragged[: len(frames)] * frames)) / 32768
+    lossy = torch.from_numpy(lossy.astype(np.float32))[None]
+    assert spectral.bandwidth(lossy, RATE) == pytest.approx(19000, abs=400)
+    assert music_end(lossy, RATE) == pytest.approx(0.985 * 16000, rel=0.02)
+
+
+def test_music_that_reaches_the_rates_own_end_goes_on_to_there(rng):
+    full = torch.from_numpy(rng.normal(0, 0.1, (1, 20 * RATE)).astype(np.float32))
+    assert music_end(full, RATE) == RATE / 2
 
 
 def test_no_file_stays_open_between_reads(tmp_path, rng, degrade_settings):

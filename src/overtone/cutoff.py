@@ -43,9 +43,11 @@ ACTIVE_DB = 30.0  # frames further below the loud ones are pauses and fades
 PERCENTILE = 90
 # A floor's levels spread over time as noise's must: 2 to 4 dB, music's 10 to 30 (four tracks, 8 bits).
 FLOOR_SPREAD = 1.8
+RATE_EDGE = 0.93  # of the Nyquist frequency: resamplers begin to fall at 91 to 95 %
 KNEE_SLOPES = (1.0, 1.5, 2.0, 4.0, 10.0, 20.0)  # dB per band: 1 is 48 dB an octave, order 8
 RIDGE = 80.0  # in bands squared: the tilt's prior weighs as much as bands 9 off the middle
 STEEP_TRUST = 0.75  # 65 to 70 % of order-8 corners up to 5.5 kHz are found within 5 %, 90 % within 10 %
+SURE = 0.5  # a cutoff found with less confidence may be where the music itself ends
 SURE_FRAMES = 10  # about a second of sound; with less of it, confidence falls
 
 
@@ -55,7 +57,7 @@ class Cutoff:
 
     Attributes:
         hz: the highest frequency that is still there, 3 dB down; in Hz.
-        confidence: how surely a band limit ends the spectrum there, 0 to 1. Below 0.5 the music may
+        confidence: how surely a band limit ends the spectrum there, 0 to 1. Below SURE the music may
             just be soft above it, and nothing should be restored unasked.
         full_band: the spectrum reaches FULL_BAND_HZ; there is nothing to restore.
         kind: ``full band``; ``sample rate``, ``cliff`` or ``steep filter`` as what ends it; ``slope``
@@ -167,7 +169,7 @@ class SpectrumMeter:
         # A codec's shoulder lies within the first 30 dB of its cliff; of a filter only those are sure.
         depth = 45 if kind == "cliff" else 30
         hz = self._hz(_knee(curve, floor, depth, first, min(last, bands - 1)))
-        if kind == "cliff" and hz > 0.93 * self.rate / 2:  # resamplers begin to fall at 91 to 95 %
+        if kind == "cliff" and hz > RATE_EDGE * self.rate / 2:
             kind = "sample rate"
         return Cutoff(hz, sure * float(both[first : last + 1].max()), hz >= FULL_BAND_HZ, _kind(hz, kind))
 
@@ -271,25 +273,24 @@ def _knee(curve: np.ndarray, floor: float, depth: int, first: int, last: int) ->
     y = curve[max(0, first - 24) : len(x) + max(0, first - 24)]
     # Clipping after the cut leaves a splatter above it, which no line fits: it is a floor as well.
     floor = max(floor, float(curve[last + 20 :].max()))
-    best, knee = math.inf, float(first)
-    for corner in np.arange(first - 4, last + 12, 0.5):
-        for slope in KNEE_SLOPES:
-            loss = 10 * np.log10(1 + 10 ** (np.clip(slope * (x - corner), -100, 300) / 10))
-            near = x > corner - 40
-            fitted = near & (loss < depth - 4) & (y > floor + 4)
-            if fitted.sum() < 12:
-                continue
-            # Half the weight below the corner, where an error of the order would tilt the line.
-            weight = np.where(loss[fitted] < 3, 1.0, 0.5)
-            weight /= weight.sum()
-            octave, level = x[fitted] - corner, y[fitted] + loss[fitted]
-            middle, height = weight @ octave, weight @ level
-            # Drawn to a fall of 7 dB an octave, for a tilt and a filter's order are hard to tell apart.
-            spread = weight @ (octave - middle) ** 2
-            tilt = (weight @ ((octave - middle) * (level - height)) - 0.15 * RIDGE) / (spread + RIDGE)
-            line = height + np.clip(tilt, -0.5, 0.1) * (x - corner - middle)
-            lowest = max(float(np.interp(corner, x, line)) - depth, floor)
-            error = np.abs(np.maximum(line - loss, lowest) - np.maximum(y, lowest))[near].mean()
-            if error < best:
-                best, knee = error, float(corner)
-    return knee
+    # Every corner with every order at once: (corners, orders, bands).
+    corners = np.arange(first - 4, last + 12, 0.5)
+    octave = x - corners[:, None, None]
+    loss = 10 * np.log10(1 + 10 ** (np.clip(np.array(KNEE_SLOPES)[:, None] * octave, -100, 300) / 10))
+    near = octave > -40
+    fitted = near & (loss < depth - 4) & (y > floor + 4)
+    # Half the weight below the corner, where an error of the order would tilt the line.
+    weight = fitted * np.where(loss < 3, 1.0, 0.5)
+    weight /= np.maximum(weight.sum(-1, keepdims=True), 1e-9)
+    level = y + loss
+    middle, height = ((weight * of).sum(-1, keepdims=True) for of in (octave, level))
+    # Drawn to a fall of 7 dB an octave, for a tilt and a filter's order are hard to tell apart.
+    spread = (weight * (octave - middle) ** 2).sum(-1, keepdims=True)
+    leans = (weight * (octave - middle) * (level - height)).sum(-1, keepdims=True)
+    tilt = np.clip((leans - 0.15 * RIDGE) / (spread + RIDGE), -0.5, 0.1)
+    line = height + tilt * (octave - middle)
+    lowest = np.maximum(height - tilt * middle - depth, floor)
+    errors = np.abs(np.maximum(line - loss, lowest) - np.maximum(y, lowest)).mean(-1, where=near)
+    errors[fitted.sum(-1) < 12] = math.inf
+    best = int(errors.argmin())
+    return float(first) if math.isinf(errors.flat[best]) else float(corners[best // len(KNEE_SLOPES)])

@@ -69,7 +69,7 @@ class RealSpectral(nn.Module):
         below = bins < first[:, None]
         spectrum = self.stft(samples)
         # Magnitudes take no more of a spectrum than its two parts.
-        magnitude = self.net.magnitudes(cast(Tensor, spectrum), first)
+        magnitude = self.net.magnitudes(cast(Tensor, spectrum), first, 0)
         shift = octave_shift(first, bins)
         if self.net.settings.harmonics:
             level = log_magnitude(cast(Tensor, spectrum))

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from overtone import models
-from overtone.cutoff import Cutoff
+from overtone.cutoff import SURE, Cutoff
 from overtone.device import choose_device, fast_in_bfloat16
 from overtone.errors import OvertoneError
 from overtone.fifo import Fifo
@@ -48,8 +48,6 @@ BETA = 0.1102 * (90 - 8.7)
 # transform of the whole window does not, and took a third of its time.
 CROSSOVER_FFT = 8192
 
-# A cutoff found with less confidence may be where the music itself ends: such input is left as it is.
-SURE = 0.5
 # Samples of a block that goes through a stream at a time.
 BLOCK = 1 << 16
 MAX_CHANNELS = 64
@@ -305,14 +303,14 @@ def _filter(signal: Tensor, response: Tensor) -> Tensor:
 
 def _gate(signals: Tensor) -> Tensor:
     """1 where there is sound nearby, 0 in digital silence: (channels, time) to the same."""
-    sound = signals != 0
     # Pooling costs a seventh of a run. A silence that it would find holds a block of this size, and most
-    # music has none.
+    # music has none. (The largest of magnitudes takes a fifth of the time that any of booleans does.)
     block = HUSH // 2
-    whole = sound.shape[-1] // block * block
-    if sound[:, :whole].reshape(len(sound), -1, block).any(-1).all():
+    whole = signals.shape[-1] // block * block
+    if (signals[:, :whole].abs().reshape(len(signals), -1, block).amax(-1) > 0).all():
         return torch.ones_like(signals)
-    near = nn.functional.max_pool1d(sound.to(signals.dtype)[None], HUSH + 1, 1, HUSH // 2)
+    sound = (signals != 0).to(signals.dtype)
+    near = nn.functional.max_pool1d(sound[None], HUSH + 1, 1, HUSH // 2)
     return nn.functional.avg_pool1d(near, HUSH + 1, 1, HUSH // 2, count_include_pad=False)[0]
 
 

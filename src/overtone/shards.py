@@ -10,7 +10,8 @@ With ``degrade.store: false`` a shard holds the originals alone, ``o o o o ...|`
 then, with the settings by which `overtone.onthefly` makes the other halves when they are read.
 
 ``index.csv`` has a row per pair: pair, track_id, part, channel, shard, start (in frames of the shard),
-samples, scale (what an int16 step is worth), rate and the original's bandwidth, both in Hz.
+samples, scale (what an int16 step is worth), rate and bandwidth, both in Hz; losses look no further than the
+bandwidth, which of lossy music is where its codec's cliff begins.
 ``shards.csv`` has each shard's SHA-1, so that a run over gigabytes can be named by a file of a few
 lines. ``left_out.csv`` lists the tracks that could not be used, with the reason.
 
@@ -32,6 +33,7 @@ import torch
 
 from overtone import params, spectral
 from overtone.audio import parts, resample
+from overtone.cutoff import RATE_EDGE, SURE, SpectrumMeter
 from overtone.degrade import DegradeSettings, degrade
 from overtone.errors import OvertoneError
 from overtone.onthefly import Damage
@@ -43,6 +45,8 @@ from overtone.places import Place, is_address, local, put, span
 PART_SECONDS = 120
 CONTEXT_SECONDS = 1
 CPU = torch.device("cpu")
+# A codec's low-pass begins to fall a little below the cliff.
+CLIFF_EDGE = 0.985
 
 INDEX = ("pair", "track_id", "part", "channel", "shard", "start", "samples", "scale", "rate", "bandwidth")
 
@@ -90,7 +94,7 @@ class ShardWriter:
         if not np.isfinite(samples).all():
             raise OvertoneError("holds samples that are not numbers (NaN or infinity)")
         original = torch.from_numpy(resample(samples, rate, settings.rate))
-        reach = spectral.bandwidth(original, settings.rate)
+        reach = music_end(original, settings.rate)
         first = before // rate * settings.rate
         last = first + PART_SECONDS * settings.rate if after else None
         halves = [original, degrade(original, settings)] if settings.store else [original]
@@ -118,6 +122,22 @@ class ShardWriter:
     def __exit__(self, *_: object) -> None:
         self._file.close()
         self._part.unlink(missing_ok=True)
+
+
+def music_end(samples: torch.Tensor, rate: int) -> float:
+    """Where the music of (channels, time) samples ends, in Hz: at a codec's cliff, if it has one.
+
+    Above its cliff a codec keeps bands in some frames and drops them in others. That lies within the
+    bandwidth and is no music: a model that learns it is too soft there on all that is full band
+    (docs/experiments.md, 40 and 42).
+    """
+    bandwidth = spectral.bandwidth(samples, rate)
+    meter = SpectrumMeter(rate)
+    meter.add(samples.numpy())
+    found = meter.cutoff()
+    sure = found.kind in ("cliff", "full band") and found.confidence >= SURE
+    cliff = sure and found.hz <= RATE_EDGE * rate / 2
+    return min(bandwidth, CLIFF_EDGE * found.hz) if cliff else bandwidth
 
 
 def write_shard(

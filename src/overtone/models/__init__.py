@@ -82,13 +82,9 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
         weights = load_file(folder / "weights.safetensors")
     except (OSError, SafetensorError, ValueError) as error:
         raise OvertoneError(f"the model in {folder} is damaged: {error}") from None
-    another = OvertoneError(f"the model in {folder} is of another version of overtone; train it again")
-    if not isinstance(card, dict) or card.get("format") != FORMAT or card.get("name") not in list(MODELS):
-        raise another
+    if not _of_this_version(card):
+        raise OvertoneError(f"the model in {folder} is of another version of overtone; train it again")
     network, settings = MODELS[card["name"]]
-    known = {field.name for field in fields(settings)}
-    if isinstance(card.get("settings"), dict) and not card["settings"].keys() <= known:
-        raise another
     try:
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in card["settings"].items()}
         net = network(settings(**values))
@@ -97,6 +93,16 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError, OvertoneError) as error:
         raise OvertoneError(f"the model in {folder} is damaged: {str(error).splitlines()[0]}") from None
     return net.eval(), about
+
+
+def _of_this_version(card: Any) -> bool:
+    """Whether a saved model's JSON is of this format and names a network and settings known here."""
+    if not isinstance(card, dict) or card.get("format") != FORMAT or card.get("name") not in list(MODELS):
+        return False
+    known = {field.name for field in fields(MODELS[card["name"]][1])}
+    given = card.get("settings")
+    # Settings that are no mapping are damaged, of whatever version.
+    return not isinstance(given, dict) or given.keys() <= known
 
 
 @functools.cache

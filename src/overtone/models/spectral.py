@@ -164,37 +164,42 @@ class Spectral(nn.Module):
         # Silence before the start and after the end.
         spectrum = self.analysis(nn.functional.pad(samples, (N_FFT // 2, -time % HOP + N_FFT // 2)))
         first = self.first_bin(cutoff)
-        magnitude = self.magnitudes(spectrum, first)
+        magnitude = self.magnitudes(spectrum[..., : int(first.max())], first, int(first.min()))
         fine = self.fine_structure(spectrum, first)
         return self.synthesis(self.remade(spectrum, magnitude, fine, first, 0), time)
 
-    def magnitudes(self, spectrum: Tensor, first: Tensor) -> Tensor:
-        """Magnitudes of all bins, (batch, frames, bins), from those below the first that is made anew."""
+    def magnitudes(self, spectrum: Tensor, first: Tensor, lowest: int) -> Tensor:
+        """Magnitudes of the bins from the lowest on, (batch, frames, bins); arguments as for `heard`."""
         x, level = self.heard(spectrum, first)
-        return self.told(self.blocks(x), level, first)
+        return self.told(self.blocks(x), level, first, lowest)
 
     def heard(self, spectrum: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         """What the blocks are given, (batch, frames, features), and the level of the octave below the cutoff.
 
         Args:
-            spectrum: (batch, frames, bins).
+            spectrum: (batch, frames, bins): those below the first that is made anew, or more.
             first: (batch,), the first bin that is made anew.
         """
         heard = log_magnitude(spectrum)
-        inside = _below(first).to(heard.dtype)[:, None]
-        octave = (_below(first) & ~_below(first // 2)).to(heard.dtype)
-        level = (heard @ octave[..., None]) / octave.sum(-1)[:, None, None]
+        bins = torch.arange(heard.shape[-1], device=first.device)
+        inside = (bins < first[:, None]).to(heard.dtype)[:, None]
+        octave = inside * (bins >= (first // 2)[:, None, None])
+        level = (heard @ octave.transpose(1, 2)) / octave.sum(-1, keepdim=True)
         # A twentieth of the arithmetic; in bfloat16 it put the added band -49 dB off, and so it is -68 dB.
         with torch.autocast(heard.device.type, enabled=False):
-            x = self.enter((heard - level) * inside) + self.where(inside) + self.loudness(level)
+            enter, where = (layer.weight[:, : len(bins)] for layer in (self.enter, self.where))
+            x = nn.functional.linear((heard - level) * inside, enter, self.enter.bias)
+            x = x + nn.functional.linear(inside, where) + self.loudness(level)
         return x, level
 
-    def told(self, x: Tensor, level: Tensor, first: Tensor) -> Tensor:
-        """Magnitudes of all bins, (batch, frames, bins), from what the blocks give."""
-        above = (torch.arange(BINS, device=first.device) / first[:, None]).clamp_min(1).log2()
+    def told(self, x: Tensor, level: Tensor, first: Tensor, lowest: int) -> Tensor:
+        """Magnitudes of the bins from the lowest on, (batch, frames, bins), from what the blocks give."""
+        above = (torch.arange(lowest, BINS, device=first.device) / first[:, None]).clamp_min(1).log2()
         # Far from zero, bfloat16 steps in the exponent would be steps of several dB.
         with torch.autocast(x.device.type, enabled=False):
-            change = self.leave(self.norm(x.float()))
+            change = nn.functional.linear(
+                self.norm(x.float()), self.leave.weight[lowest:], self.leave.bias[lowest:]
+            )
         exponent = level + SLOPE * above[:, None] + change
         magnitude: Tensor = FLOOR * (exponent * math.log(10)).clamp(-3, 14).exp()
         return magnitude
@@ -214,7 +219,8 @@ class Spectral(nn.Module):
         """The spectrum, made anew from the first bin on.
 
         Args:
-            spectrum, magnitude: (batch, frames, bins).
+            spectrum: (batch, frames, bins).
+            magnitude: (batch, frames, bins from the lowest first one on).
             fine: what `fine_structure` gives.
             first: (batch,), the first bin that is made anew.
             start: the number of the first frame.
@@ -222,7 +228,7 @@ class Spectral(nn.Module):
         # No bin under the lowest cutoff of the batch is made anew.
         lowest = int(first.min())
         bins = torch.arange(lowest, BINS, device=first.device)
-        magnitude = magnitude[..., lowest:] if fine is None else magnitude[..., lowest:] * fine
+        magnitude = magnitude if fine is None else magnitude * fine
         moved = _moved_phases(spectrum, bins, octave_shift(first, bins), start) * magnitude
         made = torch.where((bins < first[:, None])[:, None], spectrum[..., lowest:], moved)
         return torch.cat([spectrum[..., :lowest], made], dim=-1)
@@ -301,7 +307,7 @@ class Stream:
             return self._before[0][:, :0]
         spectrum = self._net.analysis(self._samples)
         self._samples = self._samples[:, count * HOP :]
-        x, level = self._net.heard(spectrum, self._first)
+        x, level = self._net.heard(spectrum[..., : int(self._first)], self._first)
         self._spectrum = torch.cat([self._spectrum, spectrum], dim=1)
         self._level = torch.cat([self._level, level], dim=1)
         return x
@@ -312,7 +318,7 @@ class Stream:
         if count:
             here = slice(self._through, self._through + count)
             level, self._level = self._level[:, :count], self._level[:, count:]
-            magnitude = self._net.told(x, level, self._first)
+            magnitude = self._net.told(x, level, self._first, int(self._first))
             # There are frames to look ahead at: a convolution looks as far.
             fine = self._net.fine_structure(self._spectrum[:, : here.stop + harmonics.REACH], self._first)
             fine = fine if fine is None else fine[:, here]
@@ -348,11 +354,6 @@ def log_magnitude(spectrum: Tensor) -> Tensor:
     """log10 of magnitudes over the floor, about 0 to 6."""
     power = spectrum.real**2 + spectrum.imag**2
     return 0.5 * (power / FLOOR**2 + 1).log10()
-
-
-def _below(first: Tensor) -> Tensor:
-    """Which bins lie below the first that is made anew: (batch,) to (batch, bins)."""
-    return torch.arange(BINS, device=first.device) < first[:, None]
 
 
 def octave_shift(first: Tensor, bins: Tensor) -> Tensor:

@@ -1,0 +1,99 @@
+"""The very top of full-band music: how loud and how near it is, band by band.
+
+    bash docs/music.sh docs/music_test.csv FOLDER
+    bash docs/music.sh docs/music_held_out.csv FOLDER
+    python bench/top.py FOLDER [MODEL ...] [--seconds 15]
+
+Most music that anyone trains on is lossy and ends at 16 to 19 kHz, and a score over all of it says little of
+what lies above. Here only the tracks count that reach 20 kHz. As in bench/quality.py, each gives so many
+seconds of its middle, low-passed at two cutoffs; OVERTONE_JOBS tracks at a time. Writes bench/results/top.md.
+"""
+
+import argparse
+import itertools
+from pathlib import Path
+
+import pandas as pd
+import torch
+from quality import RATE, load, name_rows
+
+from overtone import models, parallel, scores, sound_files, spectral
+from overtone.baselines import BASELINES
+from overtone.evaluation import lowpassed
+from overtone.shards import music_end
+from overtone.systems import whole
+
+CUTOFFS = (4000, 8000)
+EDGES = (12000, 15000, 17000, 18500, 20000)
+BANDS = list(itertools.pairwise(EDGES))
+
+NOTES = """\
+Level: of the band's power over all frames against the original's, in dB, mean over the tracks; negative is
+too soft. LSD: log-spectral distance in bels over the band's bins."""
+
+
+def level(samples, band):
+    """Power of (channels, time) samples in a band in Hz, in dB."""
+    hertz = spectral.frequencies(RATE)
+    bins = (hertz >= band[0]) & (hertz < band[1])
+    power = sum(float(part[..., bins, :].abs().square().sum()) for part in spectral.blocks(samples))
+    return 10 * torch.log10(torch.tensor(power + 1e-12)).item()
+
+
+def judge(track_id, path, folders, seconds):
+    """One track under every system and cutoff: a row per band; none if it does not reach the top."""
+    torch.set_num_threads(1)
+    original = load(path, seconds)
+    if music_end(original, RATE) < EDGES[-1]:
+        return []
+    nets = {name: models.load(folder)[0] for name, folder in folders.items()}
+    rows = []
+    for cutoff in CUTOFFS:
+        damaged = lowpassed(original, cutoff, RATE)
+        made = {name: system(damaged, cutoff, RATE) for name, system in BASELINES.items()}
+        made |= {name: whole(net, damaged, cutoff, RATE) for name, net in nets.items()}
+        for name, estimate in made.items():
+            distances = scores.log_spectral_distances(original, estimate, RATE, BANDS)
+            for band, distance in zip(BANDS, distances, strict=True):
+                off = level(estimate, band) - level(original, band)
+                rows.append((cutoff, name, band, track_id, off, distance))
+    return rows
+
+
+def main():
+    """Score every system in every band and write the results."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("music", type=Path, metavar="FOLDER", help="what to judge by")
+    parser.add_argument("models", type=Path, nargs="*", default=[models.SHIPPED], metavar="MODEL")
+    parser.add_argument("--seconds", type=int, default=15, help="of every track, from its middle")
+    asked = parser.parse_args()
+    folders = name_rows(asked.models)
+    paths = sorted(path for path in asked.music.rglob("*") if sound_files.is_sound(path))
+    calls = [(str(path.relative_to(asked.music)), path, folders, asked.seconds) for path in paths]
+    rows = [row for found in parallel.each(judge, calls) for row in found]
+    table = pd.DataFrame(rows, columns=["cutoff", "system", "band", "track", "level", "lsd"])
+    means = table.groupby(["cutoff", "system", "band"], sort=False)[["level", "lsd"]].mean()
+    heads = [f"{low / 1000:g}-{high / 1000:g} kHz" for low, high in BANDS]
+    text = [
+        __doc__.splitlines()[0],
+        "",
+        f"{table['track'].nunique()} of {len(paths)} tracks reach {EDGES[-1] / 1000:g} kHz; "
+        f"{asked.seconds} s of each.",
+        "",
+        NOTES,
+        "",
+        "| cutoff | system | " + " | ".join(f"{head}: level / LSD" for head in heads) + " |",
+        "| --- " * (2 + len(heads)) + "|",
+    ]
+    for (cutoff, name), found in means.groupby(level=["cutoff", "system"], sort=False):
+        cells = [f"{level:+.1f} / {distance:.2f}" for level, distance in found.to_numpy()]
+        text.append(f"| {cutoff} | {name} | " + " | ".join(cells) + " |")
+    target = Path(__file__).parent / "results/top.md"
+    target.write_text("\n".join(text) + "\n")
+    print(target.read_text(), end="")
+
+
+if __name__ == "__main__":
+    main()
