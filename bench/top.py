@@ -11,6 +11,7 @@ seconds of its middle, low-passed at two cutoffs; OVERTONE_JOBS tracks at a time
 
 import argparse
 import itertools
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -37,7 +38,7 @@ def level(samples, band):
     hertz = spectral.frequencies(RATE)
     bins = (hertz >= band[0]) & (hertz < band[1])
     power = sum(float(part[..., bins, :].abs().square().sum()) for part in spectral.blocks(samples))
-    return 10 * torch.log10(torch.tensor(power + 1e-12)).item()
+    return 10 * math.log10(power + 1e-12)
 
 
 def judge(track_id, path, folders, seconds):
