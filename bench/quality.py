@@ -104,6 +104,12 @@ def known_rows(path):
     }
 
 
+def restored(damaged, cutoff, nets):
+    """Row's name -> what it makes of (channels, time) that end at a cutoff in Hz; fills first."""
+    made = {name: system(damaged, cutoff, RATE) for name, system in BASELINES.items()}
+    return made | {name: whole(net, damaged, cutoff, RATE) for name, net in nets.items()}
+
+
 def judge(track_id, path, folders, seconds, known):
     """One track under every system and cutoff: its rows, and what the probe sees of each."""
     torch.set_num_threads(1)
@@ -116,9 +122,7 @@ def judge(track_id, path, folders, seconds, known):
             continue
         damaged = lowpassed(original, cutoff, RATE)
         seen[cutoff, REAL] = probe.features(original, RATE, cutoff, reach)
-        made = {name: system(damaged, cutoff, RATE) for name, system in BASELINES.items()}
-        made |= {name: whole(net, damaged, cutoff, RATE) for name, net in nets.items()}
-        for name, estimate in made.items():
+        for name, estimate in restored(damaged, cutoff, nets).items():
             values = score(original, estimate, cutoff, reach, known.get((cutoff, name)))
             rows.append({"cutoff": cutoff, "system": name, "track": track_id, **values})
             seen[cutoff, name] = probe.features(estimate, RATE, cutoff, reach)
@@ -170,14 +174,20 @@ def by_source(table):
     }
 
 
-def arguments():
-    """What is asked for."""
+def music_and_models(description, seconds):
+    """A command line of music to judge by, models, and seconds of every track."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("music", type=Path, metavar="FOLDER", help="what to judge by")
     parser.add_argument("models", type=Path, nargs="*", default=[models.SHIPPED], metavar="MODEL")
-    parser.add_argument("--seconds", type=int, default=30, help="of every track, from its middle")
+    parser.add_argument("--seconds", type=int, default=seconds, help="of every track, from its middle")
+    return parser
+
+
+def arguments():
+    """What is asked for."""
+    parser = music_and_models(__doc__, 30)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth track only")
     parser.add_argument("--to", default="quality", metavar="NAME", help="bench/results/NAME.md and so on")
     return parser.parse_args()

@@ -9,20 +9,17 @@ what lies above. Here only the tracks count that reach 20 kHz. As in bench/quali
 seconds of its middle, low-passed at two cutoffs; OVERTONE_JOBS tracks at a time. Writes bench/results/top.md.
 """
 
-import argparse
 import itertools
 import math
 from pathlib import Path
 
 import pandas as pd
 import torch
-from quality import RATE, load, name_rows
+from quality import RATE, load, music_and_models, name_rows, restored
 
 from overtone import models, parallel, scores, sound_files, spectral
-from overtone.baselines import BASELINES
 from overtone.evaluation import lowpassed
 from overtone.shards import music_end
-from overtone.systems import whole
 
 CUTOFFS = (4000, 8000)
 EDGES = (12000, 15000, 17000, 18500, 20000)
@@ -33,12 +30,15 @@ Level: of the band's power over all frames against the original's, in dB, mean o
 too soft. LSD: log-spectral distance in bels over the band's bins."""
 
 
-def level(samples, band):
-    """Power of (channels, time) samples in a band in Hz, in dB."""
+def levels(samples):
+    """Power of (channels, time) samples in each of BANDS, in dB."""
     hertz = spectral.frequencies(RATE)
-    bins = (hertz >= band[0]) & (hertz < band[1])
-    power = sum(float(part[..., bins, :].abs().square().sum()) for part in spectral.blocks(samples))
-    return 10 * math.log10(power + 1e-12)
+    bins = [(hertz >= low) & (hertz < high) for low, high in BANDS]
+    powers = [0.0] * len(BANDS)
+    for part in spectral.blocks(samples):
+        for number, inside in enumerate(bins):
+            powers[number] += float(part[..., inside, :].abs().square().sum())
+    return [10 * math.log10(power + 1e-12) for power in powers]
 
 
 def judge(track_id, path, folders, seconds):
@@ -48,33 +48,24 @@ def judge(track_id, path, folders, seconds):
     if music_end(original, RATE) < EDGES[-1]:
         return []
     nets = {name: models.load(folder)[0] for name, folder in folders.items()}
-    rows = []
+    true, rows = levels(original), []
     for cutoff in CUTOFFS:
         damaged = lowpassed(original, cutoff, RATE)
-        made = {name: system(damaged, cutoff, RATE) for name, system in BASELINES.items()}
-        made |= {name: whole(net, damaged, cutoff, RATE) for name, net in nets.items()}
-        for name, estimate in made.items():
+        for name, estimate in restored(damaged, cutoff, nets).items():
             distances = scores.log_spectral_distances(original, estimate, RATE, BANDS)
-            for band, distance in zip(BANDS, distances, strict=True):
-                off = level(estimate, band) - level(original, band)
-                rows.append((cutoff, name, band, track_id, off, distance))
+            off = [made - there for made, there in zip(levels(estimate), true, strict=True)]
+            rows += [(cutoff, name, track_id, *values) for values in zip(BANDS, off, distances, strict=True)]
     return rows
 
 
 def main():
     """Score every system in every band and write the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("music", type=Path, metavar="FOLDER", help="what to judge by")
-    parser.add_argument("models", type=Path, nargs="*", default=[models.SHIPPED], metavar="MODEL")
-    parser.add_argument("--seconds", type=int, default=15, help="of every track, from its middle")
-    asked = parser.parse_args()
+    asked = music_and_models(__doc__, 15).parse_args()
     folders = name_rows(asked.models)
     paths = sorted(path for path in asked.music.rglob("*") if sound_files.is_sound(path))
     calls = [(str(path.relative_to(asked.music)), path, folders, asked.seconds) for path in paths]
     rows = [row for found in parallel.each(judge, calls) for row in found]
-    table = pd.DataFrame(rows, columns=["cutoff", "system", "band", "track", "level", "lsd"])
+    table = pd.DataFrame(rows, columns=["cutoff", "system", "track", "band", "level", "lsd"])
     means = table.groupby(["cutoff", "system", "band"], sort=False)[["level", "lsd"]].mean()
     heads = [f"{low / 1000:g}-{high / 1000:g} kHz" for low, high in BANDS]
     text = [
