@@ -1,6 +1,7 @@
 """List the segments to train on, with their split and peaks: data/segments.csv; no audio is copied."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -12,12 +13,14 @@ from overtone.segments import SegmentSettings, cut
 from overtone.shards import Pairs
 from stages import run
 
+say = partial(print, flush=True)
+
 
 def main() -> None:
     """Run the stage."""
     settings = params.read("segment", SegmentSettings)
     pairs = Pairs("data/pairs", choose_device())
-    segments, without = cut(pairs, settings)
+    segments, without = cut(pairs, settings, say)
     split = pd.read_csv("data/split.csv", index_col="track_id")["split"]
     segments.insert(0, "split", segments["track_id"].map(split))
     left_out = pd.concat([pd.read_csv("data/pairs/left_out.csv"), without]).sort_values("track_id")

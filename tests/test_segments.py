@@ -1,8 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from tracks_on_disk import RATE, music, write
 
+from overtone import segments
 from overtone.errors import OvertoneError
 from overtone.segments import Segments, SegmentSettings, cut, scaled
 from overtone.shards import Pairs
@@ -46,6 +48,32 @@ def test_silent_segments_and_short_tracks_are_left_out_with_the_reason(tmp_path,
         {"track_id": 2, "reason": "shorter than a segment"},
         {"track_id": 3, "reason": "every segment is silent"},
     ]
+
+
+@pytest.mark.parametrize("store", [True, False])
+@pytest.mark.parametrize("stretch", [1, 20000])
+def test_what_is_read_at_once_changes_nothing(tmp_path, rng, degrade_settings, monkeypatch, store, stretch):
+    write(tmp_path, {1: music(rng, 2)}, degrade_settings(store=store))
+    expected, _ = cut(Pairs(tmp_path), segment_settings(hop=3000))
+    monkeypatch.setattr(segments, "STRETCH", stretch)
+    found, _ = cut(Pairs(tmp_path), segment_settings(hop=3000))
+    # Where rounding tips over, what is made on the fly differs by a step of its 16 bits.
+    pd.testing.assert_frame_equal(found, expected, rtol=0, atol=0 if store else 1.5 / 32767)
+
+
+def test_tracks_whose_degraded_halves_must_be_made_are_shared_out(
+    tmp_path, rng, degrade_settings, monkeypatch
+):
+    write(tmp_path, {n: music(rng, 0.1 if n == 3 else 1) for n in range(1, 6)}, degrade_settings(store=False))
+    tables, said = [], []
+    for jobs in "12":
+        monkeypatch.setenv("OVERTONE_JOBS", jobs)
+        tables.append(cut(Pairs(tmp_path), segment_settings(), said.append))
+    for one, two in zip(*tables, strict=True):
+        pd.testing.assert_frame_equal(one, two)
+    assert set(tables[0][0]["track_id"]) == {1, 2, 4, 5}
+    assert tables[0][1]["track_id"].tolist() == [3]
+    assert said[-1].startswith("segment: group 5/5")
 
 
 @pytest.mark.parametrize("scale", ["shared", "separate"])

@@ -18,7 +18,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -54,11 +54,8 @@ class Damage:
             self._delay = round(group_delay(sos)) if settings.phase == "one_way" else 0
         reach = math.ceil(RESAMPLING_REACH * settings.rate / settings.low_rate)
         self.context = reach + len(self._response)
-        self._spectrum = lru_cache(maxsize=8)(self._transform)
-
-    def _transform(self, size: int, device: torch.device) -> Tensor:
-        """The filter's response at the frequencies of a transform, where it is used."""
-        return torch.from_numpy(np.fft.rfft(self._response, size).astype(np.complex64)).to(device)
+        # Of the response alone: a cache that held this object would be held by it, and freed late.
+        self._spectrum = lru_cache(maxsize=8)(partial(_transform, self._response))
 
     def window(self, start: int, length: int) -> tuple[int, int]:
         """First sample and end of a segment's window; as long for every start, and perhaps before 0."""
@@ -109,6 +106,11 @@ def _response(sos: np.ndarray, longest: int) -> np.ndarray:
     response: np.ndarray = signal.sosfilt(sos, impulse)
     rest = np.cumsum(np.abs(response[::-1]))[::-1]
     return response[: max(1, int(np.count_nonzero(rest > REST)))]
+
+
+def _transform(response: np.ndarray, size: int, device: torch.device) -> Tensor:
+    """A filter's response at the frequencies of a transform, where it is used."""
+    return torch.from_numpy(np.fft.rfft(response, size).astype(np.complex64)).to(device)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,12 @@ def each(
     address = os.environ.get("OVERTONE_CLUSTER")
     if address and calls:
         yield from cluster.each(address, function, calls, folder)
-        return
+    else:
+        yield from here(function, calls)
+
+
+def here(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
+    """As `each`, on this machine's cores whatever is set: for files that a cluster may not see."""
     jobs = min(workers(), len(calls))
     if jobs <= 1:
         yield from (function(*call) for call in calls)

@@ -1,15 +1,26 @@
 """The segments to train on: an index into the pairs, and batches of them as tensors; no audio is copied."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import torch
 
+from overtone import parallel
 from overtone.augment import Batch
 from overtone.onthefly import Undamaged
 from overtone.params import check, one_of
 from overtone.shards import Pairs
+
+# Samples read at a time, 24 s: whole parts of two minutes took a worker 850 MB.
+STRETCH = 1 << 20
+# Groups that tracks are shared out in; each opens the pairs' index anew.
+GROUPS = 64
+
+Rows = list[tuple[int, int, int, int, float, float]]
 
 
 @dataclass(frozen=True)
@@ -43,26 +54,59 @@ class SegmentSettings:
         one_of("segment.scale", self.scale, ("shared", "separate"))
 
 
-def cut(pairs: Pairs, settings: SegmentSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
+def cut(
+    pairs: Pairs, settings: SegmentSettings, say: Callable[[str], None] = lambda text: None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List the segments of all pairs.
+
+    Degraded halves that are not stored are made for it, which is most of the work: on processors, tracks
+    are then shared out over this machine's cores.
+
+    Args:
+        pairs: the pairs.
+        settings: the group ``segment``.
+        say: is told of the progress, where tracks are shared out.
 
     Returns:
         (segments, left out): columns track_id, pair, start, length, peak_original, peak_degraded; and
         columns track_id, reason for tracks that gave none.
     """
-    rows: list[tuple[int, int, int, int, float, float]] = []
+    tracks = np.unique(pairs.index["track_id"])
+    found: Iterable[tuple[Rows, list[dict[str, Any]]]]
+    if pairs.damage is not None and pairs.device.type == "cpu":
+        groups = np.array_split(tracks, min(GROUPS, len(tracks)))
+        calls = [(pairs.folder.absolute(), settings, group.tolist()) for group in groups]
+        found = parallel.progress(parallel.here(_cut_there, calls), len(calls), "segment: group", say)
+    else:
+        found = [_cut(pairs, settings, tracks.tolist())]
+    rows, left_out = zip(*found, strict=True)
+    columns = ["track_id", "pair", "start", "length", "peak_original", "peak_degraded"]
+    return (
+        pd.DataFrame([row for group in rows for row in group], columns=columns),
+        pd.DataFrame([row for group in left_out for row in group], columns=["track_id", "reason"]),
+    )
+
+
+def _cut_there(
+    folder: Path, settings: SegmentSettings, tracks: list[int]
+) -> tuple[Rows, list[dict[str, Any]]]:
+    return _cut(Pairs(folder), settings, tracks)
+
+
+def _cut(pairs: Pairs, settings: SegmentSettings, tracks: list[int]) -> tuple[Rows, list[dict[str, Any]]]:
+    """The segments of some tracks, and the tracks that give none, as rows."""
+    rows: Rows = []
     left_out = []
-    for track_id, group in pairs.index.groupby("track_id", sort=True):
-        found = []
-        for pair, samples in group["samples"].items():
-            last = int(samples) - settings.length
+    index = pairs.index[pairs.index["track_id"].isin(tracks)]
+    for key, of_track in index.groupby("track_id", sort=True):
+        track_id, found = cast(int, key), cast(Rows, [])
+        for pair, samples in zip(of_track.index.tolist(), of_track["samples"].tolist(), strict=True):
+            last = samples - settings.length
             starts = range(round(settings.skip * pairs.rate), last + 1, settings.hop)
             if not starts:
                 continue
-            whole = np.abs(pairs.read(int(str(pair))))
-            for start in starts:
-                peaks = whole[:, start : start + settings.length].max(axis=1)
-                found.append((track_id, pair, start, settings.length, float(peaks[0]), float(peaks[1])))
+            for start, peaks in _peaks(pairs, pair, starts, settings.length):
+                found.append((track_id, pair, start, settings.length, *peaks))
         heard = [row for row in found if row[4] > settings.silence and row[5] > 0]
         if not heard:
             reason = "every segment is silent" if found else "shorter than a segment"
@@ -70,9 +114,19 @@ def cut(pairs: Pairs, settings: SegmentSettings) -> tuple[pd.DataFrame, pd.DataF
         if settings.per_track is not None and len(heard) > settings.per_track:
             spaced = np.linspace(0, len(heard) - 1, settings.per_track).round().astype(int)
             heard = [heard[place] for place in spaced]
-        rows += heard  # type: ignore[arg-type]
-    columns = ["track_id", "pair", "start", "length", "peak_original", "peak_degraded"]
-    return pd.DataFrame(rows, columns=columns), pd.DataFrame(left_out, columns=["track_id", "reason"])
+        rows += heard
+    return rows, left_out
+
+
+def _peaks(pairs: Pairs, pair: int, starts: range, length: int) -> Iterator[tuple[int, tuple[float, float]]]:
+    """Each segment's start and the peaks of its original and degraded samples."""
+    many = max(1, STRETCH // starts.step)
+    for first in range(0, len(starts), many):
+        some = starts[first : first + many]
+        read = np.abs(pairs.read(pair, some[0], some[-1] + length - some[0]))
+        for start in some:
+            original, degraded = read[:, start - some[0] :][:, :length].max(axis=1).tolist()
+            yield start, (original, degraded)
 
 
 def scaled(original: torch.Tensor, other: torch.Tensor, scale: str) -> tuple[torch.Tensor, torch.Tensor]:

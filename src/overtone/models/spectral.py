@@ -161,12 +161,14 @@ class Spectral(nn.Module):
             (batch, time).
         """
         time = samples.shape[-1]
-        # Silence before the start and after the end.
-        spectrum = self.analysis(nn.functional.pad(samples, (N_FFT // 2, -time % HOP + N_FFT // 2)))
         first = self.first_bin(cutoff)
-        magnitude = self.magnitudes(spectrum[..., : int(first.max())], first, int(first.min()))
+        # Silence before the start and after the end.
+        padded = nn.functional.pad(samples, (N_FFT // 2, -time % HOP + N_FFT // 2))
+        spectrum = self.analysis(padded)[..., : int(first.max())]
+        magnitude = self.magnitudes(spectrum, first, int(first.min()))
         fine = self.fine_structure(spectrum, first)
-        return self.synthesis(self.remade(spectrum, magnitude, fine, first, 0), time)
+        frames = self.frames(self.remade(spectrum, magnitude, fine, first, 0))
+        return self.joined(frames, slice(N_FFT // 2, N_FFT // 2 + time))
 
     def magnitudes(self, spectrum: Tensor, first: Tensor, lowest: int) -> Tensor:
         """Magnitudes of the bins from the lowest on, (batch, frames, bins); arguments as for `heard`."""
@@ -205,21 +207,24 @@ class Spectral(nn.Module):
         return magnitude
 
     def fine_structure(self, spectrum: Tensor, first: Tensor) -> Tensor | None:
-        """Factors for magnitudes, if any: (batch, frames, bins from the lowest first one on)."""
+        """Factors for magnitudes, if any: (batch, frames, bins from the lowest first one on).
+
+        Args:
+            spectrum, first: as for `heard`.
+        """
         if not self.settings.harmonics:
             return None
         bins = torch.arange(int(first.min()), BINS, device=first.device)
-        level = log_magnitude(spectrum[..., : int(first.max())])
-        sticks_out = harmonics.continued(level, first, bins)
+        sticks_out = harmonics.continued(log_magnitude(spectrum), first, bins)
         return (self.settings.harmonics * math.log(10) * sticks_out).exp()
 
     def remade(
         self, spectrum: Tensor, magnitude: Tensor, fine: Tensor | None, first: Tensor, start: int
     ) -> Tensor:
-        """The spectrum, made anew from the first bin on.
+        """The whole spectrum, made anew from the first bin on: (batch, frames, BINS).
 
         Args:
-            spectrum: (batch, frames, bins).
+            spectrum: (batch, frames, bins), those below the highest first one.
             magnitude: (batch, frames, bins from the lowest first one on).
             fine: what `fine_structure` gives.
             first: (batch,), the first bin that is made anew.
@@ -229,8 +234,11 @@ class Spectral(nn.Module):
         lowest = int(first.min())
         bins = torch.arange(lowest, BINS, device=first.device)
         magnitude = magnitude if fine is None else magnitude * fine
-        moved = _moved_phases(spectrum, bins, octave_shift(first, bins), start) * magnitude
-        made = torch.where((bins < first[:, None])[:, None], spectrum[..., lowest:], moved)
+        made = _with_moved_phases(magnitude, spectrum, bins, octave_shift(first, bins), start)
+        kept = spectrum[..., lowest:]
+        if kept.shape[-1]:
+            kept = nn.functional.pad(kept, (0, BINS - spectrum.shape[-1]))
+            made = torch.where((bins < first[:, None])[:, None], kept, made)
         return torch.cat([spectrum[..., :lowest], made], dim=-1)
 
     def analysis(self, samples: Tensor) -> Tensor:
@@ -238,11 +246,15 @@ class Spectral(nn.Module):
         spectrum = torch.stft(samples, N_FFT, HOP, window=self.window, center=False, return_complex=True)
         return spectrum.transpose(1, 2)
 
-    def synthesis(self, spectrum: Tensor, time: int) -> Tensor:
-        """(batch, frames, bins) to (batch, time), from the middle of the first frame on."""
-        frames = torch.fft.irfft(spectrum, n=N_FFT) * self.window
+    def frames(self, spectrum: Tensor) -> Tensor:
+        """(batch, frames, bins) to windowed frames of samples, (batch, frames, N_FFT)."""
+        # In place: a new array of this size takes several times as long as the product.
+        made: Tensor = torch.fft.irfft(spectrum, n=N_FFT)
+        return made.mul_(self.window)
+
+    def joined(self, frames: Tensor, inside: slice) -> Tensor:
+        """These samples of what windowed frames are together, (batch, time)."""
         squares = (self.window**2).expand(1, frames.shape[1], N_FFT)
-        inside = slice(N_FFT // 2, N_FFT // 2 + time)
         return overlap_add(frames)[:, inside] / overlap_add(squares)[:, inside]
 
     def first_bin(self, cutoff: Tensor) -> Tensor:
@@ -271,11 +283,11 @@ class Stream:
         self._samples = torch.zeros(1, N_FFT // 2, device=device)
         self._before = [torch.zeros(1, reach, features, device=device) for reach in net.blocks.reaches]
         # Frames on their way through the convolutions, after some that are through, which harmonics look back
-        # at; and made ones that samples to come are part of.
-        self._spectrum = torch.zeros(1, 0, BINS, dtype=torch.complex64, device=device)
+        # at, up to the cutoff; and made ones that samples to come are part of.
+        self._spectrum = torch.zeros(1, 0, int(self._first), dtype=torch.complex64, device=device)
         self._through = 0
         self._level = torch.zeros(1, 0, 1, device=device)
-        self._made = self._spectrum
+        self._made = torch.zeros(1, 0, N_FFT, device=device)
         self._frames = 0  # that are made
         self._taken = self._given = 0
 
@@ -305,9 +317,9 @@ class Stream:
         count = max(0, (self._samples.shape[-1] - N_FFT) // HOP + 1)
         if not count:
             return self._before[0][:, :0]
-        spectrum = self._net.analysis(self._samples)
+        spectrum = self._net.analysis(self._samples)[..., : int(self._first)]
         self._samples = self._samples[:, count * HOP :]
-        x, level = self._net.heard(spectrum[..., : int(self._first)], self._first)
+        x, level = self._net.heard(spectrum, self._first)
         self._spectrum = torch.cat([self._spectrum, spectrum], dim=1)
         self._level = torch.cat([self._level, level], dim=1)
         return x
@@ -323,7 +335,7 @@ class Stream:
             fine = self._net.fine_structure(self._spectrum[:, : here.stop + harmonics.REACH], self._first)
             fine = fine if fine is None else fine[:, here]
             made = self._net.remade(self._spectrum[:, here], magnitude, fine, self._first, self._frames)
-            self._made = torch.cat([self._made, made], dim=1)
+            self._made = torch.cat([self._made, self._net.frames(made)], dim=1)
             self._frames += count
             self._through = min(here.stop, harmonics.REACH)
             self._spectrum = self._spectrum[:, here.stop - self._through :]
@@ -331,8 +343,8 @@ class Stream:
         end = self._taken if last else self._frames * HOP - N_FFT // 2
         if end <= self._given:
             return self._samples[:, :0]
-        start = (self._frames - self._made.shape[1]) * HOP
-        ready = self._net.synthesis(self._made, end - start)[:, self._given - start :]
+        start = (self._frames - self._made.shape[1]) * HOP - N_FFT // 2
+        ready = self._net.joined(self._made, slice(self._given - start, end - start))
         self._given = end
         self._made = self._made[:, -HELD:]
         return ready
@@ -366,8 +378,10 @@ def octave_shift(first: Tensor, bins: Tensor) -> Tensor:
     return (width * (1 + (bins - first[:, None]).clamp_min(0) // width)).minimum(bins)
 
 
-def _moved_phases(spectrum: Tensor, bins: Tensor, shift: Tensor, start: int) -> Tensor:
-    """Unit phases for these bins, from as many bins further down as ``shift`` says.
+def _with_moved_phases(
+    magnitude: Tensor, spectrum: Tensor, bins: Tensor, shift: Tensor, start: int
+) -> Tensor:
+    """Magnitudes of these bins with the phases of bins further down, by as many as ``shift`` says.
 
     Bin k takes the phase of bin k - m w (w bins in the octave), advanced by the turns that the shift
     by m w bins makes up to its frame's start: m w HOP / N_FFT a frame. ``start`` is the number of the
@@ -375,7 +389,7 @@ def _moved_phases(spectrum: Tensor, bins: Tensor, shift: Tensor, start: int) -> 
     """
     source = (bins - shift)[:, None].expand(*spectrum.shape[:2], len(bins))
     real, imaginary = spectrum.real.gather(2, source), spectrum.imag.gather(2, source)
-    size = (real**2 + imaginary**2).clamp_min(1e-18).rsqrt()
+    size = (real**2 + imaginary**2).clamp_min(1e-18).rsqrt() * magnitude
     octave = torch.complex(real * size, imaginary * size)
     # A hop is a quarter of a frame: four frames on, every shift comes round.
     quarters = (torch.arange(PARTS, device=bins.device) - PARTS // 2)[:, None] * shift[:, None] % PARTS
