@@ -106,7 +106,7 @@ def main():
                     alone(shipped, 1, 12),
                 ],
             )
-    # By itself: its arrays of gigabytes leave memory in pieces, in which the others would be slower.
+    # Last: what its arrays of gigabytes leave free stays with the process.
     unet = np.median([alone(UNet(PAPER).eval(), 2, 1, WINDOW // 8) for _ in range(ROUNDS)], axis=0)
     medians = [*np.median(rounds, axis=0), unet]
     names = (
