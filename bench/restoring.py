@@ -26,7 +26,6 @@ from overtone.restoring import MODEL_RATE
 from overtone.windows import WINDOW
 
 CUTOFF, MINUTES, ROUNDS = 7200.0, 3, 9
-PAPER = UNetSettings((64, 128, 256, 512))
 
 
 def stereo_file(folder):
@@ -107,7 +106,8 @@ def main():
                 ],
             )
     # Last: what its arrays of gigabytes leave free stays with the process.
-    unet = np.median([alone(UNet(PAPER).eval(), 2, 1, WINDOW // 8) for _ in range(ROUNDS)], axis=0)
+    paper = UNet(UNetSettings((64, 128, 256, 512))).eval()
+    unet = np.median([alone(paper, 2, 1, WINDOW // 8) for _ in range(ROUNDS)], axis=0)
     medians = [*np.median(rounds, axis=0), unet]
     names = (
         "`overtone restore`, MP3 to FLAC, stereo, end to end",
@@ -127,7 +127,8 @@ def main():
 {machine()}
 
 {seconds:.0f} s of stereo music at 44.1 kHz, {torch.get_num_threads()} threads, float32; medians of {ROUNDS}
-rounds in turns. End to end is from reading to writing, both passes, the model loaded.
+rounds in turns, the U-Net's after the others. End to end is from reading to writing, both passes, the model
+loaded.
 
 | what | times real time | times the U-Net | processor seconds a minute of audio |
 | --- | ---: | ---: | ---: |

@@ -98,15 +98,15 @@ def _cut(pairs: Pairs, settings: SegmentSettings, tracks: list[int]) -> tuple[Ro
     rows: Rows = []
     left_out = []
     index = pairs.index[pairs.index["track_id"].isin(tracks)]
-    for key, of_track in index.groupby("track_id", sort=True):
-        track_id, found = cast(int, key), cast(Rows, [])
+    for track_id, of_track in index.groupby("track_id", sort=True):
+        found: Rows = []
         for pair, samples in zip(of_track.index.tolist(), of_track["samples"].tolist(), strict=True):
             last = samples - settings.length
             starts = range(round(settings.skip * pairs.rate), last + 1, settings.hop)
             if not starts:
                 continue
-            for start, peaks in _peaks(pairs, pair, starts, settings.length):
-                found.append((track_id, pair, start, settings.length, *peaks))
+            for start, original, degraded in _peaks(pairs, pair, starts, settings.length):
+                found.append((cast(int, track_id), pair, start, settings.length, original, degraded))
         heard = [row for row in found if row[4] > settings.silence and row[5] > 0]
         if not heard:
             reason = "every segment is silent" if found else "shorter than a segment"
@@ -118,7 +118,7 @@ def _cut(pairs: Pairs, settings: SegmentSettings, tracks: list[int]) -> tuple[Ro
     return rows, left_out
 
 
-def _peaks(pairs: Pairs, pair: int, starts: range, length: int) -> Iterator[tuple[int, tuple[float, float]]]:
+def _peaks(pairs: Pairs, pair: int, starts: range, length: int) -> Iterator[tuple[int, float, float]]:
     """Each segment's start and the peaks of its original and degraded samples."""
     many = max(1, STRETCH // starts.step)
     for first in range(0, len(starts), many):
@@ -126,7 +126,7 @@ def _peaks(pairs: Pairs, pair: int, starts: range, length: int) -> Iterator[tupl
         read = np.abs(pairs.read(pair, some[0], some[-1] + length - some[0]))
         for start in some:
             original, degraded = read[:, start - some[0] :][:, :length].max(axis=1).tolist()
-            yield start, (original, degraded)
+            yield start, original, degraded
 
 
 def scaled(original: torch.Tensor, other: torch.Tensor, scale: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -236,6 +236,7 @@ class Spectral(nn.Module):
         magnitude = magnitude if fine is None else magnitude * fine
         made = _with_moved_phases(magnitude, spectrum, bins, octave_shift(first, bins), start)
         kept = spectrum[..., lowest:]
+        # Under one cutoff for all there is nothing to choose.
         if kept.shape[-1]:
             kept = nn.functional.pad(kept, (0, BINS - spectrum.shape[-1]))
             made = torch.where((bins < first[:, None])[:, None], kept, made)
