@@ -3,6 +3,7 @@
 import resource
 import struct
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -309,6 +310,36 @@ def test_a_break_leaves_nothing(talk, fault, net):
         restore_file(talk, target, model=net, force=True, progress=stop)
     assert names(talk.parent) == ["out.flac", "talk.wav"]
     assert target.read_text() == "what was there"
+
+
+@pytest.mark.parametrize("thread", [1, 2], ids=["decoding", "encoding"])
+def test_a_break_while_a_thread_starts_waits_until_it_lets_go_of_the_file(talk, net, monkeypatch, thread):
+    """The thread runs then, and the pool that should wait for it does not know of it."""
+    started, closed = [], []
+    start, array_io = threading.Thread.start, soundfile.SoundFile._array_io
+
+    def broken(self):
+        start(self)
+        if self.name.startswith("ThreadPoolExecutor"):
+            started.append(self)
+            if len(started) == thread:
+                time.sleep(0.1)
+                raise KeyboardInterrupt
+
+    def slow(self, *args):
+        time.sleep(0.3)
+        closed.append(self.closed)
+        return 0 if self.closed else array_io(self, *args)
+
+    monkeypatch.setattr(threading.Thread, "start", broken)
+    monkeypatch.setattr(soundfile.SoundFile, "_array_io", slow)
+    with pytest.raises(KeyboardInterrupt):
+        restore_file(talk, model=net)
+    started[-1].join()
+    assert len(started) == thread
+    assert closed
+    assert not any(closed)
+    assert names(talk.parent) == ["talk.wav"]
 
 
 def test_two_at_once_do_not_meet(talk, net):

@@ -3,10 +3,12 @@
 import contextlib
 import re
 import stat
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -23,7 +25,34 @@ SLACK = 2 * 1152
 PLACEHOLDER = 0x7FFF0000
 
 
-class _Reader(soundfile.SoundFile):  # type: ignore[misc]
+class LockedFile(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is closed only when no thread reads or writes it: libsndfile would crash.
+
+    That the thread has been waited for is not enough: a signal may break off waiting, or starting a thread,
+    which then runs and is unknown to its pool.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._lock = threading.Lock()
+        super().__init__(*args, **kwargs)
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:
+        """As soundfile's."""
+        with self._lock:
+            return super().read(*args, **kwargs)
+
+    def write(self, data: Any) -> None:
+        """As soundfile's."""
+        with self._lock:
+            super().write(data)
+
+    def close(self) -> None:
+        """As soundfile's, after what a thread is at."""
+        with self._lock:
+            super().close()
+
+
+class _Reader(LockedFile):
     """A file read from beginning to end.
 
     soundfile seeks after every read of a file that can be sought: that fails on FLAC of unknown length.

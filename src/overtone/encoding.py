@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from overtone.decoding import BLOCK, open_sound
+from overtone.decoding import BLOCK, LockedFile, open_sound
 from overtone.errors import OvertoneError
 from overtone.restoring import MAX_CHANNELS, PIECE
 
@@ -75,7 +75,7 @@ def write(
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as raw:
             subtype = subtypes[bits] if subtypes else None
-            with soundfile.SoundFile(
+            with LockedFile(
                 raw.fileno(),
                 "w",
                 rate,
