@@ -398,23 +398,32 @@ def test_names_with_odd_characters_stay_on_one_line(here, model, overtone, low):
     assert (code, len(err)) == (2, 1)
 
 
-def test_a_break_is_quiet_and_leaves_nothing(here, model, overtone, monkeypatch):
-    def stop(self, share):
-        if share > 0.5:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli.Bar, "show", stop)
-    assert overtone("restore", "talk.wav", "--model", model) == (130, [], [])
-    assert files(here) == ["talk.wav"]
-
-
-def test_being_told_to_end_leaves_nothing(here, model, low):
+@pytest.fixture
+def long_run(here, model, low):
+    """The command at work on a file of minutes: its output is begun."""
     soundfile.write("long.wav", np.tile(low, (150, 1)), RATE)
-    process = subprocess.Popen([*COMMAND, "restore", "long.wav", "--cutoff", "6000", "--model", model])
-    while not list(here.glob(".overtone-*")) and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    command = [*COMMAND, "restore", "long.wav", "--cutoff", "6000", "--model", model]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not list(here.glob(".overtone-*")) and process.poll() is None:
+            time.sleep(0.05)
+        yield process
+
+
+@pytest.mark.parametrize("breaks", [1, 2])
+def test_a_break_is_quiet_and_leaves_nothing(here, long_run, breaks):
+    for _ in range(breaks):
+        long_run.send_signal(signal.SIGINT)
+        while list(here.glob(".overtone-*")):
+            time.sleep(0.005)
+    # After the first, what the network is at comes to its end; the second does not let it.
+    assert long_run.wait(timeout=60) in [(130,), (130, -signal.SIGINT)][breaks - 1]
+    assert long_run.stderr.read() == ""
+    assert files(here) == ["long.wav", "talk.wav"]
+
+
+def test_being_told_to_end_leaves_nothing(here, long_run):
+    long_run.send_signal(signal.SIGTERM)
+    assert long_run.wait(timeout=60) == 128 + signal.SIGTERM
     assert files(here) == ["long.wav", "talk.wav"]
 
 

@@ -106,6 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(str(error))
         return NOTHING_DONE
     except KeyboardInterrupt:
+        # Nothing is left but to wait for what threads are at: a second Ctrl-C ends that at once.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         return INTERRUPTED
     except BrokenPipeError:
         drop_output()
