@@ -12,7 +12,9 @@ filter at four cutoffs. OVERTONE_JOBS tracks are scored at a time. Writes bench/
 quality.csv (every track), and quality.json for the model's card; a slow network is scored on less of the
 music, all other rows with it, into files of another name. ViSQOL takes most of the time: where the table
 that is there already has a row whose other scores come out the same, its ViSQOL is kept. Without that table,
-all is measured anew.
+all is measured anew. --keep NAME leaves the rows of a model whose weights are gone as that table has them, if
+what needs no training scores there what it does now, so that they are of the same sound; the probe, which
+needs the sound itself, has no figure then.
 """
 
 import argparse
@@ -91,6 +93,20 @@ def score(original, estimate, cutoff, reach, known):
         else perceptual.visqol(middle(original, HEARD, RATE), middle(estimate, HEARD, RATE), RATE)
     )
     return values
+
+
+def kept(name, rows, known):
+    """One track's rows of a system in the table that there is already, at the cutoffs of the new rows."""
+    for row in rows:
+        before = known.get((row["cutoff"], row["system"]), {})
+        same = all(abs(row[key] - before.get(key, np.inf)) <= SAME for key in ("lsd_high", "lsd", "snr"))
+        if row["system"] in BASELINES and not (same and (row["cutoff"], name) in known):
+            raise SystemExit(f"{row['track']} is not what {name} was scored on: leave out --keep")
+    cutoffs = dict.fromkeys(row["cutoff"] for row in rows)
+    return [
+        {"cutoff": cutoff, "system": name, "track": rows[0]["track"], **known[cutoff, name]}
+        for cutoff in cutoffs
+    ]
 
 
 def known_rows(path):
@@ -190,6 +206,7 @@ def arguments():
     parser = music_and_models(__doc__, 30)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth track only")
     parser.add_argument("--to", default="quality", metavar="NAME", help="bench/results/NAME.md and so on")
+    parser.add_argument("--keep", action="append", default=[], metavar="NAME", help="leave this model's rows")
     return parser.parse_args()
 
 
@@ -206,23 +223,28 @@ def main():
     rows, seen = [], {}
     for call, (scored, features) in zip(calls, parallel.each(judge, calls), strict=True):
         rows += scored
+        for name in asked.keep:
+            rows += kept(name, scored, known.get(call[0], {}))
         for key, value in features.items():
             seen.setdefault(key, {})[call[0]] = value
         print(call[0], flush=True)
     table = pd.DataFrame(rows)
     means = table.drop(columns="track").groupby(["cutoff", "system"], sort=False).mean()
     for cutoff, name in means.index:
+        if name in asked.keep:
+            continue
         told = probe.accuracy(seen[cutoff, REAL], seen[cutoff, name])
         means.loc[(cutoff, name), "probe"] = 100 * told
     # Mono has no place between the channels.
     columns = {key: name for key, name in COLUMNS.items() if key in means}
     means = means[list(columns)].sort_index(level="cutoff", sort_remaining=False)
     tracks = table.groupby("cutoff")["track"].nunique()
+    left = f" Rows of {', '.join(asked.keep)} are an earlier run's." if asked.keep else ""
     text = [
         __doc__.splitlines()[0],
         "",
         f"Test tracks by cutoff: {tracks.to_dict()}, {asked.seconds} s of each. "
-        f"Took {(time.monotonic() - began) / 60:.1f} minutes on {parallel.workers()} cores.",
+        f"Took {(time.monotonic() - began) / 60:.1f} minutes on {parallel.workers()} cores.{left}",
         "",
         NOTES,
         "",
@@ -230,7 +252,8 @@ def main():
         "| --- " * (len(columns) + 2) + "|",
     ]
     for (cutoff, name), row in means.iterrows():
-        text.append(f"| {cutoff} | {name} | " + " | ".join(f"{value:.2f}" for value in row) + " |")
+        cells = ["" if np.isnan(value) else f"{value:.2f}" for value in row]
+        text.append(f"| {cutoff} | {name} | " + " | ".join(cells) + " |")
     first = next(iter(folders))
     text += [
         "",
@@ -250,7 +273,7 @@ def main():
     (folder / f"{asked.to}.md").write_text("\n".join(text) + "\n")
     figures = {
         str(cutoff): {
-            name: {columns[key]: round(value, 3) for key, value in values.items()}
+            name: {columns[key]: round(value, 3) for key, value in values.items() if not np.isnan(value)}
             for name, values in means.loc[cutoff].to_dict("index").items()
         }
         for cutoff in CUTOFFS
