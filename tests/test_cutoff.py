@@ -1,4 +1,5 @@
 import io
+import math
 import zipfile
 from pathlib import Path
 
@@ -6,7 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+import torch
 from scipy import signal
+from torchaudio import functional
 
 from overtone.cutoff import FRAMES, SpectrumMeter
 
@@ -82,6 +85,32 @@ def test_resampled_music_ends_where_the_resampler_does(clip, cutoff):
     result = found(soxr.resample(low, 2 * cutoff, RATE, quality="VHQ").T)
     assert is_near(result.hz, 0.946 * cutoff)  # 3 dB down there, by its impulse response
     assert result.confidence > 0.9
+
+
+def by_torchaudio(samples, rate, to_rate):
+    return functional.resample(torch.from_numpy(samples), rate, to_rate).numpy()
+
+
+def by_scipy(samples, rate, to_rate):
+    part = math.gcd(rate, to_rate)
+    return signal.resample_poly(samples, to_rate // part, rate // part, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("resample", "low", "corner"),
+    [
+        (by_torchaudio, 8000, 0.866),
+        (by_torchaudio, 16000, 0.866),
+        (by_scipy, 8000, 0.931),
+        (by_scipy, 16000, 0.931),
+        (by_scipy, 22050, 0.931),
+    ],
+)
+def test_music_ends_where_a_short_resampler_is_3_db_down(clip, resample, low, corner):
+    """Its fall goes on beyond the Nyquist frequency and is steepest there."""
+    result = found(resample(resample(clip, RATE, low), low, RATE))
+    assert result.hz == pytest.approx(corner * low / 2, rel=0.02)
+    assert result.confidence > 0.5
 
 
 def test_a_steep_filter_on_music_ends_it_at_its_corner(clip):

@@ -14,9 +14,10 @@ out of that curve and are cut off it, and what lies at its end, even and constan
                                  frequency
 
 The lowest fall from which the curve never comes back is the cutoff, and its knee is where a straight
-line times a low-pass, fitted to the curve, is 3 dB down. A gentle filter below a cliff is therefore part
-of the music: of a 12 dB-per-octave low-pass at 4.8 kHz on a signal sampled at 16 kHz, the cliff near
-8 kHz is reported. Between the two the treble is soft but there; above the cliff it is missing for certain.
+line times a low-pass, fitted to the curve, is 3 dB down: Butterworth's of any corner and order, or that of a
+common resampler (`overtone.resamplers`). A gentle filter below a cliff is therefore part of the music: of a
+12 dB-per-octave low-pass at 4.8 kHz on a signal sampled at 16 kHz, the cliff near 8 kHz is reported. Between
+the two the treble is soft but there; above the cliff it is missing for certain.
 """
 
 import math
@@ -24,6 +25,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
+from overtone.resamplers import COMMON, FREQUENCIES, RATES, half_power
 
 # Telephones reach 3.4 kHz. Below this a tone or a bass looks like a band limit, and nothing is one.
 LOWEST_HZ = 2_000.0
@@ -34,6 +37,7 @@ FULL_BAND_HZ = 15_500.0
 # 1/48 octave is one bin of the transform where the bands begin, at 0.75 kHz for a rate of 44.1 kHz.
 BANDS_PER_OCTAVE = 48
 FIRST_BIN = 70
+BANDS_BEYOND = 64  # after the Nyquist frequency
 BANDS_BEFORE = 28  # what a fall is compared with
 FRAME_SECONDS = 0.093  # to the next power of two: 4096 samples at 44.1 kHz
 FRAMES = 256  # 24 s without a gap; a longer signal is sampled ever more sparsely, in the same memory
@@ -45,6 +49,7 @@ PERCENTILE = 90
 FLOOR_SPREAD = 1.8
 RATE_EDGE = 0.93  # of the Nyquist frequency: resamplers begin to fall at 91 to 95 %
 KNEE_SLOPES = (1.0, 1.5, 2.0, 4.0, 10.0, 20.0)  # dB per band: 1 is 48 dB an octave, order 8
+RESAMPLER_REACH = 22  # bands from where a resampler is 3 dB down to where its fall is seen
 RIDGE = 80.0  # in bands squared: the tilt's prior weighs as much as bands 9 off the middle
 STEEP_TRUST = 0.75  # 65 to 70 % of order-8 corners up to 5.5 kHz are found within 5 %, 90 % within 10 %
 SURE = 0.5  # a cutoff found with less confidence may be where the music itself ends
@@ -146,6 +151,15 @@ class SpectrumMeter:
         octaves = (band + 0.5) / BANDS_PER_OCTAVE
         return min(float(FIRST_BIN * self.rate / self.frame * 2**octaves), self.rate / 2)
 
+    def _resamplers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Common resamplers from all lower rates: the bands where they are 3 dB down, and losses by band."""
+        octaves = (np.arange(len(self._widths) + BANDS_BEYOND) + 0.5) / BANDS_PER_OCTAVE
+        hertz = FIRST_BIN * self.rate / self.frame * 2**octaves
+        pairs = [(rate / 2, kind.loss) for kind in COMMON for rate in RATES if rate < self.rate]
+        corners = [half_power(loss) * nyquist for nyquist, loss in pairs]
+        losses = [np.interp(hertz / nyquist, FREQUENCIES, loss) for nyquist, loss in pairs]
+        return np.interp(corners, hertz, np.arange(len(hertz))), np.reshape(losses, (-1, len(hertz)))
+
     def _judge(self, levels: np.ndarray) -> Cutoff:
         """Find the cutoff from levels (frames, bands) in dB."""
         levels = levels[levels.max(axis=1) >= SILENCE_DB]
@@ -168,7 +182,7 @@ class SpectrumMeter:
         kind = "cliff" if cliffs[first : last + 1].max() >= 0.5 else "steep filter"
         # A codec's shoulder lies within the first 30 dB of its cliff; of a filter only those are sure.
         depth = 45 if kind == "cliff" else 30
-        hz = self._hz(_knee(curve, floor, depth, first, min(last, bands - 1)))
+        hz = self._hz(_knee(curve, floor, depth, first, min(last, bands - 1), *self._resamplers()))
         if kind == "cliff" and hz > RATE_EDGE * self.rate / 2:
             kind = "sample rate"
         return Cutoff(hz, sure * float(both[first : last + 1].max()), hz >= FULL_BAND_HZ, _kind(hz, kind))
@@ -195,7 +209,7 @@ class SpectrumMeter:
         smooth = _closing(_opening(np.maximum(curve, lowest), 3), 6)
         if noise:
             smooth[-2:] = floor
-        return np.concatenate([smooth, np.full(64, min(floor, smooth.max()))]), floor, noise
+        return np.concatenate([smooth, np.full(BANDS_BEYOND, min(floor, smooth.max()))]), floor, noise
 
 
 def _hann(length: int) -> np.ndarray:
@@ -261,27 +275,40 @@ def _falls(curve: np.ndarray, floor: float, noise: bool) -> tuple[np.ndarray, np
     return cliffs, steeps
 
 
-def _knee(curve: np.ndarray, floor: float, depth: int, first: int, last: int) -> float:
+def _knee(
+    curve: np.ndarray,
+    floor: float,
+    depth: int,
+    first: int,
+    last: int,
+    resamplers: np.ndarray,
+    losses: np.ndarray,
+) -> float:
     """The band, to a fraction, where a low-pass is 3 dB down: first and last bracket where it begins.
 
-    Further than `depth` dB below the knee, nothing is looked at.
+    Further than `depth` dB below the knee, nothing is looked at. `resamplers` are the bands where resamplers
+    are 3 dB down, `losses` what they take in every band.
 
     The music is a straight line in dB over octaves, the low-pass Butterworth's, whose order stands for
-    any steepness; of all corners and orders the pair counts that leaves the least mean error.
+    any steepness, or a resampler's; of all of them the one counts that leaves the least mean error.
     """
-    x = np.arange(max(0, first - 24), min(last + 48, len(curve)), dtype=float)
-    y = curve[max(0, first - 24) : len(x) + max(0, first - 24)]
+    seen = slice(max(0, first - 24), min(last + 48, len(curve)))
+    x, y = np.arange(len(curve), dtype=float)[seen], curve[seen]
     # Clipping after the cut leaves a splatter above it, which no line fits: it is a floor as well.
     floor = max(floor, float(curve[last + 20 :].max()))
-    # Every corner with every order at once: (corners, orders, bands).
-    corners = np.arange(first - 4, last + 12, 0.5)
-    octave = x - corners[:, None, None]
-    loss = 10 * np.log10(1 + 10 ** (np.clip(np.array(KNEE_SLOPES)[:, None] * octave, -100, 300) / 10))
+    # All low-passes at once, (low-passes, bands): every corner with every order, and the resamplers in reach.
+    corners = np.arange(first - 4, last + 12, 0.5).repeat(len(KNEE_SLOPES))
+    slopes = np.resize(KNEE_SLOPES, len(corners))[:, None]
+    loss = 10 * np.log10(1 + 10 ** (np.clip(slopes * (x - corners[:, None]), -100, 300) / 10))
+    reach = (resamplers > first - RESAMPLER_REACH) & (resamplers < last + 12)
+    corners = np.concatenate([corners, resamplers[reach]])
+    loss = np.concatenate([loss, losses[reach, seen]])
+    octave = x - corners[:, None]
     near = octave > -40
     fitted = near & (loss < depth - 4) & (y > floor + 4)
     # Half the weight below the corner, where an error of the order would tilt the line.
     weight = fitted * np.where(loss < 3, 1.0, 0.5)
-    weight /= np.maximum(weight.sum(-1, keepdims=True), 1e-9)
+    weight = weight / np.maximum(weight.sum(-1, keepdims=True), 1e-9)
     level = y + loss
     middle, height = ((weight * of).sum(-1, keepdims=True) for of in (octave, level))
     # Drawn to a fall of 7 dB an octave, for a tilt and a filter's order are hard to tell apart.
@@ -293,4 +320,4 @@ def _knee(curve: np.ndarray, floor: float, depth: int, first: int, last: int) ->
     errors = np.abs(np.maximum(line - loss, lowest) - np.maximum(y, lowest)).mean(-1, where=near)
     errors[fitted.sum(-1) < 12] = math.inf
     best = int(errors.argmin())
-    return float(first) if math.isinf(errors.flat[best]) else float(corners[best // len(KNEE_SLOPES)])
+    return float(first) if math.isinf(errors[best]) else float(corners[best])
