@@ -48,6 +48,10 @@ BETA = 0.1102 * (90 - 8.7)
 # transform of the whole window does not, and took a third of its time.
 CROSSOVER_FFT = 8192
 
+# Of the input's Nyquist frequency: where soxr, which brings it to the networks' rate, is 3 dB down. It falls
+# from 91 % on, so what a file at a low rate has above this is as good as lost, and left a dark band.
+RESAMPLED = 0.945
+
 # Samples of a block that goes through a stream at a time.
 BLOCK = 1 << 16
 MAX_CHANNELS = 64
@@ -67,7 +71,8 @@ class Restorer:
         net: a network of ``overtone.models``, in evaluation mode, on the device to run on.
         rate: the input's rate in Hz, 8,000 to 192,000.
         channels: 1 for mono, 2 for stereo (restored as mid and side), or more (each for itself).
-        cutoff: frequency in Hz above which the band is made anew.
+        cutoff: frequency in Hz above which the band is made anew; at rates under 44,100 Hz from 94.5 % of the
+            Nyquist frequency on at the latest, where the resampler ends.
         peak: the input's largest absolute sample; networks are trained at a peak of 1.
         out_rate: the output's rate in Hz; by default 48,000 if the input's rate is of that family,
             else 44,100.
@@ -98,7 +103,8 @@ class Restorer:
         self._to_out = _Resampler(MODEL_RATE, self.out_rate, channels)
         self._held = Fifo(channels)
         # Twice mid and side of stereo, or the channels.
-        self._signals = [_Signal(net, float(cutoff), keep_low) for _ in range(channels)]
+        start = made_from(cutoff, rate)
+        self._signals = [_Signal(net, start, keep_low) for _ in range(channels)]
         # The pieces that are worked on: of each what is added to the signals.
         self._running: deque[list[Future[np.ndarray]]] = deque()
         # A signal has the same worker from beginning to end, which takes its pieces in turn.
@@ -326,6 +332,11 @@ def check_cutoff(cutoff: float, rate: int) -> None:
     top = min(rate, MODEL_RATE) / 2
     if not 500 <= cutoff <= top:
         raise OvertoneError(f"the cutoff is {cutoff:g} Hz; for this input it is 500 to {top:g}")
+
+
+def made_from(cutoff: float, rate: int) -> float:
+    """Where the band that is made begins, in Hz, for input of that rate."""
+    return float(min(cutoff, RESAMPLED * rate / 2) if rate < MODEL_RATE else cutoff)
 
 
 def default_rate(rate: int) -> int:

@@ -173,13 +173,13 @@ class StemsRestorer:
         self.findings = findings or Findings(separator.name, separator.stems)
         self._keep_low = keep_low
         restoring.check_cutoff(cutoff, rate)
-        own = separator.rate
+        own, start = separator.rate, restoring.made_from(cutoff, rate)
         self._dry = Unchanged(rate, channels, out_rate)
         self._to_own = Unchanged(rate, channels, own)
         self._to_out = Unchanged(own, channels, self._dry.out_rate)
         self._separation = Separation(separator, channels, self.findings)
         self._restorers = [
-            Restorer(net, own, channels, cutoff, peak, own, keep_low=keep_low) for _ in separator.stems
+            Restorer(net, own, channels, start, peak, own, keep_low=keep_low) for _ in separator.stems
         ]
         # Output that waits for its other half, and what the restored stems are compared with.
         self._waiting_dry, self._waiting_added, self._base = (
