@@ -59,7 +59,16 @@ def train(
     steps = {"lr": 0.003, "batch": 2, "micro_batch": 2, "epochs": EPOCHS, "stop_patience": EPOCHS}
     plateau = {"schedule": "plateau", "plateau_factor": 0.5, "plateau_patience": 0}
     augment = AugmentSettings(
-        filters=False, kinds=KINDS, lowest=3000, highest=16000, gain_db=0, speed=1, tilt_db=0, mix=0, coded=0
+        filters=False,
+        kinds=KINDS,
+        lowest=3000,
+        highest=16000,
+        gain_db=0,
+        speed=1,
+        tilt_db=0,
+        mix=0,
+        coded=0,
+        coded_whole=0,
     )
     off = AdversarialSettings(weight=0.0, feature_matching=0.0, lr=0.001, start=1)
     drawn = {"augment": augment, "adversarial": off}

@@ -76,6 +76,7 @@ def train_settings():
             tilt_db=0.0,
             mix=0.0,
             coded=0.0,
+            coded_whole=0.0,
         ),
         adversarial=AdversarialSettings(weight=0.0, feature_matching=1.0, lr=0.001, start=1),
     )

@@ -17,6 +17,7 @@ def settings(**changes):
         "tilt_db": 0.0,
         "mix": 0.0,
         "coded": 0.0,
+        "coded_whole": 0.0,
     }
     return AugmentSettings(**({"filters": True} | plain | changes))
 
@@ -178,6 +179,7 @@ def test_micro_batches_hold_the_same_rows(batch):
         ({"tilt_db": 20.0}, "train.augment.tilt_db is 20.0; it is dB per octave, 0 to 12"),
         ({"mix": 2.0}, "train.augment.mix is 2.0; it is a share, 0 to 1"),
         ({"coded": 1.5}, "train.augment.coded is 1.5; it is a share, 0 to 1"),
+        ({"coded_whole": -1}, "train.augment.coded_whole is -1; it is a share, 0 to 1"),
     ],
 )
 def test_a_bad_param_is_one_line(changes, message):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from overtone import coding
-from overtone.coding import CODINGS, RATE, code, through
+from overtone.coding import CODINGS, RATE, Choice, code, through
 from overtone.errors import OvertoneError
 
 COUNT, TIME = 12, 4096
@@ -14,9 +14,12 @@ def degraded():
     return torch.randn(COUNT, TIME, generator=torch.Generator().manual_seed(2)) / 10
 
 
-def coded(degraded, share=1.0, lowest=3000.0, seed=3, told=8000.0, rate=RATE):
-    draws = torch.rand((3, COUNT), generator=torch.Generator().manual_seed(seed))
-    return code(degraded, torch.full((COUNT,), told), share, lowest, rate, draws)
+def coded(degraded, share=1.0, lowest=3000.0, seed=3, told=8000.0, rate=RATE, whole=None, ends=14000.0):
+    """Behind their low-passes, or if they are given all of them whole."""
+    draws = torch.rand((4, COUNT), generator=torch.Generator().manual_seed(seed))
+    choice = Choice(share, 0.0 if whole is None else 1.0, lowest)
+    whole = torch.zeros_like(degraded) if whole is None else whole
+    return code(degraded, torch.full((COUNT,), told), whole, torch.full((COUNT,), ends), choice, rate, draws)
 
 
 @pytest.mark.parametrize("choice", CODINGS, ids=lambda choice: f"{choice.subtype}-{choice.level:.2f}")
@@ -75,6 +78,45 @@ def test_a_share_is_coded_and_the_rest_is_as_it_was(degraded):
             # White noise loses what lies above the codec's limit, and gets the codec's noise.
             error = (made - degraded)[row].square().mean() / degraded[row].square().mean()
             assert 1e-4 < error < 1
+
+
+def test_what_goes_in_whole_is_ended_by_the_codec(degraded, monkeypatch):
+    used = []
+    monkeypatch.setattr(coding, "through", lambda samples, choice: used.append(choice) or samples)
+    monkeypatch.setenv("OVERTONE_JOBS", "1")
+    made, told = coded(degraded, told=4000.0, whole=2 * degraded)
+    assert torch.equal(made, 2 * degraded)
+    for cutoff, choice in zip(told.tolist(), used, strict=True):
+        assert choice.limit <= 14000
+        assert 0.95 * choice.limit <= cutoff <= choice.limit
+    assert len(set(used)) > 2
+
+
+def test_where_no_codec_ends_low_enough_a_low_pass_stays(degraded):
+    behind = coded(degraded, told=4000.0)
+    made = coded(degraded, told=4000.0, whole=2 * degraded, ends=5000.0)
+    assert torch.equal(made[0], behind[0])
+    assert torch.equal(made[1], behind[1])
+
+
+def test_a_codec_of_few_bits_leaves_holes_where_a_low_pass_before_it_leaves_none(rng):
+    few = next(choice for choice in CODINGS if choice.limit == 9200)
+    hertz = np.fft.rfftfreq(65536, 1 / RATE)
+    hits = np.tile(np.exp(-np.arange(8192) / 800), 8) * rng.normal(size=65536)
+    spectrum = np.fft.rfft(hits) / np.maximum(hertz / 300, 1)
+
+    def empty(end):
+        """Share of bins in the octave below an end in Hz that are 20 dB and more under the source's."""
+        source = np.fft.irfft(spectrum * (hertz < end)).astype(np.float32)
+        low, high = (round(min(end, few.limit) * part / RATE * 2048) for part in (0.5, 0.97))
+        source, made = (
+            np.abs(np.fft.rfft(signal.reshape(-1, 2048) * np.hanning(2048))[:, low:high])
+            for signal in (source, through(source, few))
+        )
+        return np.mean(made < 0.1 * source)
+
+    assert empty(RATE / 2) > 0.1
+    assert empty(4500) < 0.05
 
 
 def test_the_input_stays_as_it_was(degraded):

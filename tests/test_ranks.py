@@ -29,6 +29,7 @@ DAMAGE = AugmentSettings(
     tilt_db=4.0,
     mix=0.5,
     coded=0.5,
+    coded_whole=0.5,
 )
 
 

@@ -83,7 +83,14 @@ def test_going_on_from_any_state_gives_the_same_losses_to_the_last_digit(
 ):
     monkeypatch.setattr(training, "KEEP_SECONDS", -1.0)  # a state after every step
     drawn = dataclasses.replace(
-        train_settings().augment, filters=True, gain_db=20.0, speed=1.25, tilt_db=4.0, mix=0.3, coded=0.5
+        train_settings().augment,
+        filters=True,
+        gain_db=20.0,
+        speed=1.25,
+        tilt_db=4.0,
+        mix=0.3,
+        coded=0.5,
+        coded_whole=0.5,
     )
     settings = train_settings(epochs=2, schedule="cosine", augment=drawn)
     states = []

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from overtone.coding import code
+from overtone.coding import Choice, code
 from overtone.params import check, one_of
 
 # A cutoff this near the recording's own bandwidth leaves nothing to learn.
@@ -76,6 +76,8 @@ class AugmentSettings:
         tilt_db: segments are tilted by up to this per octave, and bent by twice as much in two places.
         mix: share of the segments to which another one is added.
         coded: share of the segments whose input goes through MP3 or Vorbis behind its low-pass.
+        coded_whole: of those, the share that goes in without one: the codec's own ends them, and below it are
+            the holes of a codec that is short of bits.
     """
 
     filters: bool
@@ -87,6 +89,7 @@ class AugmentSettings:
     tilt_db: float
     mix: float
     coded: float
+    coded_whole: float
 
     def __post_init__(self) -> None:
         allowed = "one or more of " + ", ".join(KINDS)
@@ -99,7 +102,9 @@ class AugmentSettings:
         check(1 <= self.speed <= 2, "train.augment.speed", self.speed, "a factor, 1 to 2")
         check(0 <= self.tilt_db <= 12, "train.augment.tilt_db", self.tilt_db, "dB per octave, 0 to 12")
         check(0 <= self.mix <= 1, "train.augment.mix", self.mix, "a share, 0 to 1")
-        check(0 <= self.coded <= 1, "train.augment.coded", self.coded, "a share, 0 to 1")
+        for key in ("coded", "coded_whole"):
+            value = getattr(self, key)
+            check(0 <= value <= 1, f"train.augment.{key}", value, "a share, 0 to 1")
 
 
 def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int, rows: Rows | None = None) -> Batch:
@@ -154,8 +159,10 @@ def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int, rows:
     told = corner * (1 - 0.05 * chance[3])
     degraded = degraded * gain
     if settings.coded:
-        draws = torch.rand((3, size), generator=generator)[:, rows.own]
-        degraded, told = code(degraded, told, settings.coded, settings.lowest, rate, draws)
+        draws = torch.rand((4, size), generator=generator)[:, rows.own]
+        choice = Choice(settings.coded, settings.coded_whole, settings.lowest)
+        ends = (bandwidth - LEAST_BAND).clamp(max=settings.highest)
+        degraded, told = code(degraded, told, original * gain, ends, choice, rate, draws)
     return Batch(degraded, original * gain, told, bandwidth)
 
 

@@ -1,0 +1,136 @@
+"""What restoring makes of files as codecs leave them, with the cutoff found from the sound.
+
+    bash docs/music.sh docs/music_test.csv FOLDER
+    python bench/codecs.py FOLDER [MODEL ...] [--seconds 15]
+
+bench/quality.py judges behind a clean low-pass. A codec that is short of bits also leaves holes below its
+own: bands that it drops in some frames. As there, every track gives so many seconds of its middle, and
+OVERTONE_JOBS tracks are scored at a time. Each is encoded and decoded by libsndfile at the file's own rate,
+and restored as `overtone restore` does it. Writes bench/results/codecs.md.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+import torch
+from quality import RATE, load, music_and_models, name_rows
+
+from overtone import audio, models, parallel, restore, scores, sound_files, spectral
+from overtone.baselines import BASELINES
+from overtone.cutoff import SpectrumMeter
+from overtone.restoring import made_from
+
+FILLS = ("noise fill", "band replication")
+
+
+def mp3(kilobits):
+    """Stereo at an average bitrate; libsndfile's level runs from 320 kbit/s down to 32."""
+    return {
+        "format": "MP3",
+        "subtype": "MPEG_LAYER_III",
+        "compression_level": (320 - kilobits) / 288,
+        "bitrate_mode": "AVERAGE",
+    }
+
+
+# Its name, rate, channels, and how libsndfile is asked for it.
+FILES = (
+    *((f"MP3, {kilobits} kbit/s", RATE, 2, mp3(kilobits)) for kilobits in (40, 48, 64, 80, 96)),
+    ("Vorbis, lowest quality", RATE, 2, {"format": "OGG", "subtype": "VORBIS", "compression_level": 1.0}),
+    ("IMA ADPCM, 22 kHz", 22050, 2, {"format": "WAV", "subtype": "IMA_ADPCM"}),
+    ("mu-law, 8 kHz", 8000, 1, {"format": "WAV", "subtype": "ULAW"}),
+    ("GSM 6.10, 8 kHz", 8000, 1, {"format": "WAV", "subtype": "GSM610"}),
+)
+
+NOTES = """\
+Cutoff: in the median, as found. LSD: log-spectral distance in bels from the cutoff to each track's own
+bandwidth. Level: error of the level there in dB. Softer: how many dB less there is than in the original."""
+
+
+def coded(original, rate, channels, kind):
+    """(channels, time) at RATE as a file of that kind gives it back, at the file's rate."""
+    if channels == 1:
+        original = original.mean(0, keepdims=True)
+    samples = audio.resample(original, RATE, rate) if rate != RATE else original
+    file = io.BytesIO()
+    options = {key: value for key, value in kind.items() if key not in ("format", "subtype")}
+    with soundfile.SoundFile(
+        file, "w", rate, len(samples), kind["subtype"], format=kind["format"], **options
+    ) as encoder:
+        encoder.write(samples.T.clip(-1, 1))
+    file.seek(0)
+    decoded = soundfile.read(file, dtype="float32", always_2d=True)[0].T[:, : samples.shape[1]]
+    return np.ascontiguousarray(decoded)
+
+
+def judge(path, folders, seconds):
+    """One track behind every codec: a row per system; none where it is full band all the same."""
+    torch.set_num_threads(1)
+    whole = load(path, seconds).numpy()
+    nets = {name: models.load(folder)[0] for name, folder in folders.items()}
+    rows = []
+    for name, rate, channels, kind in FILES:
+        samples = coded(whole, rate, channels, kind)
+        meter = SpectrumMeter(rate)
+        meter.add(samples)
+        found = meter.cutoff()
+        original = torch.from_numpy(whole if channels == 2 else whole.mean(0, keepdims=True))
+        reach, start = spectral.bandwidth(original, RATE), made_from(found.hz, rate)
+        if found.full_band or reach < start + 2000:
+            continue
+        again = audio.resample(samples, rate, RATE) if rate != RATE else samples
+        made = {fill: BASELINES[fill](torch.from_numpy(again), start, RATE) for fill in FILLS}
+        for model, net in nets.items():
+            restored = restore(samples, rate, cutoff=found.hz, model=net, out_rate=RATE)
+            made[model] = torch.from_numpy(restored)
+        for system, estimate in made.items():
+            length = min(original.shape[1], estimate.shape[1])
+            pair = original[:, :length], estimate[:, :length]
+            distance = scores.log_spectral_distances(*pair, RATE, [(start, reach)])[0]
+            error = scores.measure_treble(*pair, RATE, start, reach)["level_error"]
+            softer = level(pair[0], start, reach) - level(pair[1], start, reach)
+            rows.append((name, system, found.hz, distance, error, softer))
+    return rows
+
+
+def level(samples, low, high):
+    """Power of (channels, time) samples between two frequencies in Hz, in dB."""
+    hertz = spectral.frequencies(RATE)
+    inside = (hertz >= low) & (hertz < high)
+    power = sum(float(part[..., inside, :].abs().square().sum()) for part in spectral.blocks(samples))
+    return 10 * np.log10(power + 1e-12)
+
+
+def main():
+    """Score every system behind every codec and write the results."""
+    asked = music_and_models(__doc__, 15).parse_args()
+    folders = name_rows(asked.models)
+    paths = sorted(path for path in asked.music.rglob("*") if sound_files.is_sound(path))
+    calls = [(path, folders, asked.seconds) for path in paths]
+    rows = [row for found in parallel.each(judge, calls) for row in found]
+    table = pd.DataFrame(rows, columns=["file", "system", "cutoff", "lsd", "level", "softer"])
+    text = [
+        __doc__.splitlines()[0],
+        "",
+        f"{len(paths)} tracks, {asked.seconds} s of each; those of each kind that are not full band.",
+        "",
+        NOTES,
+        "",
+        "| file | tracks | cutoff | system | LSD | level dB | softer dB |",
+        "| --- | ---: | ---: | --- | ---: | ---: | ---: |",
+    ]
+    for (name, system), part in table.groupby(["file", "system"], sort=False):
+        means = part[["lsd", "level", "softer"]].mean()
+        text.append(
+            f"| {name} | {len(part)} | {part['cutoff'].median():.0f} | {system} "
+            f"| {means['lsd']:.2f} | {means['level']:.1f} | {means['softer']:.1f} |"
+        )
+    (Path(__file__).parent / "results" / "codecs.md").write_text("\n".join(text) + "\n")
+    print("\n".join(text))
+
+
+if __name__ == "__main__":
+    main()
