@@ -17,6 +17,7 @@ import pandas as pd
 import soundfile
 import torch
 from quality import RATE, load, music_and_models, name_rows
+from top import levels
 
 from overtone import audio, models, parallel, restore, scores, sound_files, spectral
 from overtone.baselines import BASELINES
@@ -91,17 +92,9 @@ def judge(path, folders, seconds):
             pair = original[:, :length], estimate[:, :length]
             distance = scores.log_spectral_distances(*pair, RATE, [(start, reach)])[0]
             error = scores.measure_treble(*pair, RATE, start, reach)["level_error"]
-            softer = level(pair[0], start, reach) - level(pair[1], start, reach)
-            rows.append((name, system, found.hz, distance, error, softer))
+            true, own = (levels(sound, [(start, reach)])[0] for sound in pair)
+            rows.append((name, system, found.hz, distance, error, true - own))
     return rows
-
-
-def level(samples, low, high):
-    """Power of (channels, time) samples between two frequencies in Hz, in dB."""
-    hertz = spectral.frequencies(RATE)
-    inside = (hertz >= low) & (hertz < high)
-    power = sum(float(part[..., inside, :].abs().square().sum()) for part in spectral.blocks(samples))
-    return 10 * np.log10(power + 1e-12)
 
 
 def main():

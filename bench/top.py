@@ -30,11 +30,11 @@ Level: of the band's power over all frames against the original's, in dB, mean o
 too soft. LSD: log-spectral distance in bels over the band's bins."""
 
 
-def levels(samples):
-    """Power of (channels, time) samples in each of BANDS, in dB."""
+def levels(samples, bands):
+    """Power of (channels, time) samples in each band, a pair of frequencies in Hz, in dB."""
     hertz = spectral.frequencies(RATE)
-    bins = [(hertz >= low) & (hertz < high) for low, high in BANDS]
-    powers = [0.0] * len(BANDS)
+    bins = [(hertz >= low) & (hertz < high) for low, high in bands]
+    powers = [0.0] * len(bands)
     for part in spectral.blocks(samples):
         for number, inside in enumerate(bins):
             powers[number] += float(part[..., inside, :].abs().square().sum())
@@ -48,12 +48,12 @@ def judge(track_id, path, folders, seconds):
     if music_end(original, RATE) < EDGES[-1]:
         return []
     nets = {name: models.load(folder)[0] for name, folder in folders.items()}
-    true, rows = levels(original), []
+    true, rows = levels(original, BANDS), []
     for cutoff in CUTOFFS:
         damaged = lowpassed(original, cutoff, RATE)
         for name, estimate in restored(damaged, cutoff, nets).items():
             distances = scores.log_spectral_distances(original, estimate, RATE, BANDS)
-            off = [made - there for made, there in zip(levels(estimate), true, strict=True)]
+            off = [made - there for made, there in zip(levels(estimate, BANDS), true, strict=True)]
             rows += [(cutoff, name, track_id, *values) for values in zip(BANDS, off, distances, strict=True)]
     return rows
 
