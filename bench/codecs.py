@@ -19,7 +19,7 @@ import torch
 from quality import RATE, load, music_and_models, name_rows
 from top import levels
 
-from overtone import audio, models, parallel, restore, scores, sound_files, spectral
+from overtone import audio, coding, models, parallel, restore, scores, sound_files, spectral
 from overtone.baselines import BASELINES
 from overtone.cutoff import SpectrumMeter
 from overtone.restoring import made_from
@@ -27,19 +27,22 @@ from overtone.restoring import made_from
 FILLS = ("noise fill", "band replication")
 
 
-def mp3(kilobits):
-    """Stereo at an average bitrate; libsndfile's level runs from 320 kbit/s down to 32."""
+def mp3(rate, kilobits):
+    """At an average bitrate of all channels."""
+    level = coding.mp3_level(rate, kilobits)
     return {
         "format": "MP3",
         "subtype": "MPEG_LAYER_III",
-        "compression_level": (320 - kilobits) / 288,
+        "compression_level": level,
         "bitrate_mode": "AVERAGE",
     }
 
 
 # Its name, rate, channels, and how libsndfile is asked for it.
 FILES = (
-    *((f"MP3, {kilobits} kbit/s", RATE, 2, mp3(kilobits)) for kilobits in (40, 48, 64, 80, 96)),
+    ("MP3, 24 kbit/s, mono, 24 kHz", 24000, 1, mp3(24000, 24)),
+    ("MP3, 32 kbit/s, 22 kHz", 22050, 2, mp3(22050, 32)),
+    *((f"MP3, {kilobits} kbit/s", RATE, 2, mp3(RATE, kilobits)) for kilobits in (40, 48, 64, 80, 96)),
     ("Vorbis, lowest quality", RATE, 2, {"format": "OGG", "subtype": "VORBIS", "compression_level": 1.0}),
     ("IMA ADPCM, 22 kHz", 22050, 2, {"format": "WAV", "subtype": "IMA_ADPCM"}),
     ("mu-law, 8 kHz", 8000, 1, {"format": "WAV", "subtype": "ULAW"}),

@@ -159,7 +159,7 @@ def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int, rows:
     told = corner * (1 - 0.05 * chance[3])
     degraded = degraded * gain
     if settings.coded:
-        draws = torch.rand((4, size), generator=generator)[:, rows.own]
+        draws = torch.rand((5, size), generator=generator)[:, rows.own]
         choice = Choice(settings.coded, settings.coded_whole, settings.lowest)
         ends = (bandwidth - LEAST_BAND).clamp(max=settings.highest)
         degraded, told = code(degraded, told, original * gain, ends, choice, rate, draws)

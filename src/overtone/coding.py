@@ -1,6 +1,7 @@
 """Real MP3 and Vorbis coding of training inputs: its holes, its pre-echo, its own low-pass.
 
-It runs on the CPU; `overtone.augment` does the rest on the device.
+It runs on the CPU; `overtone.augment` does the rest on the device. Files of few bits have a lower rate, or
+few bits for theirs: both are here.
 A coded signal lies on its source to the sample: libsndfile takes out the delay of encoder and decoder
 (1,105 samples for MP3) by the tag that LAME writes. At a constant bitrate under 56 kbit/s the tag does
 not fit its frame, which is why the low bitrates are average ones.
@@ -13,13 +14,19 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 import torch
+from scipy import signal
 from torch import Tensor
 
 from overtone.errors import OvertoneError
 from overtone.parallel import workers
 
-# The low-passes below are those at this rate.
+# Of the signals that are coded.
 RATE = 44100
+# Signals go in up to this factor faster or slower, and come back by it: codecs then end them anywhere, and no
+# cutoff is told mostly behind codecs.
+FASTER = 1.25
+# In kbit/s: what libsndfile's levels 0 and 1 mean for MP3 at a rate of so many Hz or more.
+BITRATES = {32000: (320, 32), 16000: (160, 8), 8000: (64, 8)}
 
 
 class Coding(NamedTuple):
@@ -27,34 +34,51 @@ class Coding(NamedTuple):
 
     Attributes:
         format, subtype: libsndfile's names.
+        rate: of the coded file, in Hz.
         level: its compression level, 0 (best) to 1 (smallest).
         mode: its bitrate mode; None for Vorbis, which has one.
-        limit: where the codec's own low-pass begins to fall, in Hz: measured with noise, rounded down.
+        limit: where the codec's own low-pass begins to fall, in Hz: the highest tone, in steps of 100, that
+            comes out no more than 3 dB softer. (What is left of noise ends lower where bits are short.)
     """
 
     format: str
     subtype: str
+    rate: int
     level: float
     mode: str | None
     limit: float
 
 
-def _mp3(kilobits: int, limit: float) -> Coding:
-    """MP3 of one channel at an average bitrate; libsndfile's level runs from 320 kbit/s down to 32."""
-    return Coding("MP3", "MPEG_LAYER_III", (320 - kilobits) / 288, "AVERAGE", limit)
+def mp3_level(rate: int, kilobits: int) -> float:
+    """libsndfile's compression level for MP3 of so many kbit/s at a rate in Hz."""
+    most, least = next(ends for lowest, ends in BITRATES.items() if rate >= lowest)
+    return (most - kilobits) / (most - least)
+
+
+def _mp3(rate: int, kilobits: int, limit: float) -> Coding:
+    """MP3 of one channel at an average bitrate."""
+    return Coding("MP3", "MPEG_LAYER_III", rate, mp3_level(rate, kilobits), "AVERAGE", limit)
 
 
 def _vorbis(quality: int, limit: float) -> Coding:
     """Vorbis at a quality of 0 to 10."""
-    return Coding("OGG", "VORBIS", 1 - quality / 10, None, limit)
+    return Coding("OGG", "VORBIS", RATE, 1 - quality / 10, None, limit)
 
 
+# What is low-passed before goes through these.
 CODINGS = (
-    Coding("MP3", "MPEG_LAYER_III", 0.9, "VARIABLE", 7500),  # LAME's -V 9
-    *(_mp3(33, 7900), _mp3(36, 9200)),  # as short of bits as stereo at 48 to 56 kbit/s
-    *(_mp3(40, 9000), _mp3(48, 10800), _mp3(56, 15000), _mp3(64, 16400), _mp3(96, 19900), _mp3(128, 19900)),
+    Coding("MP3", "MPEG_LAYER_III", RATE, 0.9, "VARIABLE", 7500),  # LAME's -V 9
+    *(_mp3(RATE, 40, 10300), _mp3(RATE, 48, 11000), _mp3(RATE, 56, 15100), _mp3(RATE, 64, 16500)),
+    *(_mp3(RATE, 96, 19900), _mp3(RATE, 128, 19900)),
     *(_vorbis(0, 15100), _vorbis(1, 15800), _vorbis(2, 16500), _vorbis(3, 17200), _vorbis(4, 19200)),
     _vorbis(6, RATE / 2),  # it has none
+)
+# Short of bits even for what they let through: of music that goes in whole, 12 to 42 % of the bins in the
+# octave below their limit lose 20 dB and more. Stereo at 40 to 64 kbit/s does as badly.
+SHORT = (
+    *(_mp3(11025, 12, 4900), _mp3(11025, 16, 4900), _mp3(16000, 16, 5500), _mp3(16000, 20, 5700)),
+    *(_mp3(22050, 16, 5500), _mp3(24000, 16, 5600), _mp3(24000, 20, 6000), _mp3(24000, 24, 6000)),
+    *(_mp3(32000, 36, 10400), _mp3(RATE, 33, 8200), _mp3(RATE, 36, 10300), _mp3(RATE, 40, 10300)),
 )
 
 
@@ -79,9 +103,9 @@ def code(
 
     Behind its low-pass a signal leaves a codec more bits than it needs. Some therefore go in whole and are
     ended by the codec's own; under that there are then the holes that files of few bits have. A signal's
-    cutoff becomes the lower of its own and the codec's. The result depends on the arguments alone, whatever
-    the number of threads. A segment of 65,536 samples takes 32 ms of one core, mean over the codings: 16 to
-    19 in Vorbis, 26 to 52 in MP3.
+    cutoff becomes the lower of its own and the codec's, which moves with the speed at which it goes in. The
+    result depends on the arguments alone, whatever the number of threads. A segment of 65,536 samples takes
+    24 ms of one core, mean over the codings: 12 to 14 in Vorbis, 11 to 41 in MP3.
 
     Args:
         degraded: (batch, time).
@@ -90,8 +114,8 @@ def code(
         ends: (batch,) in Hz: how high a codec may end them that go in whole.
         choice: what is drawn from.
         rate: of the signals, in Hz.
-        draws: (4, batch) from 0 to 1: whether a signal is coded, by what, how low its cutoff is told, and
-            whether it goes in whole.
+        draws: (5, batch) from 0 to 1: whether a signal is coded, by what, how low its cutoff is told, whether
+            it goes in whole, and how fast.
 
     Returns:
         The signals and their cutoffs, where they came from.
@@ -101,18 +125,21 @@ def code(
     """
     if rate != RATE:
         raise OvertoneError(f"train.augment.coded is {choice.share}; it is 0 unless degrade.rate is {RATE}")
-    usable = [coding for coding in CODINGS if coding.limit >= choice.lowest]
     made, told = degraded.cpu().clone(), cutoff.cpu().clone()
     sources, highest, numbers = whole.cpu(), ends.tolist(), draws.tolist()
 
     def make(row: int) -> None:
-        _, which, lower, way = (column[row] for column in numbers)
-        ending = [coding for coding in usable if coding.limit <= highest[row]]
+        _, which, lower, way, pace = (column[row] for column in numbers)
+        faster = FASTER ** (2 * pace - 1)
+        # Played faster, what ends at the codec's limit was as much lower.
+        lowest, end = faster * choice.lowest, faster * highest[row]
+        ending = [coding for coding in SHORT if lowest <= coding.limit <= end]
         is_whole = way < choice.whole and bool(ending)
-        codings = ending if is_whole else usable
+        codings = ending if is_whole else [coding for coding in CODINGS if coding.limit >= lowest]
         coding = codings[int(which * len(codings))]
-        limit = coding.limit * (1 - 0.05 * lower)
-        made[row] = torch.from_numpy(through((sources if is_whole else made)[row].numpy(), coding))
+        limit = coding.limit / faster * (1 - 0.05 * lower)
+        source = (sources if is_whole else made)[row].numpy()
+        made[row] = torch.from_numpy(through(source, coding, faster))
         told[row] = limit if is_whole else min(limit, float(told[row]))
 
     with ThreadPoolExecutor(workers()) as pool:
@@ -120,18 +147,26 @@ def code(
     return made.to(degraded.device), told.to(cutoff.device)
 
 
-def through(samples: np.ndarray, coding: Coding) -> np.ndarray:
-    """Encode and decode (time,) float32 samples at 44.1 kHz; what comes back is aligned to the sample."""
+def through(samples: np.ndarray, coding: Coding, faster: float = 1.0) -> np.ndarray:
+    """Encode and decode (time,) float32 samples at 44.1 kHz, played faster by a factor meanwhile.
+
+    What comes back is aligned to the sample.
+    """
+    # By the transform of the whole, which brings every sample back to its place.
+    count = round(len(samples) * coding.rate / RATE / faster)
+    sent = signal.resample(samples, count) if count != len(samples) else samples
     file = io.BytesIO()
     kind = {"format": coding.format, "subtype": coding.subtype}
     quality = {"compression_level": coding.level, "bitrate_mode": coding.mode}
-    with soundfile.SoundFile(file, "w", RATE, 1, **kind, **quality) as encoder:
-        encoder.write(samples)
+    with soundfile.SoundFile(file, "w", coding.rate, 1, **kind, **quality) as encoder:
+        encoder.write(sent)
     file.seek(0)
     decoded: np.ndarray = soundfile.read(file, dtype="float32")[0]
-    if len(decoded) != len(samples):
+    if len(decoded) != count:
         raise OvertoneError(
-            f"{coding.subtype} at level {coding.level:.3f} made {len(decoded)} samples of {len(samples)}: "
+            f"{coding.subtype} at level {coding.level:.3f} made {len(decoded)} samples of {count}: "
             "this libsndfile does not take out the codec's delay; set train.augment.coded to 0"
         )
+    if count != len(samples):
+        decoded = signal.resample(decoded, len(samples))
     return decoded
