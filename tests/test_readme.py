@@ -52,7 +52,7 @@ def test_the_shipped_models_lead_is_that_of_the_committed_bench(heading, result)
     for cutoff, (distance, visqol) in zip(cutoffs, table.values(), strict=True):
         ours, fills = means.loc[cutoff, "shipped"], means.loc[cutoff].loc[["noise fill", "band replication"]]
         least, most = fills["lsd_high"].min(), fills["visqol"].max()
-        lead = f"{100 * (1 - ours['lsd_high'] / least):.0f} %"
+        lead = f"{100 * (1 - ours['lsd_high'] / least):.1f} %"
         assert distance == f"{lead} lower ({ours['lsd_high']:.2f} to {least:.2f})"
         assert visqol == f"{ours['visqol'] - most:.2f} higher ({ours['visqol']:.2f} to {most:.2f})"
 
