@@ -29,11 +29,10 @@ FILLS = ("noise fill", "band replication")
 
 def mp3(rate, kilobits):
     """At an average bitrate of all channels."""
-    level = coding.mp3_level(rate, kilobits)
     return {
         "format": "MP3",
         "subtype": "MPEG_LAYER_III",
-        "compression_level": level,
+        "compression_level": coding.mp3_level(rate, kilobits),
         "bitrate_mode": "AVERAGE",
     }
 
@@ -60,10 +59,7 @@ def coded(original, rate, channels, kind):
         original = original.mean(0, keepdims=True)
     samples = audio.resample(original, RATE, rate) if rate != RATE else original
     file = io.BytesIO()
-    options = {key: value for key, value in kind.items() if key not in ("format", "subtype")}
-    with soundfile.SoundFile(
-        file, "w", rate, len(samples), kind["subtype"], format=kind["format"], **options
-    ) as encoder:
+    with soundfile.SoundFile(file, "w", rate, len(samples), **kind) as encoder:
         encoder.write(samples.T.clip(-1, 1))
     file.seek(0)
     decoded = soundfile.read(file, dtype="float32", always_2d=True)[0].T[:, : samples.shape[1]]

@@ -140,8 +140,10 @@ def test_a_codec_of_few_bits_leaves_holes_and_more_than_where_a_low_pass_is_befo
         )
         return np.mean(made < 0.1 * source)
 
-    assert empty(RATE / 2) > 0.05
+    assert empty(RATE / 2) > (0.1 if few.limit > 8000 else 0.05)
     assert empty(few.limit / 2) < empty(RATE / 2) / 2
+    if few.limit > 8000:
+        assert empty(4500) < 0.05
 
 
 def test_the_input_stays_as_it_was(degraded):
@@ -164,7 +166,7 @@ def test_codecs_that_stop_under_the_lowest_cutoff_are_not_used(degraded, used):
     for seed in range(20):
         coded(degraded, lowest=11000.0, seed=seed)
     assert min(choice.limit / faster for choice, faster in used) >= 11000
-    assert {choice.limit for choice, _ in used} >= {c.limit for c in CODINGS if c.limit >= 11000 * FASTER}
+    assert {choice.limit for choice, _ in used} == {c.limit for c in CODINGS if c.limit * FASTER >= 11000}
 
 
 def test_another_rate_is_one_line(degraded):
