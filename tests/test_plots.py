@@ -80,6 +80,14 @@ def test_distance_by_frequency_draws_each_system(tmp_path: Path, figures: list[F
     assert list(figures[0].axes[0].lines[2].get_ydata()) == (distance / 2).tolist()
 
 
+def test_rows_of_a_network_alone_do_not_hide_their_model(tmp_path: Path, figures: list[Figure]) -> None:
+    curve = spectral.frequencies(RATE), torch.ones(len(spectral.frequencies(RATE)))
+    names = ("input", "silence", "noise fill", "band replication", "model", "alone", "alone, aligned")
+    plots.distance_by_frequency(dict.fromkeys(names, curve), CUTOFF, tmp_path / "distance.png")
+    _, *lines = figures[0].axes[0].lines
+    assert [line.is_dashed() for line in lines] == [False] * 5 + [True] * 2
+
+
 def test_silence_draws_without_a_warning(tmp_path: Path) -> None:
     silent = torch.zeros(1, 12_000)
     plots.spectrograms(silent, silent, silent, RATE, CUTOFF, "silent", tmp_path / "track.png")

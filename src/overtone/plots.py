@@ -22,6 +22,8 @@ from overtone import spectral
 
 # Okabe and Ito's palette, made to be told apart by the colour-blind; its yellow is too pale for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# The last two have gaps: a network's own rows lie on its model's above the cutoff, and would hide it.
+GAPS = ("-", "-", "-", "-", "-", (0, (8, 8)), (0, (2, 6)))
 RANGE = 80  # dB from the loudest point of a spectrogram down to black
 DEPTH = 110  # dB from the loudest frequency of a mean spectrum down to the bottom
 
@@ -126,8 +128,10 @@ def distance_by_frequency(
     """
     top = max(float(frequencies.max()) for frequencies, _ in systems.values())
     figure, axis = _by_frequency(cutoff, top)
-    for (name, (frequencies, distance)), colour in zip(systems.items(), COLOURS, strict=False):
-        axis.plot(frequencies.numpy(), distance.numpy(), color=colour, label=name, linewidth=1.2)
+    rows = zip(systems.items(), COLOURS, GAPS, strict=False)
+    for (name, (frequencies, distance)), colour, gaps in rows:
+        x, y = frequencies.numpy(), distance.numpy()
+        axis.plot(x, y, color=colour, linestyle=gaps, label=name, linewidth=1.4)
     axis.set(ylabel="log-spectral distance (bel)")
     axis.set_ylim(bottom=0)
     axis.legend()
