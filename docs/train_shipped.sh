@@ -5,12 +5,10 @@
 #     bash docs/music.sh docs/music_train.csv TRAIN
 #     bash docs/train_shipped.sh FIRST TRAIN
 #
-# Five DVC experiments, each up to its train stage, 40 to 100 minutes of a core for each of the first three,
-# 20 for the last two (by half more on a slow one), and 10 minutes of two cores to prepare TRAIN; 4 and 12 GB of
-# data/pairs, and as much in DVC's cache: params.yaml in the workspace gets these values. (The first two were
-# made when the losses still looked up to the bandwidth, codecs' ragged ends included, and all codecs were those
-# at 44.1 kHz; the third when those short of bits were drawn behind low-passes too, and some with bits enough
-# without; the last two saw every fifth of the third's segments, which per_track=16 comes near to.)
+# Three DVC experiments, each up to its train stage, 40 to 120 minutes of a core each (by half more on a slow
+# one), and 10 minutes of two cores to prepare TRAIN; 4 and 12 GB of data/pairs, and as much in DVC's cache:
+# params.yaml in the workspace gets these values. (The first two were made when the losses still looked up to
+# the bandwidth, codecs' ragged ends included, and all codecs were those at 44.1 kHz.)
 # bench/quality.py scores .runs/model, and `python docs/ship.py .runs/model` puts it into the package.
 set -euo pipefail
 first=$(realpath "${1:?usage: bash docs/train_shipped.sh FIRST TRAIN}")
@@ -31,20 +29,11 @@ dvc exp run train "${both[@]}" -S download.folder="$train" -S segment.per_track=
   -S train.from=.runs/first -S train.loss.treble=0.5 -S +train.loss.lsd=1.0 \
   -S train.lr=0.0005 -S train.epochs=1
 rm -rf .runs/second && cp -r data/model .runs/second
-third=(
-  -S download.folder="$train" -S 'train.augment.kinds=[butterworth,chebyshev1,elliptic,sinc]'
-  -S train.augment.speed=1 -S train.augment.tilt_db=0 -S train.augment.mix=0 -S model.spectral.blocks=12
-  -S train.loss.treble=0.5 -S train.loss.lsd=1.0 -S train.epochs=1
-)
-dvc exp run train "${both[@]}" "${third[@]}" -S segment.per_track=80 -S train.from=.runs/second \
-  -S train.augment.coded=0.4 -S train.augment.coded_whole=0.4 -S train.lr=0.0005
-rm -rf .runs/third && cp -r data/model .runs/third
-# Holes are learnt by now; so many of them cost distance behind clean low-passes.
-dvc exp run train "${both[@]}" "${third[@]}" -S segment.per_track=16 -S train.from=.runs/third \
-  -S train.augment.coded=0.25 -S train.augment.coded_whole=0.25 -S train.lr=0.0004
-rm -rf .runs/fourth && cp -r data/model .runs/fourth
-dvc exp run train "${both[@]}" "${third[@]}" -S segment.per_track=16 -S train.from=.runs/fourth \
-  -S train.augment.coded=0.2 -S train.augment.coded_whole=0.12 -S train.lr=0.0003
+dvc exp run train "${both[@]}" -S download.folder="$train" -S segment.per_track=76 \
+  -S 'train.augment.kinds=[butterworth,chebyshev1,elliptic,sinc]' -S train.augment.coded=0.25 \
+  -S train.augment.coded_whole=0.2 -S train.augment.speed=1 -S train.augment.tilt_db=0 -S train.augment.mix=0 \
+  -S model.spectral.blocks=12 -S train.from=.runs/second -S train.loss.treble=0.5 -S train.loss.lsd=1.0 \
+  -S train.lr=0.0005 -S train.epochs=1
 # Harmonics belong to no weights: how they go on was found on the validation tracks afterwards.
 python - <<'END'
 from dataclasses import replace
