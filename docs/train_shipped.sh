@@ -5,9 +5,9 @@
 #     bash docs/music.sh docs/music_train.csv TRAIN
 #     bash docs/train_shipped.sh FIRST TRAIN
 #
-# Three DVC experiments, each up to its train stage, 40 to 120 minutes of a core each (by half more on a slow
-# one), and 10 minutes of two cores to prepare TRAIN; 4 and 12 GB of data/pairs, and as much in DVC's cache:
-# params.yaml in the workspace gets these values. (The first two were made when the losses still looked up to
+# Three DVC experiments, each up to its train stage, 40 to 80 minutes of a core each (by three quarters more on
+# a slow one), and 10 minutes of two cores to prepare TRAIN; 4 and 12 GB of data/pairs, and as much in DVC's
+# cache: params.yaml in the workspace gets these values. (The first two were made when the losses still looked up to
 # the bandwidth, codecs' ragged ends included, and all codecs were those at 44.1 kHz.)
 # bench/quality.py scores .runs/model, and `python docs/ship.py .runs/model` puts it into the package.
 set -euo pipefail
