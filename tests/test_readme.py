@@ -1,4 +1,4 @@
-"""The README's numbers are the ones that the committed metrics hold."""
+"""The README's numbers are the ones that the committed metrics hold; the commands that we print are sound."""
 
 import json
 import re
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from overtone.columns import SCORES
 
@@ -65,3 +66,35 @@ def test_every_file_that_it_names_is_there():
 def test_the_stages_are_those_of_the_pipeline():
     dvc = (ROOT / "dvc.yaml").read_text()
     assert re.findall(r"^  (\w+):$", dvc, re.MULTILINE) == [name.strip("`") for name in rows("stage")]
+
+
+def names(group, above=""):
+    """The dotted names of all parameters and groups of them."""
+    for key, value in group.items():
+        yield above + key
+        if isinstance(value, dict):
+            yield from names(value, f"{above}{key}.")
+
+
+PAGES = [ROOT / "README.md", ROOT / "Makefile", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*.sh")]
+PRINTED = [str(path.relative_to(ROOT)) for path in PAGES if " -S " in path.read_text()]
+
+
+@pytest.mark.parametrize("path", PRINTED)
+def test_commands_change_parameters_that_there_are(path):
+    params = frozenset(names(yaml.safe_load((ROOT / "params.yaml").read_text())))
+    there, checked = set(params), 0
+    for command in re.split(r"(?=dvc exp run)", (ROOT / path).read_text()):
+        # A script's commands build on each other; a page's are read one by one.
+        if not path.endswith(".sh"):
+            there = set(params)
+        for sign, name in re.findall(r"-S\s+'?([~+]?)([a-z0-9_.]+)", command):
+            if sign == "+":
+                assert name not in there, f"{name} is there already"
+                there.add(name)
+                name = name.rpartition(".")[0]
+            assert name in there, name
+            if sign == "~":
+                there.remove(name)
+            checked += 1
+    assert checked
