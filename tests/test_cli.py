@@ -403,7 +403,11 @@ def long_run(here, model, low):
     """The command at work on a file of minutes: its output is begun."""
     soundfile.write("long.wav", np.tile(low, (150, 1)), RATE)
     command = [*COMMAND, "restore", "long.wav", "--cutoff", "6000", "--model", model]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    # Tests that a shell runs in the background ignore Ctrl-C, and so would their children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
+    with process:
         while not list(here.glob(".overtone-*")) and process.poll() is None:
             time.sleep(0.05)
         yield process
