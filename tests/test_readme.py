@@ -82,13 +82,11 @@ PRINTED = [str(path.relative_to(ROOT)) for path in PAGES if " -S " in path.read_
 
 @pytest.mark.parametrize("path", PRINTED)
 def test_commands_change_parameters_that_there_are(path):
-    params = frozenset(names(yaml.safe_load((ROOT / "params.yaml").read_text())))
-    there, checked = set(params), 0
-    for command in re.split(r"(?=dvc exp run)", (ROOT / path).read_text()):
-        # A script's commands build on each other; a page's are read one by one.
-        if not path.endswith(".sh"):
-            there = set(params)
-        for sign, name in re.findall(r"-S\s+'?([~+]?)([a-z0-9_.]+)", command):
+    text, checked = (ROOT / path).read_text(), 0
+    # A script's commands build on each other; a page's are read one by one.
+    for part in [text] if path.endswith(".sh") else re.split(r"(?=dvc exp run)", text):
+        there = set(names(yaml.safe_load((ROOT / "params.yaml").read_text())))
+        for sign, name in re.findall(r"-S\s+'?([~+]?)([a-z0-9_.]+)", part):
             if sign == "+":
                 assert name not in there, f"{name} is there already"
                 there.add(name)
