@@ -1,4 +1,4 @@
-"""The command: ``restore``, ``score``, ``models``, ``export``, ``listen``; heavy parts load when needed."""
+"""The command: what each sub-command does, and its exit code; heavy parts load when needed."""
 
 import argparse
 import contextlib
@@ -10,11 +10,11 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from overtone import __version__, memory
+from overtone import __version__, arguments, memory
 from overtone.errors import OvertoneError
 from overtone.jobs import STANDARD, Job, plan
 from overtone.terminal import Bar, complain, drop_output, libraries_silenced, printable
@@ -26,69 +26,6 @@ if TYPE_CHECKING:
 
 ALL_GOOD, SOME_FAILED, NOTHING_DONE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
-RESTORE = """\
-Find where the treble of each file stops, and make what is missing above anew. Below that
-frequency the output is the input. Full-band and silent files come out as they are.
-
-The output is IN.restored.flac beside the input, unless -o says otherwise; its suffix decides
-the format: .flac, .wav, .ogg or .mp3. Folders are searched through, except for *.restored.*
-files."""
-
-EXAMPLES = """\
-examples:
-  overtone restore talk.mp3                   talk.restored.flac, beside it
-  overtone restore talk.mp3 -o better.wav     WAV, 24 bits
-  overtone restore tapes/ -o restored/        every sound file in tapes/, sub-folders kept
-  overtone restore radio.ogg --cutoff 4000    the treble is known to stop at 4 kHz
-  ffmpeg -i film.mkv -f wav - | overtone restore - -o - > film.wav
-
-exit code:
-  0  all files were restored, or needed nothing
-  1  some files failed; there is a line on standard error for each
-  2  nothing was done: wrong usage, or every file failed"""
-
-
-EXPORT = """\
-Write a model's network as ONNX, for ONNX Runtime and others that run without PyTorch.
-
-inputs:
-  samples   (batch, time), float32 at 44.1 kHz, the whole signal scaled to a peak of 1
-  cutoff    (batch,), float32: where the treble of each ends, in Hz
-output:
-  restored  (batch, time); what lies below the cutoff is best taken from the input"""
-
-
-LISTEN = """\
-Serve a blind listening test of the examples that the pipeline's evaluate stage wrote, as a page for
-the browser. Each rating is in data/listening.sqlite at once. docs/listening.md says how to run a test."""
-
-LISTEN_EXAMPLES = """\
-examples:
-  overtone listen                       the page, for this machine alone
-  overtone listen --host 0.0.0.0        also for phones in the same network
-  overtone listen --export test/        the page as a folder, for any web server
-  overtone listen --import ratings-*    what the listeners of such a folder sent back
-  overtone listen --summary             metrics/listening.json and plots/listening.png"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
-
-    _words: Sequence[str] = ()
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does; what was given is kept for `error`."""
-        self._words = sys.argv[1:] if args is None else args
-        return super().parse_known_args(args, namespace)
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where to read on, and leave with 2."""
-        for word in self._words:
-            # A folder may hold -01.mp3, and then the shell's * gives what looks like an option.
-            if word.startswith("-") and os.path.isfile(word):
-                message = f"{word} begins with a dash and is taken for an option: write ./{word}"
-        self.exit(NOTHING_DONE, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
@@ -99,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     memory.keep_freed()
     try:
-        args = _parser().parse_args(argv)
-        code: int = args.run(args)
+        args = arguments.parser().parse_args(argv)
+        code = COMMANDS[args.command](args)
         sys.stdout.flush()
     except OvertoneError as error:
         complain(str(error))
@@ -118,140 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"standard output cannot be written: {error.strerror or error}")
         return NOTHING_DONE
     return code
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="overtone", description="Give band-limited music its treble back.")
-    parser.add_argument("--version", action="version", version=f"overtone {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    restore = commands.add_parser(
-        "restore",
-        help="restore the treble of sound files",
-        description=RESTORE,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    restore.set_defaults(run=_restore)
-    add = restore.add_argument
-    add(
-        "inputs",
-        nargs="+",
-        metavar="IN",
-        help="files or folders; - is standard input; -x.wav is written ./-x.wav",
-    )
-    add(
-        "-o",
-        dest="output",
-        metavar="OUT",
-        help="a file; or a folder (always one for several inputs; end a new one in /); - is standard "
-        "output, as WAV",
-    )
-    add("--force", action="store_true", help="overwrite what is there")
-    add(
-        "--cutoff",
-        metavar="HZ",
-        type=_number(float, "a frequency in Hz, 500 or more", 500),
-        help="where the treble stops; found if not given",
-    )
-    add("--model", metavar="FOLDER", help="what the pipeline's train stage wrote; by default the shipped one")
-    add(
-        "--rate",
-        metavar="HZ",
-        type=_number(int, "a whole number of Hz, 8000 to 192000", 8000, 192000),
-        help="the output's sample rate; by default 48000 for 8, 16, 24, 32, 48, 96 and 192 kHz, else 44100",
-    )
-    add(
-        "--bits",
-        type=int,
-        choices=(16, 24, 32),
-        default=24,
-        help="of a FLAC (16, 24) or WAV (16, 24, 32 as float); by default 24",
-    )
-    add("--device", metavar="NAME", help="cpu, cuda or mps; by default a GPU if there is one")
-    add(
-        "--stems",
-        action="store_true",
-        help="separate with Demucs first, and add treble to each stem: many times slower (docs/systems.md)",
-    )
-    add("--picture", action="store_true", help="draw the spectrogram before and after, as OUT with .png")
-    add("--json", action="store_true", help="print a JSON object per file")
-
-    scored = commands.add_parser(
-        "score",
-        help="say how far restored files are from a reference",
-        description="Compare files with a full-band reference, by the metrics of the pipeline's test "
-        "(docs/metrics.md): at 44.1 kHz, sample by sample, lengths alike to 0.1 s.",
-    )
-    scored.set_defaults(run=_score)
-    scored.add_argument("reference", metavar="REFERENCE", help="the original")
-    scored.add_argument("restored", nargs="+", metavar="RESTORED", help="what was made of its lesser copy")
-    scored.add_argument(
-        "--cutoff",
-        metavar="HZ",
-        type=_number(float, "a frequency in Hz, 500 or more", 500),
-        help="where the treble of the lesser copy stopped; without it the treble has no scores of its own",
-    )
-    scored.add_argument("--json", action="store_true", help="print a JSON object per file")
-
-    shown = commands.add_parser(
-        "models",
-        help="say what a model was trained on, how, and how good it is",
-        description="Say what a model was trained on, how, and how good it is.",
-    )
-    shown.set_defaults(run=_models)
-    shown.add_argument("folder", nargs="?", metavar="FOLDER", help="by default the shipped model")
-
-    exported = commands.add_parser(
-        "export",
-        help="write a model as ONNX, to run without PyTorch",
-        description=EXPORT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    exported.set_defaults(run=_export)
-    add = exported.add_argument
-    add("target", metavar="MODEL.onnx", help="the file to write")
-    add("--model", metavar="FOLDER", help="what the pipeline's train stage wrote; by default the shipped one")
-    add("--force", action="store_true", help="overwrite what is there")
-
-    listen = commands.add_parser(
-        "listen",
-        help="let people judge the examples, blind",
-        description=LISTEN,
-        epilog=LISTEN_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    listen.set_defaults(run=_listen)
-    add = listen.add_argument
-    add("--host", default="127.0.0.1", metavar="ADDRESS", help="by default 127.0.0.1, this machine alone")
-    add(
-        "--port",
-        default=8765,
-        metavar="PORT",
-        type=_number(int, "a port, 0 to 65535", 0, 65535),
-        help="by default 8765; 0 is any free one",
-    )
-    task = listen.add_mutually_exclusive_group()
-    add = task.add_argument
-    add("--export", metavar="FOLDER", help="write the page as a static folder, and end")
-    add("--import", dest="take_in", nargs="+", metavar="FILE", help="store ratings that were sent, and end")
-    add("--summary", action="store_true", help="write what all the ratings say, and end")
-    return parser
-
-
-def _number(kind: type[int] | type[float], allowed: str, least: float, most: float = float("inf")) -> Any:
-    """A converter for argparse that names what is allowed."""
-
-    def convert(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = -1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {allowed}")
-        return value
-
-    return convert
 
 
 def _restore(args: argparse.Namespace) -> int:
@@ -452,3 +255,12 @@ def _show(values: dict[str, Any], indent: str) -> None:
         else:
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             print(label, printable(f"{value:.4g}" if isinstance(value, float) else text))
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "restore": _restore,
+    "score": _score,
+    "models": _models,
+    "export": _export,
+    "listen": _listen,
+}
