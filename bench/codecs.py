@@ -9,12 +9,10 @@ OVERTONE_JOBS tracks are scored at a time. Each is encoded and decoded by libsnd
 and restored as `overtone restore` does it. Writes bench/results/codecs.md.
 """
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 import torch
 from quality import RATE, load, music_and_models, name_rows
 from top import levels
@@ -58,12 +56,8 @@ def coded(original, rate, channels, kind):
     if channels == 1:
         original = original.mean(0, keepdims=True)
     samples = audio.resample(original, RATE, rate) if rate != RATE else original
-    file = io.BytesIO()
-    with soundfile.SoundFile(file, "w", rate, len(samples), **kind) as encoder:
-        encoder.write(samples.T.clip(-1, 1))
-    file.seek(0)
-    decoded = soundfile.read(file, dtype="float32", always_2d=True)[0].T[:, : samples.shape[1]]
-    return np.ascontiguousarray(decoded)
+    decoded = coding.round_trip(samples.T.clip(-1, 1), rate, **kind)
+    return np.ascontiguousarray(decoded.T[:, : samples.shape[1]])
 
 
 def judge(path, folders, seconds):

@@ -24,6 +24,7 @@ from joblib import Parallel, delayed
 from scipy import signal
 from torchaudio import functional
 
+from overtone.coding import round_trip
 from overtone.cutoff import FULL_BAND_HZ, Cutoff, SpectrumMeter
 
 BUNDLE = Path(__file__).parents[1] / "data/bundle/fma_mini.zip"
@@ -109,13 +110,9 @@ def coded(kind: str, level: float, subtype: str | None = None) -> Damage:
     def damage(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
         if subtype == "OPUS" and rate != 48000:
             samples, rate = resampled(samples, rate, 48000), 48000
-        buffer = io.BytesIO()
-        mode = {"bitrate_mode": "CONSTANT"} if kind == "MP3" else {}
-        clipped = np.clip(samples, -1, 1).T
-        soundfile.write(buffer, clipped, rate, format=kind, subtype=subtype, compression_level=level, **mode)
-        buffer.seek(0)
-        decoded, rate = soundfile.read(buffer, dtype="float32", always_2d=True)
-        return decoded.T, rate
+        mode = "CONSTANT" if kind == "MP3" else None
+        asked = {"format": kind, "subtype": subtype, "compression_level": level, "bitrate_mode": mode}
+        return round_trip(np.clip(samples, -1, 1).T, rate, **asked).T, rate
 
     return damage
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from overtone import coding
-from overtone.coding import CODINGS, FASTER, RATE, SHORT, Choice, code, through
+from overtone.coding import CODINGS, FASTER, RATE, SHORT, Choice, code, round_trip, through
 from overtone.errors import OvertoneError
 
 COUNT, TIME = 12, 4096
@@ -180,3 +180,12 @@ def test_a_codec_that_shifts_is_one_line(rng):
     with pytest.raises(OvertoneError, match="does not take out the codec's delay") as caught:
         through(rng.normal(0, 0.1, 8192).astype(np.float32), shifting)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(44100,), (44100, 1), (44100, 2)])
+def test_a_file_gives_back_what_was_written(rng, shape):
+    samples = rng.normal(0, 0.1, shape).astype(np.float32)
+    assert np.array_equal(round_trip(samples, 22050, format="WAV", subtype="FLOAT"), samples)
+    coded = round_trip(samples, RATE, format="MP3", compression_level=0.0, bitrate_mode="CONSTANT")
+    assert coded.shape == shape
+    assert np.corrcoef(coded.ravel(), samples.ravel())[0, 1] > 0.9

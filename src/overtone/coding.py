@@ -155,13 +155,8 @@ def through(samples: np.ndarray, coding: Coding, faster: float = 1.0) -> np.ndar
     # By the transform of the whole, which brings every sample back to its place.
     count = round(len(samples) * coding.rate / RATE / faster)
     sent = signal.resample(samples, count) if count != len(samples) else samples
-    file = io.BytesIO()
     kind = {"format": coding.format, "subtype": coding.subtype}
-    quality = {"compression_level": coding.level, "bitrate_mode": coding.mode}
-    with soundfile.SoundFile(file, "w", coding.rate, 1, **kind, **quality) as encoder:
-        encoder.write(sent)
-    file.seek(0)
-    decoded: np.ndarray = soundfile.read(file, dtype="float32")[0]
+    decoded = round_trip(sent, coding.rate, **kind, compression_level=coding.level, bitrate_mode=coding.mode)
     if len(decoded) != count:
         raise OvertoneError(
             f"{coding.subtype} at level {coding.level:.3f} made {len(decoded)} samples of {count}: "
@@ -169,4 +164,21 @@ def through(samples: np.ndarray, coding: Coding, faster: float = 1.0) -> np.ndar
         )
     if count != len(samples):
         decoded = signal.resample(decoded, len(samples))
+    return decoded
+
+
+def round_trip(samples: np.ndarray, rate: int, **kind: str | float | None) -> np.ndarray:
+    """What a file gives back that (time,) or (time, channels) samples are written to: float32, shaped alike.
+
+    Lossy formats may give a few samples more or less.
+
+    Args:
+        samples: float32; the file is written to memory.
+        rate: of the file, in Hz.
+        kind: ``format``, ``subtype``, ``compression_level``, ``bitrate_mode``, as soundfile takes them.
+    """
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, **kind)
+    file.seek(0)
+    decoded: np.ndarray = soundfile.read(file, dtype="float32", always_2d=samples.ndim == 2)[0]
     return decoded
