@@ -58,6 +58,29 @@ def test_the_shipped_models_lead_is_that_of_the_committed_bench(heading, result)
         assert visqol == f"{ours['visqol'] - most:.2f} higher ({ours['visqol']:.2f} to {most:.2f})"
 
 
+def test_the_talks_with_parts_are_those_of_the_committed_bench():
+    text = " ".join(README.split())
+    result = (ROOT / "bench/results/parts.md").read_text()
+    each = int(re.search(r"(\d+) talks of each kind", result)[1])
+    kinds = re.findall(
+        r"\| (telephone|wideband) \S+ kHz\) \| [^|]+ \| (\d+) \| \d+ \| (\d+)% \| (\d+)% \|", result
+    )
+    talks = pd.DataFrame(kinds, columns=["call", "found", "guest", "host"])
+    counts = talks.drop(columns="call").astype(int).groupby(talks["call"])
+    found, host = counts["found"].sum(), counts["host"].agg(["min", "max"])
+    least, most = (counts["guest"].agg(of).agg(of) for of in ("min", "max"))
+    assert f"in {found['telephone']} of {2 * each} with a telephone" in text
+    assert f"in {found['wideband']} of {2 * each} with a wideband call" in text
+    assert f"{least} to {most} % of what guests say lay inside" in text
+    assert host.loc["telephone", "min"] == host.loc["telephone", "max"]
+    low, high = host.loc["wideband"]
+    assert f"{host.loc['telephone', 'min']} % ({low} to {high} % in wideband) of what hosts say" in text
+    tracks, with_parts = re.search(
+        r"Of (\d+) files of music by themselves, parts are found in (\d+)", result
+    ).groups()
+    assert (f"Among {tracks} tracks of music it found none" in text) == (with_parts == "0")
+
+
 def test_every_file_that_it_names_is_there():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target

@@ -125,6 +125,11 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="separate with Demucs first, and add treble to each stem: many times slower (docs/systems.md)",
     )
+    add(
+        "--parts",
+        action="store_true",
+        help="add treble only to parts that end lower than the rest, under 9 kHz: a guest on the telephone",
+    )
     add("--picture", action="store_true", help="draw the spectrogram before and after, as OUT with .png")
     add("--json", action="store_true", help="print a JSON object per file")
 

@@ -131,6 +131,7 @@ def _restore_one(
                 force=args.force,
                 progress=bar.show,
                 separator=separator,
+                parts=args.parts,
             )
         except OvertoneError as error:
             if STANDARD not in job:

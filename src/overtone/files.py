@@ -21,6 +21,7 @@ from overtone.encoding import FORMATS, check_target, write
 from overtone.errors import OvertoneError
 from overtone.jobs import default_target
 from overtone.models import Network
+from overtone.parts import PartsMeter
 from overtone.restoring import (
     MAX_CHANNELS,
     Restorer,
@@ -55,6 +56,8 @@ class Report:
         clipped: samples beyond full scale that the target's format could not hold.
         speed: seconds of sound per second of work, from reading to writing.
         stems: what separating found, if treble was added stem by stem.
+        parts: start and end in seconds of those that end at the cutoff, if they were looked for; treble was
+            added there alone if there are any.
     """
 
     source: Path
@@ -68,11 +71,16 @@ class Report:
     clipped: int
     speed: float
     stems: Findings | None = None
+    parts: tuple[tuple[float, float], ...] | None = None
 
     def line(self) -> str:
         """The report in one line for people."""
         hertz, kind = f"{self.cutoff.hz / 1000:.3g} kHz", self.cutoff.kind
-        if kind == "given":
+        if self.parts:
+            length, sure = sum(end - start for start, end in self.parts), self.cutoff.confidence
+            where = f"{len(self.parts)} {'part' if len(self.parts) == 1 else 'parts'}, {length:.1f} s in all"
+            found = f"cutoff {hertz} ({kind}, confidence {sure:.2f}) in {where}, treble added there"
+        elif kind == "given":
             found = f"cutoff {hertz} (given), treble added"
         elif self.added:
             found = f"cutoff {hertz} ({kind}, confidence {self.cutoff.confidence:.2f}), treble added"
@@ -85,6 +93,8 @@ class Report:
                 f"no clear cutoff (perhaps {hertz}, confidence {self.cutoff.confidence:.2f}), left as it is; "
                 "name one to restore it all the same"
             )
+        if self.parts == ():
+            found = f"no parts that end lower than the rest; {found}"
         clipped = f"; {self.clipped:,} samples clipped" if self.clipped else ""
         took = f"{self.seconds:.1f} s at {self.speed:.3g} times real time"
         if self.stems:
@@ -110,6 +120,7 @@ def restore_file(
     force: bool = False,
     progress: Callable[[float], None] | None = None,
     separator: Separator | None = None,
+    parts: bool = False,
 ) -> Report:
     """Restore a sound file of any length to another file.
 
@@ -126,6 +137,8 @@ def restore_file(
         force: whether to overwrite the target.
         progress: is called with the share that is done, 0 to 1.
         separator: what ``overtone.stems.open_separator`` gives, to restore stem by stem.
+        parts: whether to look for parts that end lower than the rest (`overtone.parts`), and to add treble
+            there alone. Where there are none, the file is restored as a whole.
 
     Raises:
         OvertoneError: the source does not decode, is truncated or holds no sound, the target cannot be
@@ -142,7 +155,11 @@ def restore_file(
     check_target(source, target, bits, force)
     if out_rate is not None:
         check_rate(out_rate)
-    scan = _scan(source, cutoff, told)
+    if parts and (cutoff is not None or separator is not None):
+        raise OvertoneError(
+            "parts have a cutoff of their own, and no stems: leave out the cutoff and the stems"
+        )
+    scan = _scan(source, cutoff, parts, told)
     channels = scan.channels
     rate = default_rate(scan.rate) if out_rate is None else out_rate
     most = FORMATS[target.suffix.lower()][2]
@@ -156,7 +173,8 @@ def restore_file(
         net = open_model(model, device)
         try:
             if separator is None:
-                stream = Restorer(net, scan.rate, channels, scan.found.hz, scan.peak, rate)
+                spans = scan.spans or None
+                stream = Restorer(net, scan.rate, channels, scan.found.hz, scan.peak, rate, spans=spans)
             else:
                 stream = StemsRestorer(separator, net, scan.rate, channels, scan.found.hz, scan.peak, rate)
         except OvertoneError as error:
@@ -173,7 +191,18 @@ def restore_file(
     speed = seconds / (time.monotonic() - began)
     stems = stream.findings if isinstance(stream, StemsRestorer) else None
     return Report(
-        source, target, seconds, scan.rate, rate, channels, scan.found, added, clipped, speed, stems
+        source,
+        target,
+        seconds,
+        scan.rate,
+        rate,
+        channels,
+        scan.found,
+        added,
+        clipped,
+        speed,
+        stems,
+        scan.spans,
     )
 
 
@@ -181,7 +210,7 @@ def restore_file(
 class _Scan:
     """What the first pass found: rate in Hz, channels, samples per channel, peak, cutoff.
 
-    Its blocks, if the file is short.
+    The spans of its parts, if they were looked for, and its blocks, if the file is short.
     """
 
     rate: int
@@ -189,10 +218,11 @@ class _Scan:
     samples: int
     peak: float
     found: Cutoff
+    spans: tuple[tuple[float, float], ...] | None
     blocks: list[np.ndarray] | None
 
 
-def _scan(path: Path, cutoff: float | None, told: Callable[[float], None]) -> _Scan:
+def _scan(path: Path, cutoff: float | None, parts: bool, told: Callable[[float], None]) -> _Scan:
     """Read a whole file, check that it is sound and whole, and measure it."""
     samples, peak = 0, 0.0
     kept: list[np.ndarray] | None = []
@@ -205,6 +235,7 @@ def _scan(path: Path, cutoff: float | None, told: Callable[[float], None]) -> _S
         if channels > MAX_CHANNELS:
             raise OvertoneError(f"{path} has {channels} channels; up to {MAX_CHANNELS} are allowed")
         meter = SpectrumMeter(rate)
+        parts_meter = PartsMeter(rate, channels) if parts else None
         for block in decoding.ahead(decoding.blocks(file, path)):
             highest = float(np.abs(block).max())
             if not np.isfinite(highest):
@@ -214,6 +245,8 @@ def _scan(path: Path, cutoff: float | None, told: Callable[[float], None]) -> _S
                 raise OvertoneError(f"{path} peaks at {highest:.3g} times full scale; that is not sound")
             if cutoff is None:
                 meter.add(block)
+            if parts_meter:
+                parts_meter.add(block)
             samples += block.shape[1]
             peak = max(peak, highest)
             if samples * channels > KEPT:
@@ -226,8 +259,12 @@ def _scan(path: Path, cutoff: float | None, told: Callable[[float], None]) -> _S
             raise OvertoneError(f"{path} is truncated: {missing}; get it whole")
     if samples < 2:
         raise OvertoneError(f"{path} holds {('no samples', 'one sample')[samples]}; 2 are the least")
-    found = meter.cutoff() if cutoff is None else Cutoff(cutoff, 1.0, False, "given")
-    return _Scan(rate, channels, samples, peak, found, kept)
+    spans: tuple[tuple[float, float], ...] | None = None
+    if parts_meter:
+        found, spans = parts_meter.parts() or (meter.cutoff(), ())
+    else:
+        found = meter.cutoff() if cutoff is None else Cutoff(cutoff, 1.0, False, "given")
+    return _Scan(rate, channels, samples, peak, found, spans, kept)
 
 
 def _made(

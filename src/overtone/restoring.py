@@ -10,7 +10,7 @@ below the cutoff the output is the input, whatever the network::
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,6 +52,9 @@ CROSSOVER_FFT = 8192
 # from 91 % on, so what a file at a low rate has above this is as good as lost, and left a dark band.
 RESAMPLED = 0.945
 
+# Seconds in which treble comes and goes before and after a part that it is added to.
+FADE = 0.02
+
 # Samples of a block that goes through a stream at a time.
 BLOCK = 1 << 16
 MAX_CHANNELS = 64
@@ -78,6 +81,8 @@ class Restorer:
             else 44,100.
         keep_low: False gives what the network makes of all bands, to judge it by; the low band is then
             the network's.
+        spans: start and end in seconds of the parts in which treble is added, in order, apart from each
+            other by more than 40 ms; by default it is added everywhere.
 
     Raises:
         OvertoneError: a rate is out of range, or the cutoff is not between 500 Hz and the highest
@@ -93,10 +98,12 @@ class Restorer:
         peak: float = 1.0,
         out_rate: int | None = None,
         keep_low: bool = True,
+        spans: Sequence[tuple[float, float]] | None = None,
     ) -> None:
         self.rate = check_rate(rate)
         self.out_rate = default_rate(rate) if out_rate is None else check_rate(out_rate)
         check_cutoff(cutoff, rate)
+        self._spans = spans
         self._peak = max(peak, 1e-6)
         self._dry = _Resampler(rate, self.out_rate, channels)
         self._to_model = _Resampler(rate, MODEL_RATE, channels)
@@ -145,9 +152,11 @@ class Restorer:
         ready = self._waiting_dry.size
         if not last:
             ready = min(ready, self._waiting_added.size)
-        dry, added = self._waiting_dry.take(ready), self._waiting_added.take(ready)
+        dry, added = self._waiting_dry.take(ready), _exactly(self._waiting_added.take(ready), ready)
+        if self._spans is not None:
+            added = added * _share(self._spans, self._given, ready, self.out_rate)
         self._given += ready
-        out: np.ndarray = dry + _exactly(added, ready)
+        out: np.ndarray = dry + added
         return out
 
     def _added(self, last: bool) -> Iterator[np.ndarray]:
@@ -318,6 +327,13 @@ def _gate(signals: Tensor) -> Tensor:
     sound = (signals != 0).to(signals.dtype)
     near = nn.functional.max_pool1d(sound[None], HUSH + 1, 1, HUSH // 2)
     return nn.functional.avg_pool1d(near, HUSH + 1, 1, HUSH // 2, count_include_pad=False)[0]
+
+
+def _share(spans: Sequence[tuple[float, float]], start: int, count: int, rate: int) -> np.ndarray:
+    """1 inside the spans and 0 outside, with fades beside them, of samples from a number on: (count,)."""
+    times = [time for first, last in spans for time in (first - FADE, first, last, last + FADE)]
+    gains = np.interp(np.arange(start, start + count) / rate, times, [0.0, 1.0, 1.0, 0.0] * len(spans))
+    return gains.astype(np.float32)
 
 
 def check_rate(rate: int) -> int:
