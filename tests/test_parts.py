@@ -11,7 +11,7 @@ import soundfile
 import soxr
 from sound import make
 
-from overtone import cli, models, restore_file
+from overtone import cli, models, restore, restore_file
 from overtone.errors import OvertoneError
 from overtone.parts import PartsMeter
 from overtone.restoring import FADE, Restorer
@@ -151,6 +151,15 @@ def test_a_file_gets_treble_in_its_parts_alone(here, talk):
     assert changed[~outside].mean() > 0.9
 
 
+def test_an_array_gets_treble_in_its_parts_alone(talk):
+    made = restore(talk, RATE, model=make("spectral"), parts=True)
+    changed = np.abs(made - talk).max(0) > 0
+    times = np.arange(len(changed)) / RATE
+    inside = np.any([(times > start) & (times < end) for start, end in found(talk).spans], axis=0)
+    assert changed[inside].mean() > 0.9
+    assert changed[~inside].mean() < 0.02  # fades
+
+
 def test_the_command_says_what_it_found(here, capsys):
     assert cli.main(["restore", "talk.wav", "--parts", "--model", "model", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
@@ -172,6 +181,8 @@ def test_parts_go_with_no_cutoff(here, capsys):
     assert not Path("talk.restored.flac").exists()
     with pytest.raises(OvertoneError, match="leave out"):
         restore_file("talk.wav", model="model", parts=True, cutoff=4000.0)
+    with pytest.raises(OvertoneError, match="leave out"):
+        restore(np.zeros(RATE, np.float32), RATE, parts=True, cutoff=4000.0)
 
 
 def test_a_few_windows_do_not_speak_for_sound_that_is_soft_above(rng):

@@ -23,6 +23,7 @@ examples:
   overtone restore talk.mp3 -o better.wav     WAV, 24 bits
   overtone restore tapes/ -o restored/        every sound file in tapes/, sub-folders kept
   overtone restore radio.ogg --cutoff 4000    the treble is known to stop at 4 kHz
+  overtone restore podcast.mp3 --parts        that of a guest on the telephone alone
   ffmpeg -i film.mkv -f wav - | overtone restore - -o - > film.wav
 
 exit code:

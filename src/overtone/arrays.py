@@ -10,6 +10,7 @@ from torch import Tensor
 from overtone.cutoff import Cutoff, SpectrumMeter
 from overtone.errors import OvertoneError
 from overtone.models import Network
+from overtone.parts import Parts, PartsMeter
 from overtone.restoring import (
     BLOCK,
     MAX_CHANNELS,
@@ -32,6 +33,7 @@ def restore(
     model: str | Path | Network | None = None,
     out_rate: int | None = None,
     device: str | torch.device | None = None,
+    parts: bool = False,
 ) -> Samples:
     """Restore the band above the cutoff of (time,) or (channels, time) samples.
 
@@ -46,6 +48,8 @@ def restore(
         out_rate: the output's rate in Hz; by default 48,000 if the input's rate is of that family,
             else 44,100 (``default_rate``).
         device: where the network runs; by default a GPU if there is one.
+        parts: whether to look for parts that end lower than the rest (`overtone.parts`), and to add treble
+            there alone. Where there are none, all is restored as one.
 
     Returns:
         As the input in kind, type and device, shape (time,) or (channels, time), of
@@ -79,11 +83,18 @@ def restore(
     wave = np.atleast_2d(_to_float(given))
     if not np.isfinite(wave).all():
         raise OvertoneError("the samples hold NaN or infinity; replace them first")
-    found = Cutoff(cutoff, 1.0, False, "given") if cutoff is not None else _measure(wave, rate)
+    if parts and cutoff is not None:
+        raise OvertoneError("parts have a cutoff of their own: leave out the cutoff")
+    apart = _find_parts(wave, rate) if parts else None
+    if apart:
+        found = apart.cutoff
+    else:
+        found = Cutoff(cutoff, 1.0, False, "given") if cutoff is not None else _measure(wave, rate)
     stream: Restorer | Unchanged
     if needs_treble(found):
         net = open_model(model, device)
-        stream = Restorer(net, rate, len(wave), found.hz, float(np.abs(wave).max()), out_rate)
+        peak, spans = float(np.abs(wave).max()), apart.spans if apart else None
+        stream = Restorer(net, rate, len(wave), found.hz, peak, out_rate, spans=spans)
     else:
         stream = Unchanged(rate, len(wave), out_rate)
         if stream.out_rate == rate:
@@ -99,6 +110,12 @@ def _measure(wave: np.ndarray, rate: int) -> Cutoff:
     meter = SpectrumMeter(rate)
     meter.add(wave)
     return meter.cutoff()
+
+
+def _find_parts(wave: np.ndarray, rate: int) -> Parts | None:
+    meter = PartsMeter(rate, len(wave))
+    meter.add(wave)
+    return meter.parts()
 
 
 def _to_float(samples: Any) -> np.ndarray:
