@@ -21,7 +21,6 @@ from quality import RATE, load
 from overtone import coding, models, parallel, restore, scores, sound_files
 from overtone.cutoff import SpectrumMeter
 from overtone.parts import PartsMeter
-from overtone.restoring import Restorer
 
 TALKS = 24  # of each kind
 TURNS, SHORTEST, LONGEST = 8, 2.0, 8.0  # seconds
@@ -52,9 +51,10 @@ def voice(path):
 
 def talk(voices, rate, rng):
     """A talk as it was and with the guest's call, both (1, time); who speaks: 0 host, 1 guest, -1 nobody."""
-    through = [voices[0], voices[1]]
-    low = soxr.resample(soxr.resample(voices[1][0], RATE, rate), rate, RATE)
-    through[1] = np.pad(low, (0, 8))[None, : voices[1].shape[1]].astype(np.float32)
+    host, guest = voices
+    called = soxr.resample(soxr.resample(guest[0], RATE, rate), rate, RATE)
+    # A resampler may end a few samples early.
+    through = host, np.pad(called, (0, 8))[None, : guest.shape[1]].astype(np.float32)
     at, before, after, who = [0, 0], [], [], []
     for turn in range(TURNS):
         speaker = turn % 2
@@ -91,15 +91,10 @@ def judge_talk(paths, rate, afterwards, seed):
     if found is None:
         return None
     net, _ = models.default()
-    stream = Restorer(net, RATE, 1, found.cutoff.hz, float(np.abs(after).max()), RATE, spans=found.spans)
     inside = np.zeros(len(who), bool)
     for start, end in found.spans:
         inside[round(start * RATE) : round(end * RATE)] = True
-    made = (
-        after,
-        restore(after, RATE, model=net),
-        np.concatenate([stream.process(after), stream.flush()], axis=1),
-    )
+    made = after, restore(after, RATE, model=net), restore(after, RATE, model=net, parts=True)
     row = [found.cutoff.hz, inside[who == 1].mean(), inside[who == 0].mean()]
     for speaker in (1, 0):
         for samples in made:
@@ -109,7 +104,7 @@ def judge_talk(paths, rate, afterwards, seed):
 
 
 def look_through(path):
-    """Whether a file has parts, and covers what share of it."""
+    """What share of a file its parts cover; None if it has none."""
     samples = load(path, MOST_SECONDS).numpy()
     found = find(samples)
     return found and sum(end - start for start, end in found.spans) * RATE / samples.shape[1]

@@ -38,7 +38,8 @@ class Parts(NamedTuple):
     """Parts that end lower than the rest.
 
     Attributes:
-        cutoff: where; its confidence is the share of the sounding windows inside that agree on it.
+        cutoff: where; its confidence is the share of the sounding windows inside that agree on it. A
+            restorer makes anew what lies above it, so that a hiss over guest and host is gone there, too.
         spans: start and end of each in seconds, in order, apart from each other.
     """
 
@@ -87,7 +88,7 @@ class PartsMeter:
         self._levels.append((10 * np.log10(means + 1e-16)).astype(np.float16))
 
     def parts(self) -> Parts | None:
-        """The parts of all samples; None if there are none for certain. To be called once, at the end."""
+        """The parts of all samples; None if there are none for certain. The last thing to be asked."""
         if self._held.size >= self._frame:
             self._end_window(self._held.take(self._held.size // self._frame * self._frame))
         agreeing = self._agreeing()
