@@ -3,8 +3,8 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeAlias
 
 from overtone import __version__
 from overtone.terminal import printable
@@ -53,6 +53,9 @@ examples:
   overtone listen --summary             metrics/listening.json and plots/listening.png"""
 
 
+_AddParser: TypeAlias = Callable[..., argparse.ArgumentParser]
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
@@ -74,18 +77,23 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command; ``command`` of what it finds is the sub-command."""
-    parser = _Parser(prog="overtone", description="Give band-limited music its treble back.")
-    parser.add_argument("--version", action="version", version=f"overtone {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    whole = _Parser(prog="overtone", description="Give band-limited music its treble back.")
+    whole.add_argument("--version", action="version", version=f"overtone {__version__}")
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    for add in (_add_restore, _add_score, _add_models, _add_export, _add_listen):
+        add(commands.add_parser)
+    return whole
 
-    restore = commands.add_parser(
+
+def _add_restore(add_parser: _AddParser) -> None:
+    parser = add_parser(
         "restore",
         help="restore the treble of sound files",
         description=RESTORE,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = restore.add_argument
+    add = parser.add_argument
     add(
         "inputs",
         nargs="+",
@@ -134,48 +142,56 @@ def parser() -> argparse.ArgumentParser:
     add("--picture", action="store_true", help="draw the spectrogram before and after, as OUT with .png")
     add("--json", action="store_true", help="print a JSON object per file")
 
-    scored = commands.add_parser(
+
+def _add_score(add_parser: _AddParser) -> None:
+    parser = add_parser(
         "score",
         help="say how far restored files are from a reference",
         description="Compare files with a full-band reference, by the metrics of the pipeline's test "
         "(docs/metrics.md): at 44.1 kHz, sample by sample, lengths alike to 0.1 s.",
     )
-    scored.add_argument("reference", metavar="REFERENCE", help="the original")
-    scored.add_argument("restored", nargs="+", metavar="RESTORED", help="what was made of its lesser copy")
-    scored.add_argument(
+    parser.add_argument("reference", metavar="REFERENCE", help="the original")
+    parser.add_argument("restored", nargs="+", metavar="RESTORED", help="what was made of its lesser copy")
+    parser.add_argument(
         "--cutoff",
         metavar="HZ",
         type=_number(float, "a frequency in Hz, 500 or more", 500),
         help="where the treble of the lesser copy stopped; without it the treble has no scores of its own",
     )
-    scored.add_argument("--json", action="store_true", help="print a JSON object per file")
+    parser.add_argument("--json", action="store_true", help="print a JSON object per file")
 
-    shown = commands.add_parser(
+
+def _add_models(add_parser: _AddParser) -> None:
+    parser = add_parser(
         "models",
         help="say what a model was trained on, how, and how good it is",
         description="Say what a model was trained on, how, and how good it is.",
     )
-    shown.add_argument("folder", nargs="?", metavar="FOLDER", help="by default the shipped model")
+    parser.add_argument("folder", nargs="?", metavar="FOLDER", help="by default the shipped model")
 
-    exported = commands.add_parser(
+
+def _add_export(add_parser: _AddParser) -> None:
+    parser = add_parser(
         "export",
         help="write a model as ONNX, to run without PyTorch",
         description=EXPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = exported.add_argument
+    add = parser.add_argument
     add("target", metavar="MODEL.onnx", help="the file to write")
     add("--model", metavar="FOLDER", help="what the pipeline's train stage wrote; by default the shipped one")
     add("--force", action="store_true", help="overwrite what is there")
 
-    listen = commands.add_parser(
+
+def _add_listen(add_parser: _AddParser) -> None:
+    parser = add_parser(
         "listen",
         help="let people judge the examples, blind",
         description=LISTEN,
         epilog=LISTEN_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = listen.add_argument
+    add = parser.add_argument
     add("--host", default="127.0.0.1", metavar="ADDRESS", help="by default 127.0.0.1, this machine alone")
     add(
         "--port",
@@ -184,12 +200,11 @@ def parser() -> argparse.ArgumentParser:
         type=_number(int, "a port, 0 to 65535", 0, 65535),
         help="by default 8765; 0 is any free one",
     )
-    task = listen.add_mutually_exclusive_group()
+    task = parser.add_mutually_exclusive_group()
     add = task.add_argument
     add("--export", metavar="FOLDER", help="write the page as a static folder, and end")
     add("--import", dest="take_in", nargs="+", metavar="FILE", help="store ratings that were sent, and end")
     add("--summary", action="store_true", help="write what all the ratings say, and end")
-    return parser
 
 
 def _number(kind: type[int] | type[float], allowed: str, least: float, most: float = float("inf")) -> Any:

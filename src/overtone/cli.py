@@ -59,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _restore(args: argparse.Namespace) -> int:
     """Restore all inputs; a failure is a line and does not stop the others."""
+    if args.parts and (args.cutoff is not None or args.stems):
+        raise OvertoneError("--parts finds a cutoff of its own and knows no stems: drop --cutoff and --stems")
     jobs, failures = plan(args.inputs, args.output)
     for failure in failures:
         complain(failure)

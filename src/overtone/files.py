@@ -157,7 +157,7 @@ def restore_file(
         check_rate(out_rate)
     if parts and (cutoff is not None or separator is not None):
         raise OvertoneError(
-            "parts have a cutoff of their own, and no stems: leave out the cutoff and the stems"
+            "parts have a cutoff of their own, and know no stems: leave out cutoff and separator"
         )
     scan = _scan(source, cutoff, parts, told)
     channels = scan.channels
