@@ -182,6 +182,11 @@ def test_a_codec_that_shifts_is_one_line(rng):
     assert "\n" not in str(caught.value)
 
 
+def test_a_minute_of_vorbis_comes_back(rng):
+    samples = rng.normal(0, 0.1, 60 * RATE).astype(np.float32)
+    assert abs(len(round_trip(samples, RATE, format="OGG", subtype="VORBIS")) - len(samples)) < 4096
+
+
 @pytest.mark.parametrize("shape", [(44100,), (44100, 1), (44100, 2)])
 def test_a_file_gives_back_what_was_written(rng, shape):
     samples = rng.normal(0, 0.1, shape).astype(np.float32)
