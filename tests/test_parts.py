@@ -116,7 +116,8 @@ def test_treble_is_added_to_the_spans_alone(low):
         return np.concatenate([*blocks, restorer.flush()], axis=1)
 
     for rate in (RATE, 48000):
-        everywhere, nowhere = run(None, rate), run([(9.0, 10.0)], rate)
+        everywhere, nowhere = run(None, rate), run([], rate)
+        assert np.array_equal(nowhere, run([(9.0, 10.0)], rate))
         some = run([(0.5, 0.8), (1.5, 2.0)], rate)
         times = np.arange(some.shape[1]) / rate
         inside = ((times >= 0.5) & (times <= 0.8)) | (times >= 1.5)

@@ -331,9 +331,12 @@ def _gate(signals: Tensor) -> Tensor:
 
 def _share(spans: Sequence[tuple[float, float]], start: int, count: int, rate: int) -> np.ndarray:
     """1 inside the spans and 0 outside, with fades beside them, of samples from a number on: (count,)."""
-    times = [time for first, last in spans for time in (first - FADE, first, last, last + FADE)]
-    gains = np.interp(np.arange(start, start + count) / rate, times, [0.0, 1.0, 1.0, 0.0] * len(spans))
-    return gains.astype(np.float32)
+    # Before all of them, and where there are none, it is 0.
+    times, gains = [-1.0], [0.0]
+    for first, last in spans:
+        times += first - FADE, first, last, last + FADE
+        gains += 0.0, 1.0, 1.0, 0.0
+    return np.interp(np.arange(start, start + count) / rate, times, gains).astype(np.float32)
 
 
 def check_rate(rate: int) -> int:
