@@ -20,7 +20,7 @@ from quality import RATE, load
 
 from overtone import coding, models, parallel, restore, scores, sound_files
 from overtone.cutoff import SpectrumMeter
-from overtone.parts import PartsMeter
+from overtone.parts import find_parts
 
 TALKS = 24  # of each kind
 TURNS, SHORTEST, LONGEST = 8, 2.0, 8.0  # seconds
@@ -71,13 +71,6 @@ def talk(voices, rate, rng):
     return *(np.concatenate(line, axis=1) + hiss for line in (before, after)), np.concatenate(who)
 
 
-def find(samples):
-    """Its parts, if any."""
-    meter = PartsMeter(RATE, len(samples))
-    meter.add(samples)
-    return meter.parts()
-
-
 def judge_talk(paths, rate, afterwards, seed):
     """None where no parts are found; else their cutoff, both shares, and LSD by way for guest and host."""
     torch.set_num_threads(1)
@@ -87,7 +80,7 @@ def judge_talk(paths, rate, afterwards, seed):
         kind = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
         coded = coding.round_trip(after.T, RATE, **kind, compression_level=coding.mp3_level(RATE, 128))
         after = np.ascontiguousarray(coded.T[:, : after.shape[1]])
-    found = find(after)
+    found = find_parts(after, RATE)
     if found is None:
         return None
     net, _ = models.default()
@@ -106,7 +99,7 @@ def judge_talk(paths, rate, afterwards, seed):
 def look_through(path):
     """What share of a file its parts cover; None if it has none."""
     samples = load(path, MOST_SECONDS).numpy()
-    found = find(samples)
+    found = find_parts(samples, RATE)
     return found and sum(end - start for start, end in found.spans) * RATE / samples.shape[1]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from overtone.cutoff import Cutoff, SpectrumMeter
 from overtone.errors import OvertoneError
 from overtone.models import Network
-from overtone.parts import Parts, PartsMeter
+from overtone.parts import check_alone, find_parts
 from overtone.restoring import (
     BLOCK,
     MAX_CHANNELS,
@@ -83,13 +83,15 @@ def restore(
     wave = np.atleast_2d(_to_float(given))
     if not np.isfinite(wave).all():
         raise OvertoneError("the samples hold NaN or infinity; replace them first")
-    if parts and cutoff is not None:
-        raise OvertoneError("parts have a cutoff of their own: leave out the cutoff")
-    apart = _find_parts(wave, rate) if parts else None
+    if parts:
+        check_alone(cutoff)
+    apart = find_parts(wave, rate) if parts else None
     if apart:
         found = apart.cutoff
+    elif cutoff is not None:
+        found = Cutoff(cutoff, 1.0, False, "given")
     else:
-        found = Cutoff(cutoff, 1.0, False, "given") if cutoff is not None else _measure(wave, rate)
+        found = _measure(wave, rate)
     stream: Restorer | Unchanged
     if needs_treble(found):
         net = open_model(model, device)
@@ -110,12 +112,6 @@ def _measure(wave: np.ndarray, rate: int) -> Cutoff:
     meter = SpectrumMeter(rate)
     meter.add(wave)
     return meter.cutoff()
-
-
-def _find_parts(wave: np.ndarray, rate: int) -> Parts | None:
-    meter = PartsMeter(rate, len(wave))
-    meter.add(wave)
-    return meter.parts()
 
 
 def _to_float(samples: Any) -> np.ndarray:

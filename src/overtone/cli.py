@@ -59,13 +59,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _restore(args: argparse.Namespace) -> int:
     """Restore all inputs; a failure is a line and does not stop the others."""
-    if args.parts and (args.cutoff is not None or args.stems):
-        raise OvertoneError("--parts finds a cutoff of its own and knows no stems: drop --cutoff and --stems")
     jobs, failures = plan(args.inputs, args.output)
     for failure in failures:
         complain(failure)
     if not jobs:
         return NOTHING_DONE
+    if args.parts:
+        from overtone.parts import check_alone
+
+        check_alone(args.cutoff, args.stems)
     if args.picture:
         from overtone import picture
 

@@ -94,7 +94,7 @@ class SpectrumMeter:
         count = int(BANDS_PER_OCTAVE * math.log2(self.frame / 2 / FIRST_BIN))
         self._edges = np.round(FIRST_BIN * 2 ** (np.arange(count + 1) / BANDS_PER_OCTAVE)).astype(int)
         self._widths = np.diff(self._edges)
-        self._window = _hann(self.frame)
+        self._window = hann(self.frame)
         self._levels: list[np.ndarray] = []
         self._hop = self.frame
         self._skip = 0  # samples from here to the next frame
@@ -139,12 +139,8 @@ class SpectrumMeter:
     def _measure(self, samples: np.ndarray) -> np.ndarray:
         """Levels in dB of full scale per bin, shape (bands,), of at most one frame (channels, time)."""
         length = samples.shape[1]
-        window = self._window if length == self.frame else _hann(length)
-        spectrum = np.fft.rfft(samples * window, n=self.frame)
-        power = (spectrum.real**2 + spectrum.imag**2).mean(axis=0) * (2 / window.sum()) ** 2
-        means = np.add.reduceat(power, self._edges)[:-1] / self._widths
-        levels: np.ndarray = 10 * np.log10(means + 1e-16)
-        return levels
+        window = self._window if length == self.frame else hann(length)
+        return band_levels(samples, window, self._edges, self.frame)
 
     def _hz(self, band: float) -> float:
         """The frequency in Hz at the middle of a band."""
@@ -212,7 +208,23 @@ class SpectrumMeter:
         return np.concatenate([smooth, np.full(BANDS_BEYOND, min(floor, smooth.max()))]), floor, noise
 
 
-def _hann(length: int) -> np.ndarray:
+def band_levels(frames: np.ndarray, window: np.ndarray, edges: np.ndarray, n_fft: int) -> np.ndarray:
+    """Levels of bands in dB of full scale per bin: (channels, ..., samples) frames to (..., bands).
+
+    Args:
+        frames: at most `n_fft` samples each; power is the mean of the channels'.
+        window: (samples,).
+        edges: the bins where bands begin, and where the last one ends.
+        n_fft: of the transform.
+    """
+    spectrum = np.fft.rfft(frames * window, n=n_fft)
+    power = (spectrum.real**2 + spectrum.imag**2).mean(axis=0) * (2 / window.sum()) ** 2
+    means = np.add.reduceat(power, edges, axis=-1)[..., :-1] / np.diff(edges)
+    levels: np.ndarray = 10 * np.log10(means + 1e-16)
+    return levels
+
+
+def hann(length: int) -> np.ndarray:
     """A Hann window without its two zeros, float32: of one sample there is something left."""
     window: np.ndarray = np.hanning(length + 2)[1:-1].astype(np.float32)
     return window

@@ -21,7 +21,7 @@ from overtone.encoding import FORMATS, check_target, write
 from overtone.errors import OvertoneError
 from overtone.jobs import default_target
 from overtone.models import Network
-from overtone.parts import PartsMeter
+from overtone.parts import PartsMeter, check_alone
 from overtone.restoring import (
     MAX_CHANNELS,
     Restorer,
@@ -155,10 +155,8 @@ def restore_file(
     check_target(source, target, bits, force)
     if out_rate is not None:
         check_rate(out_rate)
-    if parts and (cutoff is not None or separator is not None):
-        raise OvertoneError(
-            "parts have a cutoff of their own, and know no stems: leave out cutoff and separator"
-        )
+    if parts:
+        check_alone(cutoff, separator)
     scan = _scan(source, cutoff, parts, told)
     channels = scan.channels
     rate = default_rate(scan.rate) if out_rate is None else out_rate

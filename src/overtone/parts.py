@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from overtone.cutoff import Cutoff, SpectrumMeter
+from overtone.cutoff import Cutoff, SpectrumMeter, band_levels, hann
+from overtone.errors import OvertoneError
 from overtone.fifo import Fifo
 from overtone.restoring import needs_treble
 
@@ -47,6 +48,21 @@ class Parts(NamedTuple):
     spans: tuple[tuple[float, float], ...]
 
 
+def check_alone(cutoff: float | None, stems: object = None) -> None:
+    """Raise if a cutoff is given, or what separates into stems: neither goes together with parts."""
+    if cutoff is not None or stems:
+        raise OvertoneError(
+            "parts have a cutoff of their own, and no stems: leave out the cutoff and the stems"
+        )
+
+
+def find_parts(samples: np.ndarray, rate: int) -> Parts | None:
+    """The parts of (channels, time) float32 samples; None if there are none for certain."""
+    meter = PartsMeter(rate, len(samples))
+    meter.add(samples)
+    return meter.parts()
+
+
 class PartsMeter:
     """Finds the parts of a signal that comes in blocks.
 
@@ -61,7 +77,7 @@ class PartsMeter:
         self.rate = rate
         self._frame = 2 ** round(math.log2(rate * FRAME_SECONDS))
         self._per_window = round(WINDOW_SECONDS * rate / self._frame)
-        self._window = np.hanning(self._frame + 2)[1:-1].astype(np.float32)
+        self._window = hann(self._frame)
         count = int(BANDS_PER_OCTAVE * math.log2(rate / 2 / LOWEST_HZ))
         self._starts = LOWEST_HZ * 2 ** (np.arange(count + 1) / BANDS_PER_OCTAVE)  # and the last one's end
         self._edges = np.ceil(self._starts * self._frame / rate).astype(int)
@@ -82,10 +98,8 @@ class PartsMeter:
         meter.add(samples)
         self._cutoffs.append(meter.cutoff())
         frames = samples.reshape(len(samples), -1, self._frame)
-        spectrum = np.fft.rfft(frames * self._window)
-        power = (spectrum.real**2 + spectrum.imag**2).mean(axis=0) * (2 / self._window.sum()) ** 2
-        means = np.add.reduceat(power, self._edges, axis=1)[:, :-1] / np.diff(self._edges)
-        self._levels.append((10 * np.log10(means + 1e-16)).astype(np.float16))
+        levels = band_levels(frames, self._window, self._edges, self._frame)
+        self._levels.append(levels.astype(np.float16))
 
     def parts(self) -> Parts | None:
         """The parts of all samples; None if there are none for certain. The last thing to be asked."""
