@@ -254,6 +254,19 @@ def test_bad_input_is_one_line_and_leaves_nothing(here, model, overtone, low, br
     )
 
 
+def test_sound_in_a_folder_that_is_not_read_is_named(here, model, overtone):
+    (here / "album").mkdir()
+    (here / "talk.wav").rename(here / "album/talk.wav")
+    (here / "album/Song.M4A").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
+    (here / "album/._Song.m4a").write_bytes(b"")
+    code, out, err = overtone("restore", "album", "--model", model)
+    assert (code, len(out), len(err)) == (1, 1, 1)
+    assert err[0] == (
+        "overtone: album/Song.M4A is not audio that overtone reads (format not recognised): "
+        "wav, flac, mp3, ogg, opus or aiff; ffmpeg turns most others into wav"
+    )
+
+
 def test_a_folder_without_audio_is_an_error(here, model, overtone):
     (here / "none").mkdir()
     code, out, err = overtone("restore", "none", "--model", model)

@@ -80,7 +80,10 @@ def open_sound(path: Path) -> Iterator[soundfile.SoundFile]:
                 file = _Reader(raw.fileno(), closefd=False)
             except soundfile.LibsndfileError as error:
                 reason = error.error_string.rstrip(".").lower()
-                raise OvertoneError(f"{path} is not audio that overtone reads ({reason})") from None
+                raise OvertoneError(
+                    f"{path} is not audio that overtone reads ({reason}): wav, flac, mp3, ogg, opus or aiff; "
+                    "ffmpeg turns most others into wav"
+                ) from None
             with file:
                 yield file
     except OSError as error:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -14,6 +15,7 @@ import soundfile
 from overtone.decoding import BLOCK, LockedFile, open_sound
 from overtone.errors import OvertoneError
 from overtone.restoring import MAX_CHANNELS, PIECE
+from overtone.tags import write_tags
 
 # Suffix -> libsndfile's format, its subtype by bits (None: it has no such choice), most channels.
 FORMATS: dict[str, tuple[str, dict[int, str] | None, int]] = {
@@ -50,7 +52,13 @@ def _either(choices: dict[int, str]) -> str:
 
 
 def write(
-    target: Path, blocks: Iterator[np.ndarray], rate: int, channels: int, bits: int, length: int
+    target: Path,
+    blocks: Iterator[np.ndarray],
+    rate: int,
+    channels: int,
+    bits: int,
+    length: int,
+    tags: dict[str, Any],
 ) -> int:
     """Write blocks to a temporary name beside the target, then rename; returns the samples clipped.
 
@@ -61,6 +69,7 @@ def write(
         channels: at most as many as the format holds.
         bits: as for `check_target`.
         length: samples per channel that the blocks have in all.
+        tags: as of `overtone.tags.read_tags`; a WAV of 4 GiB or more has none.
 
     Raises:
         OvertoneError: the target cannot be written; nothing is left behind then.
@@ -69,7 +78,8 @@ def write(
     if kind == "WAV" and length * channels * bits // 8 > 0xFFFF0000:
         kind = "RF64"  # WAV with lengths of 64 bits
     level = FLAC_LEVEL if kind == "FLAC" else None
-    temporary = target.with_name(f".overtone-{secrets.token_hex(4)}.part")
+    # Its suffix tells mediafile what it is.
+    temporary = target.with_name(f".overtone-{secrets.token_hex(4)}.part{target.suffix}")
     new_folders = [folder for folder in target.parents if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +96,8 @@ def write(
                 compression_level=level,
             ) as file:
                 clipped = _encode(file, blocks, subtype, bits)
+        if tags and kind != "RF64":
+            write_tags(temporary, tags)
         with open_sound(temporary) as written:
             if subtypes and written.frames != length:
                 raise OvertoneError(f"{target} was not written whole")

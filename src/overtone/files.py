@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from overtone import decoding
+from overtone import __version__, decoding
 from overtone.cutoff import Cutoff, SpectrumMeter
 from overtone.decoding import BLOCK, open_sound
 from overtone.encoding import FORMATS, check_target, write
@@ -33,6 +33,7 @@ from overtone.restoring import (
     open_model,
 )
 from overtone.stems import Findings, Separator, StemsRestorer
+from overtone.tags import read_tags
 
 # Beyond this, in full scales, samples are no sound; integers read as floats go up to 8,400,000.
 LOUDEST = 1e7
@@ -180,8 +181,9 @@ def restore_file(
     else:
         stream = Unchanged(scan.rate, channels, rate)
     length = round(scan.samples * rate / scan.rate)
+    tags = _tags(source, target, scan, added)
     try:
-        clipped = write(target, _made(source, scan, stream, told), rate, channels, bits, length)
+        clipped = write(target, _made(source, scan, stream, told), rate, channels, bits, length, tags)
     except torch.OutOfMemoryError:
         raise OvertoneError(f"{source}: the device is out of memory; take another, such as cpu") from None
     told(1.0)
@@ -263,6 +265,16 @@ def _scan(path: Path, cutoff: float | None, parts: bool, told: Callable[[float],
     else:
         found = meter.cutoff() if cutoff is None else Cutoff(cutoff, 1.0, False, "given")
     return _Scan(rate, channels, samples, peak, found, spans, kept)
+
+
+def _tags(source: Path, target: Path, scan: _Scan, added: bool) -> dict[str, Any]:
+    """The source's tags, and who made the target, so that nobody takes it for what was recorded."""
+    tags = read_tags(source)
+    # Simple readers of WAV take all that follows the sound for sound: nothing does if nothing must.
+    if tags or target.suffix.lower() != ".wav":
+        treble = f", treble above {scan.found.hz / 1000:.3g} kHz is predicted" if added else ""
+        tags["encoder"] = f"overtone {__version__}{treble}{' in parts' if scan.spans else ''}"
+    return tags
 
 
 def _made(

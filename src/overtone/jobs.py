@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from overtone.errors import OvertoneError
-from overtone.sound_files import SUFFIXES, is_sound
+from overtone.sound_files import SUFFIXES, UNREAD, is_sound
 
 OUTPUTS = (".flac", ".wav", ".ogg", ".mp3")
 STANDARD = Path("-")
@@ -84,7 +84,10 @@ def plan(names: Sequence[str], output: str | None) -> tuple[list[Job], list[str]
 
 
 def _search(folder: Path, failures: list[str]) -> Iterator[Path]:
-    """Yield the sound files below a folder, sorted; hidden and restored ones are left out."""
+    """Yield the sound files below a folder, sorted; hidden and restored ones are left out.
+
+    Sound that is not read is among them, to fail with a line: who names a folder expects all of it restored.
+    """
 
     def unreadable(error: OSError) -> None:
         failures.append(f"{error.filename} cannot be searched: {error.strerror}")
@@ -93,5 +96,5 @@ def _search(folder: Path, failures: list[str]) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
-            if is_sound(path) and not path.stem.endswith(".restored"):
+            if is_sound(path, SUFFIXES + UNREAD) and not path.stem.endswith(".restored"):
                 yield path

@@ -1,0 +1,195 @@
+"""Tags: what a source says of itself is said by what is made of it, and its sound is untouched by that."""
+
+import resource
+
+import mediafile
+import numpy as np
+import pytest
+import soundfile
+from sound import CUTOFF, RATE, make
+
+from overtone.encoding import write
+from overtone.errors import OvertoneError
+from overtone.files import restore_file
+from overtone.sound_files import SUFFIXES
+from overtone.tags import LARGEST, read_tags, write_tags
+
+SAID = {
+    "title": "Über 日本",
+    "artist": "A & B",
+    "albumartist": "Several",
+    "album": "First",
+    "track": 3,
+    "tracktotal": 9,
+    "disc": 1,
+    "genres": ["Folk", "Field recording"],
+    "composers": ["C"],
+    "lyrics": "la\nla",
+    "comments": "from tape",
+    "copyright": "CC BY",
+    "year": 2001,
+    "month": 5,
+    "isrc": "QZES71982312",
+    "mb_trackid": "f3c0a1b6-0000-4000-8000-000000000001",
+    "url": "https://example.org",
+}
+FORMATS = {".flac": "FLAC", ".wav": "WAV", ".ogg": "OGG", ".mp3": "MP3", ".opus": "OGG", ".aiff": "AIFF"}
+
+
+def picture(size=64):
+    """A PNG by its first bytes; nobody looks at the rest."""
+    data = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(size)
+    return mediafile.Image(data, desc="front", type=mediafile.ImageType.front)
+
+
+def sound(path, rng, **options):
+    subtype = "OPUS" if path.suffix == ".opus" else None
+    samples = rng.normal(0, 0.1, (48000, 2))
+    soundfile.write(path, samples, 48000, subtype, format=FORMATS[path.suffix], **options)
+    return path
+
+
+def tagged(path, rng, tags):
+    file = mediafile.MediaFile(sound(path, rng))
+    file.update(tags)
+    file.save()
+    return path
+
+
+def encoder(path):
+    return mediafile.MediaFile(path).encoder
+
+
+@pytest.fixture
+def net():
+    return make("spectral")
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".wav", ".ogg", ".mp3"])
+@pytest.mark.parametrize("source", sorted(FORMATS))
+def test_tags_and_pictures_go_from_any_format_to_any_other(tmp_path, rng, net, source, suffix):
+    path = tagged(tmp_path / f"song{source}", rng, SAID | {"images": [picture()]})
+    report = restore_file(path, tmp_path / f"out{suffix}", cutoff=CUTOFF, model=net)
+    made = read_tags(report.target)
+    assert {name: made.get(name) for name in SAID} == SAID
+    assert [(image.data, image.type, image.desc) for image in made["images"]] == [
+        (picture().data, mediafile.ImageType.front, "front")
+    ]
+    # A date of year and month has no day.
+    assert "day" not in made
+
+
+def test_every_suffix_that_is_read_is_tried():
+    assert set(FORMATS) == set(SUFFIXES) - {".aif"}
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".ogg", ".mp3"])
+def test_other_readers_see_them(tmp_path, rng, net, suffix):
+    path = tagged(tmp_path / "song.wav", rng, SAID)
+    restore_file(path, tmp_path / f"out{suffix}", cutoff=CUTOFF, model=net)
+    with soundfile.SoundFile(tmp_path / f"out{suffix}") as file:
+        assert (file.title, file.artist, file.album) == (SAID["title"], SAID["artist"], SAID["album"])
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".wav", ".ogg", ".mp3"])
+@pytest.mark.parametrize("rate", [8000, 44100])
+def test_the_sound_is_the_same_with_tags_and_without(tmp_path, rng, suffix, rate):
+    # MP3 at 8 kHz is of a kind that mutagen knows by its suffix alone.
+    blocks = [rng.normal(0, 0.1, (2, rate)).astype(np.float32)]
+    for name, tags in (("plain", {}), ("said", SAID | {"images": [picture(500_000)]})):
+        write(tmp_path / f"{name}{suffix}", iter(blocks), rate, 2, 16, rate, tags)
+    plain, said = (soundfile.read(tmp_path / f"{name}{suffix}")[0] for name in ("plain", "said"))
+    np.testing.assert_array_equal(plain, said)
+    assert read_tags(tmp_path / f"plain{suffix}") == {}
+    assert len(read_tags(tmp_path / f"said{suffix}")["images"][0].data) > 500_000
+
+
+def test_text_chunks_of_wav_count_too(tmp_path, rng, net):
+    path = tmp_path / "tape.wav"
+    with soundfile.SoundFile(path, "w", RATE, 1) as file:
+        file.title, file.artist, file.comment, file.date = "Tape 7", "Ü", "side A", "1999-02-03"
+        file.tracknumber = "3/9"
+        file.write(rng.normal(0, 0.1, RATE))
+    said = read_tags(restore_file(path, cutoff=CUTOFF, model=net).target)
+    assert {name: said[name] for name in ("title", "artist", "comments", "year", "track")} == {
+        "title": "Tape 7",
+        "artist": "Ü",
+        "comments": "side A",
+        "year": 1999,
+        "track": 3,
+    }
+
+
+def test_a_number_that_is_none_is_left_out(tmp_path, rng):
+    path = tmp_path / "tape.wav"
+    with soundfile.SoundFile(path, "w", RATE, 1) as file:
+        file.title, file.date, file.tracknumber = "Tape", "in May", "A"
+        file.write(rng.normal(0, 0.1, RATE))
+    assert read_tags(path) == {"title": "Tape"}
+
+
+def test_a_file_says_by_what_it_was_made(tmp_path, rng, net):
+    path = sound(tmp_path / "plain.flac", rng)
+    made = restore_file(path, cutoff=CUTOFF, model=net).target
+    assert encoder(made).startswith("overtone ")
+    assert encoder(made).endswith(", treble above 6 kHz is predicted")
+    # White noise has its treble already.
+    kept = restore_file(path, tmp_path / "kept.flac", model=net)
+    assert not kept.added
+    assert encoder(kept.target).startswith("overtone ")
+    assert "predicted" not in encoder(kept.target)
+
+
+def test_what_was_measured_on_the_source_is_not_said_of_the_other(tmp_path, rng, net):
+    measured = {"rg_track_gain": -3.2, "rg_track_peak": 0.9, "rg_album_gain": -3.0, "rg_album_peak": 1.0}
+    path = tagged(tmp_path / "song.mp3", rng, {"title": "T", "encoder": "LAME"} | measured)
+    made = mediafile.MediaFile(restore_file(path, cutoff=CUTOFF, model=net).target)
+    assert made.title == "T"
+    assert [getattr(made, name) for name in measured] == [None] * 4
+    assert "LAME" not in made.encoder
+
+
+def test_an_untagged_wav_ends_with_its_sound(tmp_path, rng, net):
+    path = sound(tmp_path / "plain.wav", rng)
+    made = restore_file(path, tmp_path / "out.wav", cutoff=CUTOFF, model=net).target.read_bytes()
+    data = made.index(b"data")
+    assert len(made) == data + 8 + int.from_bytes(made[data + 4 : data + 8], "little")
+
+
+def test_what_no_format_holds_is_left_out(tmp_path, rng, net):
+    path = tagged(
+        tmp_path / "song.ogg",
+        rng,
+        {"title": "T", "url": "https://例え.jp", "images": [picture(LARGEST), picture()]},
+    )
+    for name in ("out.mp3", "out.flac"):
+        said = read_tags(restore_file(path, tmp_path / name, cutoff=CUTOFF, model=net).target)
+        assert (said["title"], len(said["images"]), "url" in said) == ("T", 1, False)
+
+
+def test_a_source_that_mediafile_does_not_know_has_what_libsndfile_reads(tmp_path, rng, net):
+    path = tmp_path / "tape.wav"
+    with soundfile.SoundFile(path, "w", RATE, 1, format="RF64") as file:
+        file.title = "Tape 7"
+        file.write(rng.normal(0, 0.1, RATE))
+    said = read_tags(restore_file(path, cutoff=CUTOFF, model=net).target)
+    assert said == {"title": "Tape 7"}
+
+
+def test_no_space_left_for_the_tags_leaves_nothing(tmp_path, rng, net):
+    path = tagged(tmp_path / "song.wav", rng, {"images": [picture(3_000_000)]})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, hard))
+    try:
+        with pytest.raises(OvertoneError, match=r"out\.flac cannot be written: File too large"):
+            restore_file(path, tmp_path / "out.flac", cutoff=CUTOFF, model=net)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [file.name for file in tmp_path.iterdir()] == ["song.wav"]
+
+
+def test_what_is_no_file_of_sound_cannot_be_tagged(tmp_path):
+    path = tmp_path / "note.mp3"
+    path.write_text("no sound")
+    with pytest.raises(OSError, match=r"note\.mp3"):
+        write_tags(path, {"title": "T"})
