@@ -48,7 +48,8 @@ FILES = (
 
 NOTES = """\
 Cutoff: in the median, as found. LSD: log-spectral distance in bels from the cutoff to each track's own
-bandwidth. Level: error of the level there in dB. Softer: how many dB less there is than in the original."""
+bandwidth. Level: error of the level there in dB. Softer: how many dB less there is than in the original; side
+softer: the same of what left and right do not share. Where it is more, the image gets narrower."""
 
 
 def coded(original, rate, channels, kind):
@@ -58,6 +59,12 @@ def coded(original, rate, channels, kind):
     samples = audio.resample(original, RATE, rate) if rate != RATE else original
     decoded = coding.round_trip(samples.T.clip(-1, 1), rate, **kind)
     return np.ascontiguousarray(decoded.T[:, : samples.shape[1]])
+
+
+def softer(original, estimate, band):
+    """How many dB less the estimate has in a band."""
+    true, own = (levels(sound, [band])[0] for sound in (original, estimate))
+    return true - own
 
 
 def judge(path, folders, seconds):
@@ -72,6 +79,7 @@ def judge(path, folders, seconds):
         meter.add(samples)
         found = meter.cutoff()
         original = torch.from_numpy(whole if channels == 2 else whole.mean(0, keepdims=True))
+        stereo = len(original) == 2 and bool((original[0] != original[1]).any())
         reach, start = spectral.bandwidth(original, RATE), made_from(found.hz, rate)
         if found.full_band or reach < start + 2000:
             continue
@@ -85,8 +93,8 @@ def judge(path, folders, seconds):
             pair = original[:, :length], estimate[:, :length]
             distance = scores.log_spectral_distances(*pair, RATE, [(start, reach)])[0]
             error = scores.measure_treble(*pair, RATE, start, reach)["level_error"]
-            true, own = (levels(sound, [(start, reach)])[0] for sound in pair)
-            rows.append((name, system, found.hz, distance, error, true - own))
+            side = softer(*(sound.diff(dim=0) for sound in pair), (start, reach)) if stereo else np.nan
+            rows.append((name, system, found.hz, distance, error, softer(*pair, (start, reach)), side))
     return rows
 
 
@@ -97,7 +105,7 @@ def main():
     paths = sorted(path for path in asked.music.rglob("*") if sound_files.is_sound(path))
     calls = [(path, folders, asked.seconds) for path in paths]
     rows = [row for found in parallel.each(judge, calls) for row in found]
-    table = pd.DataFrame(rows, columns=["file", "system", "cutoff", "lsd", "level", "softer"])
+    table = pd.DataFrame(rows, columns=["file", "system", "cutoff", "lsd", "level", "softer", "side"])
     text = [
         __doc__.splitlines()[0],
         "",
@@ -105,14 +113,15 @@ def main():
         "",
         NOTES,
         "",
-        "| file | tracks | cutoff | system | LSD | level dB | softer dB |",
-        "| --- | ---: | ---: | --- | ---: | ---: | ---: |",
+        "| file | tracks | cutoff | system | LSD | level dB | softer dB | side softer dB |",
+        "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |",
     ]
     for (name, system), part in table.groupby(["file", "system"], sort=False):
-        means = part[["lsd", "level", "softer"]].mean()
+        means = part[["lsd", "level", "softer", "side"]].mean()
         text.append(
             f"| {name} | {len(part)} | {part['cutoff'].median():.0f} | {system} "
-            f"| {means['lsd']:.2f} | {means['level']:.1f} | {means['softer']:.1f} |"
+            f"| {means['lsd']:.2f} | {means['level']:.1f} | {means['softer']:.1f} "
+            f"| {'' if np.isnan(means['side']) else format(means['side'], '.1f')} |"
         )
     (Path(__file__).parent / "results" / "codecs.md").write_text("\n".join(text) + "\n")
     print("\n".join(text))
