@@ -29,7 +29,7 @@ import torch
 
 from overtone import audio, models, parallel, perceptual, probe, scores, sound_files, spectral, tables
 from overtone.baselines import BASELINES
-from overtone.evaluation import HEARD, lowpassed, middle
+from overtone.evaluation import lowpassed, middle
 from overtone.systems import whole
 
 RATE = 44100
@@ -75,14 +75,14 @@ def load(path, seconds):
 
 def score(original, estimate, cutoff, reach, known):
     """The columns of one row but for the probe; ``known`` is the row that there is already, if any."""
-    ranges = [(cutoff, reach), (0, reach)]
-    distances = scores.log_spectral_distances(original, estimate, RATE, ranges)
+    both, ranges = (original, estimate), [(cutoff, reach), (0, reach)]
+    distances = scores.log_spectral_distances(*both, RATE, ranges)
     values = {
         "lsd_high": distances[0],
         "lsd": distances[1],
-        "snr": scores.snr(original, estimate),
+        "snr": scores.snr(*both),
         "visqol": None,  # its place among the columns
-        **scores.measure_treble(original, estimate, RATE, cutoff, reach),
+        **scores.measure_treble(*both, RATE, cutoff, reach),
     }
     same = known is not None and all(
         abs(value - known[key]) <= SAME for key, value in values.items() if key != "visqol"
@@ -90,7 +90,7 @@ def score(original, estimate, cutoff, reach, known):
     values["visqol"] = (
         known["visqol"]
         if same
-        else perceptual.visqol(middle(original, HEARD, RATE), middle(estimate, HEARD, RATE), RATE)
+        else perceptual.visqol(*(middle(sound, perceptual.HEARD, RATE) for sound in both), RATE)
     )
     return values
 

@@ -70,6 +70,16 @@ def files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+def test_the_package_runs_as_the_command_does():
+    for command in (COMMAND, [sys.executable, "-m", "overtone"]):
+        environment = os.environ | {"PYTHONPATH": SOURCE}
+        done = subprocess.run([*command, "restore"], capture_output=True, text=True, env=environment)
+        assert (done.returncode, done.stderr) == (
+            2,
+            "overtone restore: the following arguments are required: IN; see overtone restore --help\n",
+        )
+
+
 def test_a_file_is_restored_and_a_line_says_how(here, model, overtone):
     code, out, err = overtone("restore", "talk.wav", "--model", model)
     assert (code, err) == (0, [])

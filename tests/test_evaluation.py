@@ -2,7 +2,7 @@ import pytest
 import torch
 from sound import band
 
-from overtone import evaluation
+from overtone import evaluation, perceptual
 from overtone.errors import OvertoneError
 from overtone.evaluation import EvaluateSettings, middle, takes
 
@@ -44,7 +44,7 @@ def test_the_middle_is_as_far_from_both_ends():
 
 def test_visqol_hears_the_middle_and_only_where_it_is_asked(pairs, segments, monkeypatch):
     heard = []
-    monkeypatch.setattr(evaluation, "HEARD", 0.5)
+    monkeypatch.setattr(perceptual, "HEARD", 0.5)
     monkeypatch.setattr(evaluation, "LEAST_HEARD", 0.55)
     monkeypatch.setattr("overtone.perceptual.visqol", lambda *told: heard.append(told) or 4.0)
     found = list(takes(pairs, segments))

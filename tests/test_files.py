@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import soxr
 import torch
+from sound import band
 
 from overtone import decoding, files, models
 from overtone.arrays import restore
@@ -74,6 +75,16 @@ def test_the_suffix_decides_the_format(talk, net, name, bits, subtype):
     info = soundfile.info(target)
     assert (info.subtype, info.samplerate, info.channels) == (subtype, RATE, 2)
     assert abs(info.frames - 88200) <= (0 if subtype.startswith(("PCM", "FLOAT")) else 2304)
+
+
+@pytest.mark.parametrize("suffix", [".ogg", ".mp3"])
+def test_lossy_formats_do_not_take_the_treble_away_again(tmp_path, rng, net, suffix):
+    noise = rng.normal(0, 0.1, (3 * RATE, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "in.wav", noise, RATE, subtype="FLOAT")
+    target = restore_file(tmp_path / "in.wav", tmp_path / f"out{suffix}", model=net).target
+    made = soundfile.read(target, dtype="float32")[0]
+    for low in (1000, 17000, 19000):
+        assert abs(band(made.T, low, low + 1000) - band(noise.T, low, low + 1000)) < 1
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".wav", ".aiff", ".mp3", ".ogg", ".opus"])
@@ -290,6 +301,14 @@ def test_no_space_left_is_said_and_nothing_is_left(talk, net, suffix):
             restore_file(talk, talk.parent / f"new/folder/out{suffix}", model=net)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(talk.parent) == ["talk.wav"]
+
+
+def test_a_rate_that_mp3_does_not_have_is_said(talk, net):
+    with pytest.raises(
+        OvertoneError, match=r"out\.mp3 cannot be written: MPEG-1/2/2\.5 only supports .* 48000$"
+    ):
+        restore_file(talk, talk.parent / "out.mp3", model=net, out_rate=96000, cutoff=6000)
     assert names(talk.parent) == ["talk.wav"]
 
 

@@ -11,7 +11,8 @@ from overtone.terminal import printable
 
 RESTORE = """\
 Find where the treble of each file stops, and make what is missing above anew. Below that
-frequency the output is the input. Full-band and silent files come out as they are.
+frequency the output is the input. Full-band and silent files come out as they are. Title,
+artist, cover and other tags go along.
 
 The output is IN.restored.flac beside the input, unless -o says otherwise; its suffix decides
 the format: .flac, .wav, .ogg or .mp3. Folders are searched through, except for *.restored.*

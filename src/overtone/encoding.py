@@ -26,8 +26,10 @@ FORMATS: dict[str, tuple[str, dict[int, str] | None, int]] = {
 }
 # Blocks that may wait to be encoded: two pieces.
 WAITING = 2 * PIECE // BLOCK
-# FLAC's files are 0.1 % larger than at the default level of 0.625, and encoded 20 % faster.
-FLAC_LEVEL = 0.5
+# libsndfile's compression levels, 0 to 1. FLAC's files are 0.1 % larger than at its default of 0.625, and
+# encoded 20 % faster. The others' defaults end at 17 and 19 kHz, and would take away again what was added:
+# these are LAME's -V 0 and Vorbis's quality 8, some 250 kbit/s.
+LEVELS = {"FLAC": 0.5, "MP3": 0.0, "OGG": 0.2}
 
 
 def check_target(source: Path, target: Path, bits: int, force: bool) -> None:
@@ -77,7 +79,6 @@ def write(
     kind, subtypes, _ = FORMATS[target.suffix.lower()]
     if kind == "WAV" and length * channels * bits // 8 > 0xFFFF0000:
         kind = "RF64"  # WAV with lengths of 64 bits
-    level = FLAC_LEVEL if kind == "FLAC" else None
     # Its suffix tells mediafile what it is.
     temporary = target.with_name(f".overtone-{secrets.token_hex(4)}.part{target.suffix}")
     new_folders = [folder for folder in target.parents if not folder.exists()]
@@ -93,7 +94,7 @@ def write(
                 subtype,
                 format=kind,
                 closefd=False,
-                compression_level=level,
+                compression_level=LEVELS.get(kind),
             ) as file:
                 clipped = _encode(file, blocks, subtype, bits)
         if tags and kind != "RF64":
@@ -167,4 +168,6 @@ def _reason(temporary: Path, error: Exception) -> str:
             raw.write(bytes(BLOCK))
     except OSError as cause:
         return cause.strerror or str(cause)
+    if isinstance(error, soundfile.LibsndfileError):
+        return error.error_string.removeprefix("Error : ").rstrip(".")
     return str(error)

@@ -15,7 +15,6 @@ from overtone.params import check
 from overtone.segments import scaled
 from overtone.shards import Pairs
 
-HEARD = 10.0  # seconds in the middle of a take that ViSQOL hears: it takes 1.3 s of a core for them
 LEAST_HEARD = 1.0  # seconds; a shorter take has no ViSQOL
 VERSIONS = frozenset({"degraded", "restored", "original"})  # of an example; no system has such a name
 
@@ -132,13 +131,13 @@ def score(
     """Every metric of one system on one take, but for the probe, which is one of many takes.
 
     The paper's three are taken segment by segment, scaled to a peak of 1 as its segments are, since
-    they depend on the scale; ViSQOL on the HEARD seconds in the middle; the others on the whole.
+    they depend on the scale; ViSQOL on what is enough for it from the middle; the others on the whole.
     """
     reach = spectral.bandwidth(take.original, rate)
     values = scores.measure(take.original, estimate, rate, cutoff, reach)
     if visqol and estimate.shape[-1] >= LEAST_HEARD * rate:
-        heard = middle(take.original, HEARD, rate), middle(estimate, HEARD, rate)
-        values["visqol"] = perceptual.visqol(*heard, rate)
+        true, made = (middle(sound, perceptual.HEARD, rate) for sound in (take.original, estimate))
+        values["visqol"] = perceptual.visqol(true, made, rate)
     own = take.segments
     if own.empty:  # a last part shorter than a segment
         return values

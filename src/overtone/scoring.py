@@ -16,7 +16,6 @@ from overtone.errors import OvertoneError
 RATE = 44100  # Hz; all files are compared at this rate
 TOLERANCE = 0.1  # seconds by which lengths may differ: coders pad the end; the longer file is cut
 LEAST = 1.0  # seconds: less is not judged
-HEARD = 10  # seconds in the middle that ViSQOL hears; it takes a second for eight of them
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def score_files(
         reference: any sound file.
         restored: what is compared with it, as many channels and as long (to TOLERANCE).
         cutoff: where the treble begins, in Hz; without it, what is told of the treble alone is left out.
-        visqol: whether to ask ViSQOL, which hears the HEARD seconds in the middle.
+        visqol: whether to ask ViSQOL, which hears the seconds in the middle that are enough.
 
     Raises:
         OvertoneError: a file cannot be read or does not belong to the reference, or the reference has no
@@ -75,7 +74,7 @@ def score_files(
         if cutoff is None:
             del values["lsd_low"]
         if visqol:
-            heard = min(length, HEARD * RATE)
+            heard = min(length, perceptual.HEARD * RATE)
             middle = slice((length - heard) // 2, (length - heard) // 2 + heard)
             values["visqol"] = perceptual.visqol(pair[0][:, middle], pair[1][:, middle], RATE)
         found.append(Scored(reference, path, length / RATE, cutoff, bandwidth, values))

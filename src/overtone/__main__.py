@@ -1,0 +1,7 @@
+"""``python -m overtone``, where the command is not on the path."""
+
+import sys
+
+from overtone.cli import main
+
+sys.exit(main())
