@@ -169,5 +169,5 @@ def _reason(temporary: Path, error: Exception) -> str:
     except OSError as cause:
         return cause.strerror or str(cause)
     if isinstance(error, soundfile.LibsndfileError):
-        return error.error_string.removeprefix("Error : ").rstrip(".")
+        return str(error.error_string).removeprefix("Error : ").rstrip(".")
     return str(error)

@@ -41,6 +41,8 @@ LOUDEST = 1e7
 KEPT = 1 << 25
 # Share of the time that the first pass takes.
 SCAN_SHARE = 0.1
+# What the encoder's tag begins with.
+MAKER = "overtone"
 
 
 @dataclass(frozen=True)
@@ -270,10 +272,14 @@ def _scan(path: Path, cutoff: float | None, parts: bool, told: Callable[[float],
 def _tags(source: Path, target: Path, scan: _Scan, added: bool) -> dict[str, Any]:
     """The source's tags, and who made the target, so that nobody takes it for what was recorded."""
     tags = read_tags(source)
+    encoder = tags.pop("encoder", "")
+    made_before = encoder.startswith(MAKER)
     # Simple readers of WAV take all that follows the sound for sound: nothing does if nothing must.
-    if tags or target.suffix.lower() != ".wav":
+    if tags or made_before or target.suffix.lower() != ".wav":
         treble = f", treble above {scan.found.hz / 1000:.3g} kHz is predicted" if added else ""
-        tags["encoder"] = f"overtone {__version__}{treble}{' in parts' if scan.spans else ''}"
+        own = f"{MAKER} {__version__}{treble}{' in parts' if scan.spans else ''}"
+        # What was predicted once is not recorded because nothing is missing any more.
+        tags["encoder"] = encoder if made_before and not added else own
     return tags
 
 

@@ -15,12 +15,11 @@ from overtone.decoding import open_sound
 # Its faults are told by us, or, in reading, leave out a tag.
 logging.getLogger("mediafile").addHandler(logging.NullHandler())
 
-# Of how loud the source is, of its encoder, and what only repeats another tag: a date of day, month and
-# year, which has a day even where the tag has a year alone, and the first picture.
+# Of how loud the source is, and what only repeats another tag: a date of day, month and year, which has a day
+# even where the tag has a year alone, and the first picture.
 LEFT = {
     "art",
     "date",
-    "encoder",
     "original_date",
     "r128_album_gain",
     "r128_track_gain",
