@@ -42,10 +42,10 @@ def picture(size=64):
     return mediafile.Image(data, desc="front", type=mediafile.ImageType.front)
 
 
-def sound(path, rng, **options):
+def sound(path, rng):
     subtype = "OPUS" if path.suffix == ".opus" else None
     samples = rng.normal(0, 0.1, (48000, 2))
-    soundfile.write(path, samples, 48000, subtype, format=FORMATS[path.suffix], **options)
+    soundfile.write(path, samples, 48000, subtype, format=FORMATS[path.suffix])
     return path
 
 

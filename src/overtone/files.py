@@ -125,7 +125,7 @@ def restore_file(
     separator: Separator | None = None,
     parts: bool = False,
 ) -> Report:
-    """Restore a sound file of any length to another file.
+    """Restore a sound file of any length to another file, which also gets its tags (`overtone.tags`).
 
     Args:
         source: wav, flac, mp3, ogg, opus or aiff.
