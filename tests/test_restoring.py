@@ -37,6 +37,25 @@ def test_windows_and_blocks_leave_no_trace(net, low, monkeypatch, cuts):
     assert level(chunks - whole) - level(whole - low) < -70
 
 
+@pytest.mark.parametrize("under", [20, 40])
+def test_what_is_added_keeps_its_distance_however_soft_it_all_is(net, low, under):
+    loud, soft = (
+        run(net, low, peak=peak) for peak in (np.abs(low).max(), np.abs(low).max() * 10 ** (under / 20))
+    )
+    assert level(loud - low) > -60
+    assert level(soft - loud) - level(loud - low) < -40
+
+
+def test_a_click_changes_nothing_a_second_away(net, low):
+    quiet = 0.01 * np.concatenate([low, low], axis=1)
+    clicked = quiet.copy()
+    clicked[:, 20000] = 1
+    before, after = (run(net, samples)[:, 70000:] for samples in (quiet, clicked))
+    added = level(before - quiet[:, 70000:])
+    assert added > -100
+    assert level(after - before) - added < -40
+
+
 def test_the_caller_may_write_over_blocks_given_and_taken(low, monkeypatch):
     monkeypatch.setattr(restoring, "PIECE", 5000)
     net = make("spectral")

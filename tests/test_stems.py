@@ -178,11 +178,11 @@ def test_what_waits_does_not_grow_with_the_stream(low, monkeypatch):
     stream = StemsRestorer(separator, make("spectral"), RATE, 2, CUTOFF)
     most = (1 << 12) + round(Restorer(make("spectral"), RATE, 2, CUTOFF).latency * RATE) + separator.segment
     behind = 0
-    for _ in range(2):
+    for _ in range(4):
         for block in np.split(low, 10, axis=1):
             behind += block.shape[1] - stream.process(block).shape[1]
             assert behind < most
-    assert most < 0.4 * low.shape[1]
+    assert most < 0.8 * low.shape[1]
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 48000, 96000, 192000])

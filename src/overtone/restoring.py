@@ -1,7 +1,7 @@
 """Restoring a signal of any length: block by block, low band kept.
 
 Networks are run as streams: whatever the blocks, every sample comes out as it would from one run over the
-whole, and level is never changed by block: the network hears the input at one scale from beginning to end.
+whole. What they hear is evened out (`overtone.evening`), by levels that samples decide and no block.
 
 Of what the network makes only the band above the cutoff is added to the input, so that
 below the cutoff the output is the input, whatever the network::
@@ -23,6 +23,7 @@ from overtone import models
 from overtone.cutoff import SURE, Cutoff
 from overtone.device import choose_device, fast_in_bfloat16
 from overtone.errors import OvertoneError
+from overtone.evening import Evening
 from overtone.fifo import Fifo
 from overtone.models import Network
 
@@ -76,7 +77,7 @@ class Restorer:
         channels: 1 for mono, 2 for stereo (restored as mid and side), or more (each for itself).
         cutoff: frequency in Hz above which the band is made anew; at rates under 44,100 Hz from 94.5 % of the
             Nyquist frequency on at the latest, where the resampler ends.
-        peak: the input's largest absolute sample; networks are trained at a peak of 1.
+        peak: the input's largest absolute sample; what is 60 dB under it is heard no louder any more.
         out_rate: the output's rate in Hz; by default 48,000 if the input's rate is of that family,
             else 44,100.
         keep_low: False gives what the network makes of all bands, to judge it by; the low band is then
@@ -199,6 +200,7 @@ class _Signal:
         self._device = next(net.parameters()).device
         self._half = net.half_precision and fast_in_bfloat16(self._device)
         self._stream = net.stream(cutoff)
+        self._evening = Evening(self._device)
         self._response = _response(cutoff).to(self._device) if keep_low else None
         # From `_start` on: the signal, and what the network changes in it, which comes later.
         self._signal = self._change = torch.zeros(1, 0, device=self._device)
@@ -207,14 +209,16 @@ class _Signal:
     @property
     def latency(self) -> int:
         """How many samples what comes out lags behind at most."""
-        return self._stream.latency + MARGIN
+        return self._evening.latency + self._stream.latency + MARGIN
 
     @torch.inference_mode()
     def __call__(self, samples: np.ndarray, last: bool) -> np.ndarray:
         """Take (time,) samples; give those that are ready, at the last call all."""
         signal = torch.from_numpy(samples)[None].to(self._device)
+        heard = self._evening.even(signal, last)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
-            made = self._stream(signal, last)
+            made = self._stream(heard, last)
+        made = self._evening.undo(made)
         self._signal = torch.cat([self._signal, signal], dim=-1)
         at = self._change.shape[-1]
         self._change = torch.cat([self._change, made - self._signal[:, at : at + made.shape[-1]]], dim=-1)
