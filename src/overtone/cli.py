@@ -144,7 +144,7 @@ def _restore_one(
         if args.picture:
             from overtone import picture
 
-            picture.draw(source, target, picture_path, report.cutoff.hz, job.source.name)
+            picture.draw(source, target, picture_path, report.seconds, report.cutoff.hz, job.source.name)
         if job.target == STANDARD:
             try:
                 with target.open("rb") as file:

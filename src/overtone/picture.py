@@ -34,12 +34,15 @@ def check_installed() -> None:
         )
 
 
-def draw(before: str | Path, after: str | Path, path: str | Path, cutoff: float, title: str) -> None:
+def draw(
+    before: str | Path, after: str | Path, path: str | Path, seconds: float, cutoff: float, title: str
+) -> None:
     """Draw the spectrograms of two files of the same length.
 
     Args:
         before, after: the sound files.
         path: the PNG.
+        seconds: their length.
         cutoff: in Hz, drawn as a dashed line.
         title: a line above.
     """
@@ -47,13 +50,13 @@ def draw(before: str | Path, after: str | Path, path: str | Path, cutoff: float,
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
-    drawn = {"before": spectrogram(before), "after": spectrogram(after)}
-    loudest = max(float(levels.max()) for levels, _, _ in drawn.values())
-    top = max(rate for _, rate, _ in drawn.values()) / 2000
+    drawn = {"before": spectrogram(before, seconds), "after": spectrogram(after, seconds)}
+    loudest = max(float(levels.max()) for levels, _ in drawn.values())
+    top = max(rate for _, rate in drawn.values()) / 2000
     figure = Figure(figsize=(10, 6.5), layout="constrained")
     axes = figure.subplots(2, 1, sharex=True, sharey=True)
     image: Any = None
-    for axis, (name, (levels, rate, seconds)) in zip(axes, drawn.items(), strict=True):
+    for axis, (name, (levels, rate)) in zip(axes, drawn.items(), strict=True):
         image = axis.imshow(
             levels - loudest,
             cmap="magma",
@@ -82,13 +85,14 @@ def draw(before: str | Path, after: str | Path, path: str | Path, cutoff: float,
         temporary.unlink(missing_ok=True)
 
 
-def spectrogram(path: str | Path) -> tuple[np.ndarray, int, float]:
-    """Mean levels in dB, (bins, columns), with the rate in Hz and the length in seconds.
+def spectrogram(path: str | Path, seconds: float) -> tuple[np.ndarray, int]:
+    """Mean levels in dB of a file's first seconds, (bins, columns), with its rate in Hz.
 
-    A column is the mean power over its stretch of time and over channels; there are COLUMNS at most.
+    A column is the mean power over its stretch of time and over channels; there are COLUMNS at most. How long
+    it is must be known: not every header says so.
     """
     with open_sound(Path(path)) as file:
-        rate, length = file.samplerate, file.frames
+        rate, length = file.samplerate, round(seconds * file.samplerate)
         hop = min(max(length // COLUMNS, HOPS[0]), HOPS[1])
         size = 2 ** round(math.log2(rate * FRAME_SECONDS))
         frames = -(-length // hop)
@@ -111,4 +115,4 @@ def spectrogram(path: str | Path) -> tuple[np.ndarray, int, float]:
             np.add.at(count, of, 1)
             held = held[:, number * hop :]
     levels: np.ndarray = 10 * np.log10(power / count[:, None] + 1e-12).T
-    return levels, rate, length / rate
+    return levels, rate
