@@ -1,5 +1,8 @@
 """Small networks and measures that the tests of restoring share."""
 
+from fractions import Fraction
+
+import av
 import numpy as np
 import torch
 
@@ -27,3 +30,21 @@ def band(samples, least, most, rate=RATE):
     spectrum = np.fft.rfft(samples * np.hanning(samples.shape[1]), axis=1)
     hertz = np.fft.rfftfreq(samples.shape[1], 1 / rate)
     return level(np.abs(spectrum[:, (hertz >= least) & (hertz < most)]))
+
+
+def write_by_ffmpeg(path, samples, rate, codec, said=None, **options):
+    """Write (time, channels) samples as libsndfile cannot; FFmpeg takes the format from the name."""
+    with av.open(str(path), "w", options=options) as container:
+        container.metadata.update(said or {})
+        layout = {1: "mono", 2: "stereo", 6: "5.1"}[samples.shape[1]]
+        able = [form.name for form in av.Codec(codec, "w").audio_formats]
+        wanted = next(form for form in ("s16", "s16p", "flt", "fltp") if form in able)
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        stream.bit_rate, stream.codec_context.format = 320_000, wanted
+        size = stream.codec_context.frame_size or 4096
+        convert = av.AudioResampler(wanted, layout, rate, frame_size=size)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T, np.float32), "fltp", layout)
+        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), 0
+        for piece in [*convert.resample(frame), *convert.resample(None), None]:
+            container.mux(stream.encode(piece))
+    return path

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 import soxr
 import torch
+from sound import write_by_ffmpeg
 
 from overtone import __version__, cli, models
 from overtone.models import Spectral, SpectralSettings
@@ -166,6 +167,15 @@ def test_a_picture_is_drawn_beside_the_output(here, model, overtone):
     assert not (here / "talk.restored.flac").exists()
 
 
+def test_a_picture_is_drawn_of_a_file_that_does_not_know_its_length(here, model, overtone):
+    soundfile.write(here / "talk.flac", *soundfile.read(here / "talk.wav"))
+    data = bytearray((here / "talk.flac").read_bytes())
+    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])
+    (here / "talk.flac").write_bytes(data)
+    assert overtone("restore", "talk.flac", "--model", model, "--picture")[0] == 0
+    assert "talk.restored.png" in files(here)
+
+
 def test_a_picture_without_matplotlib_is_an_error(here, model, overtone, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, _, err = overtone("restore", "talk.wav", "--model", model, "--picture")
@@ -264,7 +274,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(here, model, overtone, low, br
     )
 
 
-def test_sound_in_a_folder_that_is_not_read_is_named(here, model, overtone):
+def test_sound_in_a_folder_that_is_damaged_is_named(here, model, overtone):
     (here / "album").mkdir()
     (here / "talk.wav").rename(here / "album/talk.wav")
     (here / "album/Song.M4A").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
@@ -272,8 +282,8 @@ def test_sound_in_a_folder_that_is_not_read_is_named(here, model, overtone):
     code, out, err = overtone("restore", "album", "--model", model)
     assert (code, len(out), len(err)) == (1, 1, 1)
     assert err[0] == (
-        "overtone: album/Song.M4A is not audio that overtone reads (format not recognised): "
-        "wav, flac, mp3, ogg, opus or aiff; ffmpeg turns most others into wav"
+        "overtone: album/Song.M4A is not audio that overtone reads, or damaged (format not recognised): "
+        "wav, flac, mp3, ogg, opus, aiff, m4a, wma and more"
     )
 
 
@@ -525,7 +535,7 @@ def damaged(seed, whole):
     return bytes(data)
 
 
-@pytest.mark.parametrize("seed", range(63))
+@pytest.mark.parametrize("seed", range(108))
 def test_whatever_the_bytes_it_ends_well(here, model, overtone, sounds, seed):
     (here / "bad.wav").write_bytes(damaged(seed, sounds))
     code, out, err = overtone("restore", "bad.wav", "--model", model)
@@ -534,7 +544,7 @@ def test_whatever_the_bytes_it_ends_well(here, model, overtone, sounds, seed):
 
 
 @pytest.fixture(scope="module")
-def sounds():
+def sounds(tmp_path_factory):
     """A tenth of a second in each format, as bytes."""
     noise, made = np.random.default_rng(0).normal(0, 0.1, (4800, 2)), []
     for kind, subtype in (
@@ -549,6 +559,15 @@ def sounds():
         buffer = io.BytesIO()
         soundfile.write(buffer, noise, 48000, subtype, format=kind)
         made.append(buffer.getvalue())
+    folder = tmp_path_factory.mktemp("sounds")
+    for name, codec in (
+        ("x.m4a", "aac"),
+        ("y.m4a", "alac"),
+        ("x.wma", "wmav2"),
+        ("x.wv", "wavpack"),
+        ("x.mka", "ac3"),
+    ):
+        made.append(write_by_ffmpeg(folder / name, noise, 48000, codec).read_bytes())
     return made
 
 

@@ -6,7 +6,7 @@ import mediafile
 import numpy as np
 import pytest
 import soundfile
-from sound import CUTOFF, RATE, make
+from sound import CUTOFF, RATE, make, write_by_ffmpeg
 
 from overtone.encoding import write
 from overtone.errors import OvertoneError
@@ -33,6 +33,7 @@ SAID = {
     "mb_trackid": "f3c0a1b6-0000-4000-8000-000000000001",
     "url": "https://example.org",
 }
+BY_FFMPEG = {".m4a": "aac", ".wma": "wmav2", ".wv": "wavpack"}
 FORMATS = {".flac": "FLAC", ".wav": "WAV", ".ogg": "OGG", ".mp3": "MP3", ".opus": "OGG", ".aiff": "AIFF"}
 
 
@@ -43,8 +44,10 @@ def picture(size=64):
 
 
 def sound(path, rng):
-    subtype = "OPUS" if path.suffix == ".opus" else None
     samples = rng.normal(0, 0.1, (48000, 2))
+    if path.suffix in BY_FFMPEG:
+        return write_by_ffmpeg(path, samples, 48000, BY_FFMPEG[path.suffix])
+    subtype = "OPUS" if path.suffix == ".opus" else None
     soundfile.write(path, samples, 48000, subtype, format=FORMATS[path.suffix])
     return path
 
@@ -66,14 +69,18 @@ def net():
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".wav", ".ogg", ".mp3"])
-@pytest.mark.parametrize("source", sorted(FORMATS))
+@pytest.mark.parametrize("source", sorted(FORMATS | BY_FFMPEG))
 def test_tags_and_pictures_go_from_any_format_to_any_other(tmp_path, rng, net, source, suffix):
     path = tagged(tmp_path / f"song{source}", rng, SAID | {"images": [picture()]})
     report = restore_file(path, tmp_path / f"out{suffix}", cutoff=CUTOFF, model=net)
     made = read_tags(report.target)
     assert {name: made.get(name) for name in SAID} == SAID
-    assert [(image.data, image.type, image.desc) for image in made["images"]] == [
-        (picture().data, mediafile.ImageType.front, "front")
+    # MP4 knows pictures without a kind and a description.
+    kind, text = (
+        (mediafile.ImageType.other, None) if source == ".m4a" else (mediafile.ImageType.front, "front")
+    )
+    assert [(image.data, image.type, image.desc or None) for image in made["images"]] == [
+        (picture().data, kind, text)
     ]
     # A date of year and month has no day.
     assert "day" not in made
@@ -118,6 +125,15 @@ def test_text_chunks_of_wav_count_too(tmp_path, rng, net):
         "year": 1999,
         "track": 3,
     }
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mka", "flac"), (".webm", "libopus")])
+def test_what_ffmpeg_reads_and_mediafile_does_not_counts_too(tmp_path, rng, net, suffix, codec):
+    said = {"title": "Tape 7", "ARTIST": "Ü", "date": "1999", "track": "3/9"}
+    path = write_by_ffmpeg(tmp_path / f"tape{suffix}", rng.normal(0, 0.1, (48000, 2)), 48000, codec, said)
+    assert read_tags(path) == {"title": "Tape 7", "artist": "Ü", "year": 1999, "track": 3}
+    made = read_tags(restore_file(path, cutoff=CUTOFF, model=net).target)
+    assert made["title"] == "Tape 7"
 
 
 def test_a_number_that_is_none_is_left_out(tmp_path, rng):

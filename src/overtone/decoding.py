@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -64,8 +64,12 @@ class _Reader(LockedFile):
 
 
 @contextlib.contextmanager
-def open_sound(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open a file to be read from beginning to end; what is no sound file is an error that says why."""
+def open_sound(path: Path) -> Iterator[Any]:
+    """Open a file to be read from beginning to end; what is no sound file is an error that says why.
+
+    Yields:
+        A ``soundfile.SoundFile``, or for what libsndfile does not read an ``overtone.ffmpeg.FFmpegFile``.
+    """
     try:
         kind = path.stat()
         if stat.S_ISDIR(kind.st_mode):
@@ -79,24 +83,34 @@ def open_sound(path: Path) -> Iterator[soundfile.SoundFile]:
             try:
                 file = _Reader(raw.fileno(), closefd=False)
             except soundfile.LibsndfileError as error:
-                reason = error.error_string.rstrip(".").lower()
-                raise OvertoneError(
-                    f"{path} is not audio that overtone reads ({reason}): wav, flac, mp3, ogg, opus or aiff; "
-                    "ffmpeg turns most others into wav"
-                ) from None
+                raw.seek(0)
+                file = _by_ffmpeg(raw, path, error.error_string.rstrip(".").lower())
             with file:
                 yield file
     except OSError as error:
         raise OvertoneError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def blocks(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
+def _by_ffmpeg(raw: BinaryIO, path: Path, reason: str) -> Any:
+    """Open what libsndfile does not, for the reason that it has given."""
+    from overtone.ffmpeg import FFmpegFile, Unreadable
+
+    try:
+        return FFmpegFile(raw)
+    except Unreadable as error:
+        raise OvertoneError(
+            f"{path} is not audio that overtone reads, or damaged ({error.error_string or reason}): "
+            "wav, flac, mp3, ogg, opus, aiff, m4a, wma and more"
+        ) from None
+
+
+def blocks(file: Any, path: Path) -> Iterator[np.ndarray]:
     """Yield all of a file as (channels, time) float32 blocks."""
     done = 0
     while True:
         try:
             block = file.read(BLOCK, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
+        except soundfile.SoundFileError as error:
             where, reason = done / file.samplerate, error.error_string.rstrip(".").lower()
             raise OvertoneError(
                 f"{path} is truncated or damaged: it does not decode beyond {where:.1f} s ({reason})"
@@ -116,7 +130,7 @@ def ahead(decoded: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
             yield block
 
 
-def missing(file: soundfile.SoundFile, path: Path, samples: int) -> str:
+def missing(file: Any, path: Path, samples: int) -> str:
     """What a file that has given so many samples per channel should hold and does not; empty if nothing."""
     promised = file.frames
     # FLAC written to a pipe promises 2^63 - 1 samples, for want of knowing better.

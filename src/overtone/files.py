@@ -128,7 +128,7 @@ def restore_file(
     """Restore a sound file of any length to another file, which also gets its tags (`overtone.tags`).
 
     Args:
-        source: wav, flac, mp3, ogg, opus or aiff.
+        source: wav, flac, mp3, ogg, opus or aiff; or what FFmpeg reads, such as m4a, wma and films' sound.
         target: where to, as flac, wav, ogg or mp3 by its suffix; by default ``talk.restored.flac``
             beside ``talk.mp3``. Its folder is made if need be.
         cutoff: frequency in Hz above which to make the band anew; found if not given.

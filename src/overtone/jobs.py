@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from overtone.errors import OvertoneError
-from overtone.sound_files import SUFFIXES, UNREAD, is_sound
+from overtone.sound_files import BY_FFMPEG, SUFFIXES, is_sound
 
 OUTPUTS = (".flac", ".wav", ".ogg", ".mp3")
 STANDARD = Path("-")
@@ -96,5 +96,5 @@ def _search(folder: Path, failures: list[str]) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
-            if is_sound(path, SUFFIXES + UNREAD) and not path.stem.endswith(".restored"):
+            if is_sound(path, SUFFIXES + BY_FFMPEG) and not path.stem.endswith(".restored"):
                 yield path

@@ -89,7 +89,7 @@ def _read(path: Path) -> Tensor:
         try:
             while len(block := file.read(rate, dtype="float32", always_2d=True)):
                 blocks.append(block.T)
-        except soundfile.LibsndfileError:
+        except soundfile.SoundFileError:
             raise OvertoneError(f"{path} does not decode beyond {len(blocks)} s; get it whole") from None
     samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((1, 0), np.float32)
     if not np.isfinite(samples).all():

@@ -3,8 +3,8 @@
 from pathlib import PurePath
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif")
-# Sound as well, but none that libsndfile reads.
-UNREAD = (".m4a", ".aac", ".wma", ".ape", ".wv", ".mpc", ".amr", ".ac3")
+# Sound as well, which libsndfile does not read, and FFmpeg does.
+BY_FFMPEG = (".m4a", ".m4b", ".aac", ".wma", ".ape", ".wv", ".mpc", ".tta", ".mka", ".amr", ".ac3")
 
 
 def is_sound(path: PurePath, suffixes: tuple[str, ...] = SUFFIXES) -> bool:

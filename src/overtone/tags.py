@@ -28,7 +28,7 @@ LEFT = {
     "rg_track_gain",
     "rg_track_peak",
 }
-# Text chunks of WAV and AIFF, which libsndfile reads and mediafile does not, by mediafile's names.
+# What libsndfile and FFmpeg read and mediafile does not, such as text chunks of WAV, by mediafile's names.
 CHUNKS = {
     "album": "album",
     "artist": "artist",
@@ -38,7 +38,7 @@ CHUNKS = {
     "title": "title",
 }
 # Those of them that hold a number among other things, such as 2001-05-01 and 3/9.
-NUMBERS = {"date": ("year", r"\d{4}"), "tracknumber": ("track", r"\d+")}
+NUMBERS = {"date": ("year", r"\d{4}"), "track": ("track", r"\d+"), "tracknumber": ("track", r"\d+")}
 # Bytes of a picture: FLAC holds less than 16 MiB, its description and the like included.
 LARGEST = (1 << 24) - (1 << 16)
 
