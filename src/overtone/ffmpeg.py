@@ -144,12 +144,15 @@ class FFmpegFile:
                 if packet.pts is not None and packet.duration:
                     end = packet.pts + packet.duration
                 for frame in packet.decode():
+                    if (frame.rate, frame.layout.nb_channels) != (self.samplerate, self.channels):
+                        raise Unreadable("its rate or number of channels changes there")
                     first = frame.pts if first is None else first
                     for converted in to_float.resample(frame):
                         yield held
                         done += held.shape[1]
                         held = converted.to_ndarray()
-        except (av.FFmpegError, ValueError) as error:
+        except (av.FFmpegError, ValueError, Unreadable) as error:
+            yield held
             raise Unreadable(str(getattr(error, "strerror", None) or error)) from None
         exact = self._stream.time_base == Fraction(1, self.samplerate)
         if exact and first is not None and end is not None:
