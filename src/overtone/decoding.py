@@ -21,6 +21,8 @@ BLOCK = 1 << 16
 AHEAD = 4
 # Samples that an encoder may promise in excess: two frames of MP3.
 SLACK = 2 * 1152
+# Samples that libsndfile says there are in FLAC written to a pipe, which does not know.
+UNKNOWN = (1 << 63) - 1
 # WAV and AIFF written to a pipe promise nearly 2 or 4 GiB, for want of knowing better.
 PLACEHOLDER = 0x7FFF0000
 
@@ -133,8 +135,7 @@ def ahead(decoded: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
 def missing(file: Any, path: Path, samples: int) -> str:
     """What a file that has given so many samples per channel should hold and does not; empty if nothing."""
     promised = file.frames
-    # FLAC written to a pipe promises 2^63 - 1 samples, for want of knowing better.
-    if samples + SLACK < promised < 1 << 60:
+    if samples + SLACK < promised < UNKNOWN:
         told, there = promised / file.samplerate, samples / file.samplerate
         return f"its header promises {told:.1f} s, and {there:.1f} s are there"
     # libsndfile itself corrects the length of a truncated WAV or AIFF, and says so in its log only.

@@ -12,6 +12,7 @@ import av
 import numpy as np
 import soundfile
 
+from overtone.decoding import UNKNOWN
 from overtone.fifo import Fifo
 
 # By FFmpeg's names, and whether their headers know the length; it is estimated for the others. Formats that
@@ -30,8 +31,6 @@ FORMATS = {
     "tta": True,
     "wv": True,
 }
-# As FLAC of unknown length has it in libsndfile.
-UNKNOWN = (1 << 63) - 1
 
 
 class Unreadable(soundfile.SoundFileError):  # type: ignore[misc]
