@@ -36,7 +36,8 @@ EXPORT = """\
 Write a model's network as ONNX, for ONNX Runtime and others that run without PyTorch.
 
 inputs:
-  samples   (batch, time), float32 at 44.1 kHz, the whole signal scaled to a peak of 1
+  samples   (batch, time), float32 at 44.1 kHz; `overtone restore` brings soft passages up, mid and side
+            each by itself, until peaks are at -8 dB, and what comes out of them down again
   cutoff    (batch,), float32: where the treble of each ends, in Hz
 output:
   restored  (batch, time); what lies below the cutoff is best taken from the input"""

@@ -137,7 +137,8 @@ def export(net: Network, path: Path, about: dict[str, str]) -> None:
     """Write a network as ONNX, in float32.
 
     Its inputs are ``samples`` (batch, time) at 44.1 kHz and ``cutoff`` (batch,) in Hz, its output is
-    ``restored`` (batch, time); batch and time are free.
+    ``restored`` (batch, time); batch and time are free. What a restorer does before and after, evening levels
+    out (`overtone.evening`) and keeping the low band, is not part of it.
 
     Args:
         net: the network, on the CPU, in evaluation mode.
