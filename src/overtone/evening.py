@@ -76,7 +76,8 @@ class Levels:
         end = self._taken if last else max(ready * HOP - HOP // 2, 0)
         if end <= self._given:
             return samples[:, :0]
-        first = max(self._given // HOP - 1, 0)
+        # Nothing is given yet, or all up to the middle of this block.
+        first = self._given // HOP
         # Before the start and after the end it goes on as it is there.
         near = torch.arange(first - 2 * REACH, ready + 2 * REACH, device=self._peaks.device)
         largest = nn.functional.max_pool1d(self._peaks[near.clamp(0, total - 1)][None], 2 * REACH + 1, 1)

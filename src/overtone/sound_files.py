@@ -3,8 +3,8 @@
 from pathlib import PurePath
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif")
-# Sound as well, which libsndfile does not read, and FFmpeg does: for `overtone restore`. The pipeline reads what
-# libsndfile does, so that its stages do not depend on more.
+# Sound as well, which libsndfile does not read, and FFmpeg does: for `overtone restore`. The pipeline reads
+# what libsndfile does, so that its stages do not depend on more.
 BY_FFMPEG = (".m4a", ".m4b", ".aac", ".wma", ".ape", ".wv", ".mpc", ".tta", ".mka", ".amr", ".ac3")
 
 
