@@ -9,6 +9,7 @@ from typing import NamedTuple
 from overtone.errors import OvertoneError
 from overtone.sound_files import BY_FFMPEG, SUFFIXES, is_sound
 
+INPUTS = SUFFIXES + BY_FFMPEG
 OUTPUTS = (".flac", ".wav", ".ogg", ".mp3")
 STANDARD = Path("-")
 
@@ -42,7 +43,7 @@ def plan(names: Sequence[str], output: str | None) -> tuple[list[Job], list[str]
         if path.is_dir():
             files = list(_search(path, failures))
             if not files:
-                failures.append(f"{path} is a folder without audio ({' '.join(SUFFIXES)})")
+                failures.append(f"{path} is a folder without audio ({' '.join(INPUTS)})")
             # Several albums may hold a 01.mp3 each.
             base = path.parent if len(names) > 1 and path.name else path
             found += [(file, file.parent.relative_to(base)) for file in files]
@@ -96,5 +97,5 @@ def _search(folder: Path, failures: list[str]) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
-            if is_sound(path, SUFFIXES + BY_FFMPEG) and not path.stem.endswith(".restored"):
+            if is_sound(path, INPUTS) and not path.stem.endswith(".restored"):
                 yield path
