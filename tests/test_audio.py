@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import soundfile
+from sound import forget_length
 
 from overtone import audio
 from overtone.errors import OvertoneError
@@ -23,6 +24,14 @@ def test_parts_cover_a_file_once_and_carry_their_context(tmp_path, rng, seconds)
         own.append(samples[:, before : before + length])
         at += length
     np.testing.assert_array_equal(np.concatenate(own, axis=1), whole)
+
+
+def test_flac_that_does_not_know_its_length_is_read_whole(tmp_path, rng):
+    whole = rng.integers(-9000, 9000, (8000 * 5, 2)) / 32768
+    soundfile.write(tmp_path / "a.flac", whole, 8000)
+    forget_length(tmp_path / "a.flac")
+    own = [part[:, before:][:, : 2 * 8000] for part, _, before, _ in audio.parts(tmp_path / "a.flac", 2, 1)]
+    np.testing.assert_array_equal(np.concatenate(own, axis=1), whole.T.astype(np.float32))
 
 
 def test_no_part_is_longer_than_asked(tmp_path, rng):

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from sound import forget_length
 
 from overtone.catalog import read_catalog
 from overtone.errors import OvertoneError
@@ -58,6 +59,14 @@ def test_table_reads_as_fmas_own(own, tmp_path):
     assert tracks["set", "subset"].unique().tolist() == ["folder"]
     assert tracks.loc[1, ("track", "duration")] == 0.1
     assert tracks.index.name == "track_id"
+
+
+def test_length_that_a_file_does_not_know_is_left_empty(own, tmp_path):
+    forget_length(own / "x/b.flac")
+    catalog(own, tmp_path)
+    tracks = pd.read_csv(tmp_path / "fma/tracks.csv", index_col=0, header=[0, 1])
+    assert np.isnan(tracks.loc[1, ("track", "duration")])
+    assert tracks.loc[1, ("track", "title")] == "Bee"
 
 
 def test_changed_file_changes_the_output(own, tmp_path):

@@ -10,6 +10,17 @@ import soxr
 from overtone.errors import OvertoneError
 
 
+class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
+    """A file read from beginning to end.
+
+    soundfile seeks after every read of a file that can be sought: that fails on FLAC of unknown length.
+    """
+
+    def seekable(self) -> bool:
+        """Whether it is to be sought."""
+        return False
+
+
 def parts(path: str | Path, seconds: int, context: int) -> Iterator[tuple[np.ndarray, int, int, int]]:
     """Read a file in parts of bounded length, each with its surroundings.
 
@@ -25,7 +36,7 @@ def parts(path: str | Path, seconds: int, context: int) -> Iterator[tuple[np.nda
         OvertoneError: the file does not decode, or holds no samples.
     """
     try:
-        with soundfile.SoundFile(path) as file:
+        with ForwardFile(path) as file:
             rate, length, margin = file.samplerate, seconds * file.samplerate, context * file.samplerate
             held = _read(file, length + margin)
             if not len(held):

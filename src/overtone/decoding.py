@@ -13,7 +13,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
+from overtone.audio import ForwardFile
 from overtone.errors import OvertoneError
+from overtone.sound_files import UNKNOWN
 
 # Frames read at a time; libsndfile has crashed on much larger blocks of Vorbis.
 BLOCK = 1 << 16
@@ -21,8 +23,6 @@ BLOCK = 1 << 16
 AHEAD = 4
 # Samples that an encoder may promise in excess: two frames of MP3.
 SLACK = 2 * 1152
-# Samples that libsndfile says there are in FLAC written to a pipe, which does not know.
-UNKNOWN = (1 << 63) - 1
 # WAV and AIFF written to a pipe promise nearly 2 or 4 GiB, for want of knowing better.
 PLACEHOLDER = 0x7FFF0000
 
@@ -54,15 +54,8 @@ class LockedFile(soundfile.SoundFile):  # type: ignore[misc]
             super().close()
 
 
-class _Reader(LockedFile):
-    """A file read from beginning to end.
-
-    soundfile seeks after every read of a file that can be sought: that fails on FLAC of unknown length.
-    """
-
-    def seekable(self) -> bool:
-        """Whether it is to be sought."""
-        return False
+class _Reader(ForwardFile, LockedFile):
+    """A locked file read from beginning to end."""
 
 
 @contextlib.contextmanager

@@ -12,8 +12,8 @@ import av
 import numpy as np
 import soundfile
 
-from overtone.decoding import UNKNOWN
 from overtone.fifo import Fifo
+from overtone.sound_files import UNKNOWN
 
 # By FFmpeg's names, and whether their headers know the length; it is estimated for the others. Formats that
 # libsndfile reads are left out: what it refuses is damaged. So are playlists, which name other files.

@@ -13,7 +13,7 @@ from overtone import parallel
 from overtone.download import Meter, Report
 from overtone.errors import OvertoneError
 from overtone.places import Place, below, is_address, local
-from overtone.sound_files import SUFFIXES, is_sound
+from overtone.sound_files import SUFFIXES, UNKNOWN, is_sound
 
 Row = dict[tuple[str, str], str]
 
@@ -86,7 +86,8 @@ def _row(name: PurePath, path: Path) -> Row:
     try:
         with soundfile.SoundFile(path) as file:
             tags = {key: " ".join(value.split()) for key, value in file.copy_metadata().items()}
-            duration = f"{file.frames / file.samplerate:.2f}"
+            if file.frames < UNKNOWN:
+                duration = f"{file.frames / file.samplerate:.2f}"
     except (soundfile.SoundFileError, UnicodeDecodeError):
         pass  # listed all the same, see above
     return {

@@ -1,4 +1,4 @@
-"""Which files are taken for sound when a folder is searched."""
+"""Which files are taken for sound when a folder is searched, and what libsndfile says of them."""
 
 from pathlib import PurePath
 
@@ -6,6 +6,9 @@ SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif")
 # Sound as well, which libsndfile does not read, and FFmpeg does: for `overtone restore`. The pipeline reads
 # what libsndfile does, so that its stages do not depend on more.
 BY_FFMPEG = (".m4a", ".m4b", ".aac", ".wma", ".ape", ".wv", ".mpc", ".tta", ".mka", ".amr", ".ac3")
+
+# Samples that libsndfile says there are in FLAC written to a pipe, which does not know.
+UNKNOWN = (1 << 63) - 1
 
 
 def is_sound(path: PurePath, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
