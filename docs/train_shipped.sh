@@ -5,9 +5,9 @@
 #     bash docs/music.sh docs/music_train.csv TRAIN
 #     bash docs/train_shipped.sh FIRST TRAIN
 #
-# Three DVC experiments, each up to its train stage, 40 to 80 minutes of a core each (by three quarters more on
-# a slow one), and 10 minutes of two cores to prepare TRAIN; 4 and 12 GB of data/pairs, and as much in DVC's
-# cache: params.yaml in the workspace gets these values. (The first two were made when the losses still looked up to
+# Four DVC experiments, each up to its train stage: three of 40 to 80 minutes of a core (by three quarters more on
+# a slow one) and one of 20, and twice 10 minutes of two cores to prepare TRAIN, of which the fourth takes the side
+# of stereo; 4, 12 and 12 GB of data/pairs, and as much in DVC's cache: params.yaml in the workspace gets these values. (The first two were made when the losses still looked up to
 # the bandwidth, codecs' ragged ends included, and all codecs were those at 44.1 kHz.)
 # bench/quality.py scores .runs/model, and `python docs/ship.py .runs/model` puts it into the package.
 set -euo pipefail
@@ -34,13 +34,23 @@ dvc exp run train "${both[@]}" -S download.folder="$train" -S segment.per_track=
   -S train.augment.coded_whole=0.2 -S train.augment.speed=1 -S train.augment.tilt_db=0 -S train.augment.mix=0 \
   -S model.spectral.blocks=12 -S train.from=.runs/second -S train.loss.treble=0.5 -S train.loss.lsd=1.0 \
   -S train.lr=0.0005 -S train.epochs=1
-# Harmonics belong to no weights: how they go on was found on the validation tracks afterwards.
+rm -rf .runs/third && cp -r data/model .runs/third
+dvc exp run train "${both[@]}" -S download.folder="$train" -S degrade.channels=side -S segment.per_track=15 \
+  -S 'train.augment.kinds=[butterworth,chebyshev1,elliptic,sinc]' -S train.augment.coded=0.25 \
+  -S train.augment.coded_whole=0.2 -S train.augment.speed=1 -S train.augment.tilt_db=0 -S train.augment.mix=0 \
+  -S model.spectral.blocks=12 -S train.from=.runs/third -S 'train.freeze=[wide.weight,narrow.weight]' \
+  -S train.loss.treble=0.5 -S train.loss.lsd=1.0 -S train.lr=0.0005 -S train.epochs=1
+# The side shares the blocks' wide matrices. Harmonics belong to no weights: how they go on was found on the
+# validation tracks afterwards.
 python - <<'END'
 from dataclasses import replace
 from pathlib import Path
 
 from overtone import models
 
-net, about = models.load("data/model")
-models.save(net.under(replace(net.settings, harmonics=1.0)), "spectral", Path(".runs/model"), about)
+net, about = models.load(".runs/third")
+side, of_side = models.load("data/model")
+net.give_side(side.state_dict())
+net = net.under(replace(net.settings, harmonics=1.0))
+models.save(net, "spectral", Path(".runs/model"), about | {"side": of_side})
 END

@@ -124,7 +124,7 @@ def test_the_cutoff_is_a_fraction_of_the_low_rates_nyquist(degrade_settings):
         ({"filter": "bessel", "order": 0}, "degrade.order is 0; it is a filter order, 1 to 24"),
         ({"low_rate": 96000}, "degrade.low_rate is 96000; it is a rate in Hz, 1000 to degrade.rate (44100)"),
         ({"interpolation": "cubic"}, "degrade.interpolation is 'cubic'; it is one of sinc, linear"),
-        ({"channels": "both"}, "degrade.channels is 'both'; it is one of mono, separate"),
+        ({"channels": "both"}, "degrade.channels is 'both'; it is one of mono, separate, side"),
         ({"phase": "two"}, "degrade.phase is 'two'; it is one of one_way, zero"),
         ({"stopband_db": 0.01}, "degrade.stopband_db is 0.01; it is an attenuation in dB"),
     ],

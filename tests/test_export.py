@@ -127,6 +127,24 @@ def test_the_command_writes_a_file_and_says_so(folder, tmp_path, capsys):
     assert overtone(capsys, "export", target, "--model", folder, "--force")[0] == 0
 
 
+def test_the_network_for_the_side_is_a_file_of_its_own(folder, tmp_path, capsys):
+    net = make("spectral")
+    net.give_side({"leave.bias": torch.ones(1025)})
+    models.save(net, "spectral", tmp_path / "both", {})
+    for name, options in (("mid", []), ("side", ["--side"])):
+        path = tmp_path / f"{name}.onnx"
+        assert overtone(capsys, "export", path, "--model", tmp_path / "both", *options)[0] == 0
+        run = onnxruntime.InferenceSession(path)
+        samples, cutoff = torch.randn(1, 20_000) / 10, torch.tensor([6000.0])
+        (made,) = run.run(None, {"samples": samples.numpy(), "cutoff": cutoff.numpy()})
+        with torch.inference_mode():
+            expected = (net.side if options else net)(samples, cutoff)
+        torch.testing.assert_close(torch.from_numpy(made), expected, rtol=1e-3, atol=1e-4)
+    code, out, err = overtone(capsys, "export", tmp_path / "none.onnx", "--model", folder, "--side")
+    assert (code, out) == (2, [])
+    assert err == [f"overtone: the model in {folder} has no other network for the side: leave out --side"]
+
+
 @pytest.mark.parametrize(
     ("target", "options", "message"),
     [

@@ -95,6 +95,15 @@ def test_other_harmonics_are_the_params(saved, tmp_path):
     assert torch.equal(net.enter.weight, models.load(saved)[0].enter.weight)
 
 
+def test_weights_for_the_side_are_left_behind(saved, tmp_path):
+    net, _ = models.load(saved)
+    net.give_side({"leave.bias": torch.ones(1025)})
+    models.save(net, "spectral", tmp_path / "stereo", {})
+    begun, _ = start(str(tmp_path / "stereo"), SETTINGS, tmp_path / "model")
+    assert begun.side is None
+    assert torch.equal(begun.leave.bias, net.leave.bias)
+
+
 def test_the_params_of_this_repository_are_the_shipped_models(tmp_path):
     """So that README's command for fine-tuning works as it is printed."""
     values = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())["model"]["spectral"]

@@ -2,11 +2,12 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from overtone import models
 from overtone.errors import OvertoneError
 from overtone.models.nuwave2 import NuWave2Settings
-from overtone.models.spectral import SpectralSettings
+from overtone.models.spectral import Spectral, SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
 
 SMALL = UNetSettings((2, 3, 4, 5))
@@ -71,6 +72,36 @@ def test_a_saved_model_comes_back_whole(net, tmp_path):
     assert not loaded.training
     samples = torch.randn(1, 999)
     torch.testing.assert_close(loaded(samples, NO_CUTOFF), net(samples, NO_CUTOFF), rtol=0, atol=0)
+
+
+def test_weights_for_the_side_come_back_and_what_is_shared_is_there_once(tmp_path):
+    torch.manual_seed(0)
+    net = Spectral(SpectralSettings(8, 2, 2)).eval()
+    net.give_side({"leave.bias": torch.ones(1025), "enter.weight": net.enter.weight.clone()})
+    models.save(net, "spectral", tmp_path, {})
+    assert set(load_file(tmp_path / "weights.safetensors")) == {*net.without_side(), "side.leave.bias"}
+    loaded, _ = models.load(tmp_path)
+    assert not loaded.side.training
+    assert loaded.side.blocks[1].wide.weight is loaded.blocks[1].wide.weight
+    assert sum(weight.numel() for weight in loaded.parameters()) == 1025 + sum(
+        weight.numel() for weight in loaded.without_side().values() if weight is not loaded.window
+    )
+    samples, cutoff = torch.randn(1, 9999), torch.tensor([6000.0])
+    assert torch.equal(loaded(samples, cutoff), net(samples, cutoff))
+    assert torch.equal(loaded.side(samples, cutoff), net.side(samples, cutoff))
+    assert not torch.equal(loaded.side(samples, cutoff), net(samples, cutoff))
+    assert models.for_side(loaded) is loaded.side
+    assert models.for_side(loaded.side) is loaded.side
+
+
+@pytest.mark.parametrize("weights", [{"unknown": torch.ones(1)}, {"leave.bias": torch.ones(3)}])
+def test_weights_for_the_side_that_do_not_fit_are_one_line(tmp_path, weights):
+    net = Spectral(SpectralSettings(8, 1, 1))
+    models.save(net, "spectral", tmp_path, {})
+    sides = {f"side.{name}": weight for name, weight in weights.items()}
+    save_file(load_file(tmp_path / "weights.safetensors") | sides, tmp_path / "weights.safetensors")
+    with pytest.raises(OvertoneError, match="is damaged"):
+        models.load(tmp_path)
 
 
 def test_a_model_is_built_by_the_name_in_the_settings():

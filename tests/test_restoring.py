@@ -130,6 +130,24 @@ def test_the_centre_stays_in_the_centre(kind, low):
     assert np.array_equal(out[0], out[1])
 
 
+def test_weights_for_the_side_make_the_side_of_stereo_and_nothing_else(low):
+    stereo = np.stack([low[0], 0.5 * low[1]])
+    net = make("spectral")
+    shared = run(net, stereo)
+    net.give_side({"leave.bias": net.leave.bias.detach() + 1})  # 20 dB
+    own = run(net, stereo)
+    mid, side = own[0] + own[1], own[0] - own[1]
+    assert level(mid - shared.sum(0)) - level(mid - stereo.sum(0)) < -100
+    top = np.stack([side, shared[0] - shared[1]])
+    loud, soft = (band(one[None], CUTOFF + 500, 20000) for one in top)
+    assert loud - soft == pytest.approx(20, abs=1)
+    for samples in (stereo[:1], np.concatenate([stereo, stereo[:1]])):
+        with_side = run(net, samples)
+        net.side = None
+        assert np.array_equal(run(net, samples), with_side)
+        net.give_side({"leave.bias": net.leave.bias.detach() + 1})
+
+
 def test_more_channels_are_restored_each_for_itself(net, low):
     out = run(net, np.stack([low[0], low[1], low[0]]))
     alone = run(net, low[:1], peak=float(np.abs(low).max()))

@@ -62,6 +62,20 @@ def test_channels_are_mixed_to_one_or_kept_apart(tmp_path, rng, degrade_settings
         np.testing.assert_allclose(Pairs(tmp_path).read(channel)[0], samples[:, channel], atol=1 / 32767)
 
 
+def test_the_side_of_stereo_is_what_is_not_shared_and_mono_has_none(tmp_path, rng, degrade_settings):
+    stereo, same, mono = music(rng, 0.3, channels=2), music(rng, 0.3), music(rng, 0.3)
+    left_out = write(
+        tmp_path, {1: stereo, 2: np.repeat(same, 2, axis=1), 3: mono}, degrade_settings(channels="side")
+    )
+    pairs = Pairs(tmp_path)
+    assert pairs.index["track_id"].tolist() == [1]
+    np.testing.assert_allclose(pairs.read(0)[0], (stereo[:, 0] - stereo[:, 1]) / 2, atol=1 / 32767)
+    assert {row["track_id"]: row["reason"] for row in left_out} == {
+        2: "has left and right the same",
+        3: "is not stereo, so it has no side",
+    }
+
+
 def test_peaks_beyond_full_scale_are_not_clipped(tmp_path, rng, degrade_settings):
     samples = music(rng, 0.3, level=1.7)
     write(tmp_path, {1: samples}, degrade_settings())

@@ -149,6 +149,17 @@ def test_a_bad_param_is_one_line(key):
         SpectralSettings(**values)
 
 
+def test_a_copy_under_other_settings_has_the_sides_weights(net, samples):
+    net.give_side({"leave.bias": torch.ones(1025)})
+    net.give_side({"leave.bias": torch.full((1025,), 0.5)})
+    cutoff = torch.tensor([4000.0, 8000.0])
+    smooth = net.under(dataclasses.replace(net.settings, harmonics=0.0, blocks=5))
+    assert smooth.side.settings == smooth.settings
+    again = smooth.under(dataclasses.replace(smooth.settings, harmonics=1.0))
+    torch.testing.assert_close(again.side(samples, cutoff), net.side(samples, cutoff))
+    torch.testing.assert_close(again(samples, cutoff), net(samples, cutoff))
+
+
 def test_a_deeper_copy_is_the_same_function_at_first_and_can_learn(net, samples):
     cutoff = torch.tensor([4000.0, 8000.0])
     deeper = net.under(dataclasses.replace(net.settings, blocks=5))

@@ -69,6 +69,28 @@ def test_training_lowers_the_loss_and_leaves_the_best_weights(net, train_setting
     assert again == pytest.approx(best, rel=1e-6)
 
 
+def test_frozen_weights_stay_and_the_others_learn(net, train_settings):
+    before = {name: weight.detach().clone() for name, weight in net.named_parameters()}
+    frozen = {name for name in before if name.endswith("weight")}
+    assert frozen
+    assert frozen != set(before)
+    fit(net, train_settings(epochs=2, lr=0.01, freeze=("weight",)))
+    kept = {name for name, weight in net.named_parameters() if torch.equal(weight, before[name])}
+    assert kept == frozen
+
+
+@pytest.mark.parametrize(
+    ("ends", "message"),
+    [
+        (("nothing.weight",), "train.freeze is 'nothing.weight'; it is the end of a weight's name, such as "),
+        (("weight", "bias"), r"train.freeze is \['weight', 'bias'\]; it is some weights, not all"),
+    ],
+)
+def test_what_cannot_be_frozen_is_one_line(net, train_settings, ends, message):
+    with pytest.raises(OvertoneError, match=message):
+        fit(net, train_settings(freeze=ends))
+
+
 def test_every_epoch_sees_every_segment_once_in_an_order_of_its_own(net, train_settings):
     data = Noise(10)
     training.fit(net, data, Noise(4), train_settings(epochs=2), CPU, "float32")

@@ -40,7 +40,9 @@ inputs:
             each by itself, until peaks are at -8 dB, and what comes out of them down again
   cutoff    (batch,), float32: where the treble of each ends, in Hz
 output:
-  restored  (batch, time); what lies below the cutoff is best taken from the input"""
+  restored  (batch, time); what lies below the cutoff is best taken from the input
+
+Stereo is restored as mid and side, and the shipped model has weights of its own for the side: --side."""
 
 LISTEN = """\
 Serve a blind listening test of the examples that the pipeline's evaluate stage wrote, as a page for
@@ -181,6 +183,7 @@ def _add_export(add_parser: _AddParser) -> None:
     )
     add = parser.add_argument
     add("target", metavar="MODEL.onnx", help="the file to write")
+    add("--side", action="store_true", help="the network for the side of stereo, left minus right")
     add("--model", metavar="FOLDER", help="what the pipeline's train stage wrote; by default the shipped one")
     add("--force", action="store_true", help="overwrite what is there")
 

@@ -202,6 +202,10 @@ def _export(args: argparse.Namespace) -> int:
 
     folder = Path(args.model or models.SHIPPED)
     net, _ = models.load(folder)
+    if args.side:
+        if models.for_side(net) is net:
+            raise OvertoneError(f"the model in {folder} has no other network for the side: leave out --side")
+        net = models.for_side(net)
     export.export(net, target, {"made by": f"overtone {__version__}", "model": str(folder)})
     size = target.stat().st_size / 1e6
     print(printable(f"{folder} -> {target}: {type(net).__name__}, {size:.1f} MB"))

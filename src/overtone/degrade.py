@@ -18,7 +18,8 @@ class DegradeSettings:
 
     Attributes:
         rate: rate of the pairs, in Hz.
-        channels: ``mono`` mixes down, as the paper does; ``separate`` makes each channel a pair.
+        channels: ``mono`` mixes down, as the paper does; ``separate`` makes each channel a pair; ``side``
+            keeps what left and right do not share, half their difference.
         low_rate: rate that the signal goes through, in Hz.
         interpolation: way back up: ``sinc`` (the authors' code) or ``linear`` (their text).
         filter: kind of low-pass; ``biquad`` is the authors' second-order one.
@@ -48,7 +49,7 @@ class DegradeSettings:
 
     def __post_init__(self) -> None:
         check(8000 <= self.rate <= 192000, "degrade.rate", self.rate, "a rate in Hz, 8000 to 192000")
-        one_of("degrade.channels", self.channels, ("mono", "separate"))
+        one_of("degrade.channels", self.channels, ("mono", "separate", "side"))
         check(
             1000 <= self.low_rate <= self.rate,
             "degrade.low_rate",

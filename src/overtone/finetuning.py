@@ -18,7 +18,8 @@ def start(asked: str, settings: ModelSettings, written: Path) -> tuple[Network, 
     """Load the network to start from, if it is the one that the settings describe.
 
     A spectral network may have fewer blocks than they do, which then begin by changing nothing, and
-    other harmonics, which no weights belong to.
+    other harmonics, which no weights belong to. Weights of its own for the side of stereo are left behind:
+    they belong to those that are trained on.
 
     Args:
         asked: ``train.from``: a model's folder, or ``shipped``.
@@ -42,6 +43,7 @@ def start(asked: str, settings: ModelSettings, written: Path) -> tuple[Network, 
     except OvertoneError as error:
         raise OvertoneError(f"train.from is {asked!r}: {error}") from None
     if isinstance(net, Spectral):
+        net.side = None
         blocks = max(net.settings.blocks, settings.spectral.blocks)
         net = net.under(replace(net.settings, blocks=blocks, harmonics=settings.spectral.harmonics))
     differences = _differences(net, settings)

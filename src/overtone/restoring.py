@@ -112,7 +112,8 @@ class Restorer:
         self._held = Fifo(channels)
         # Twice mid and side of stereo, or the channels.
         start = made_from(cutoff, rate)
-        self._signals = [_Signal(net, start, keep_low) for _ in range(channels)]
+        nets = [net, models.for_side(net)] if channels == 2 else [net] * channels
+        self._signals = [_Signal(each, start, keep_low) for each in nets]
         # The pieces that are worked on: of each what is added to the signals.
         self._running: deque[list[Future[np.ndarray]]] = deque()
         # A signal has the same worker from beginning to end, which takes its pieces in turn.

@@ -78,7 +78,8 @@ class ShardWriter:
             for part, (samples, rate, before, after) in enumerate(parts(path, PART_SECONDS, CONTEXT_SECONDS)):
                 loudest = max(loudest, self._add_part(track_id, part, samples, rate, before, after))
             if loudest * 32767 < 1:
-                raise OvertoneError(f"{path} is silent")
+                side = self.settings.channels == "side"
+                raise OvertoneError(f"{path} {'has left and right the same' if side else 'is silent'}")
         except OvertoneError as error:
             # What was written of it stays in the file as a gap that no row names.
             del self.rows[rows:]
@@ -91,6 +92,10 @@ class ShardWriter:
         settings = self.settings
         if settings.channels == "mono":
             samples = samples.mean(axis=0, keepdims=True)
+        elif settings.channels == "side":
+            if len(samples) != 2:
+                raise OvertoneError("is not stereo, so it has no side")
+            samples = (samples[:1] - samples[1:]) / 2
         if not np.isfinite(samples).all():
             raise OvertoneError("holds samples that are not numbers (NaN or infinity)")
         original = torch.from_numpy(resample(samples, rate, settings.rate))

@@ -58,6 +58,7 @@ class TrainSettings:
         augment: damage drawn on the fly.
         adversarial: a discriminator beside the losses.
         from_: the key ``from``: a folder with a model to start from, ``shipped``, or None for fresh weights.
+        freeze: which weights stay as they are, by the ends of their names.
     """
 
     loss: dict[str, float]
@@ -74,6 +75,7 @@ class TrainSettings:
     augment: AugmentSettings
     adversarial: AdversarialSettings
     from_: str | None = None
+    freeze: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_weights(self.loss)
@@ -181,7 +183,8 @@ def fit(
         )
     net.to(device)
     ranks.sync_batch_norm(net)
-    optimiser = torch.optim.Adam(net.parameters(), lr=settings.lr)
+    _freeze(net, settings.freeze)
+    optimiser = torch.optim.Adam(_trained(net), lr=settings.lr)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=settings.plateau_factor, patience=settings.plateau_patience
     )
@@ -285,6 +288,22 @@ def fit(
     return state
 
 
+def _freeze(net: nn.Module, ends: tuple[str, ...]) -> None:
+    """Keep the weights whose names end so from being trained."""
+    names = [name for name, _ in net.named_parameters()]
+    for end in ends:
+        known = any(name.endswith(end) for name in names)
+        check(known, "train.freeze", end, f"the end of a weight's name, such as {names[-1]}")
+    for name, weight in net.named_parameters():
+        weight.requires_grad_(not name.endswith(ends))
+    check(bool(_trained(net)), "train.freeze", list(ends), "some weights, not all")
+
+
+def _trained(net: nn.Module) -> list[nn.Parameter]:
+    """The weights that are not frozen."""
+    return [weight for weight in net.parameters() if weight.requires_grad]
+
+
 def _ahead(data: Data, todo: list[list[int]], parts: list[ranks.Part], settings: TrainSettings) -> Any:
     """Yield parts of batches, reading the next one in a thread while the network works on this one."""
 
@@ -355,7 +374,7 @@ def _step(
                 return totals
             if adversary is not None:
                 value = value + adversary.learn(terms, share)
-            value.backward(inputs=list(with_loss.parameters()))  # type: ignore[no-untyped-call]
+            value.backward(inputs=_trained(with_loss))  # type: ignore[no-untyped-call]
     optimiser.step()
     if adversary is not None:
         adversary.step(optimiser.param_groups[0]["lr"] / optimiser.defaults["lr"])

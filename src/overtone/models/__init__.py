@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialized
@@ -28,6 +29,8 @@ SHIPPED = Path(__file__).parents[1] / "shipped"
 
 # Raised when a saved model's JSON changes its meaning.
 FORMAT = 1
+# What the names of weights for the side of stereo begin with (`overtone.models.spectral`).
+SIDE = "side."
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,10 @@ def save(net: Network, name: str, folder: Path, about: dict[str, Any]) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.contiguous() for key, value in net.state_dict().items()}
+    # Of the network for the side, what it shares with the other is written once.
+    for key in [key for key in weights if key.startswith(SIDE)]:
+        if torch.equal(weights[key], weights[key.removeprefix(SIDE)]):
+            del weights[key]
     # safetensors' own writing to a file lets nobody else read it.
     (folder / "weights.safetensors").write_bytes(serialized(weights))
     card = {"format": FORMAT, "name": name, "settings": asdict(net.settings), "about": about}
@@ -88,11 +95,19 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     try:
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in card["settings"].items()}
         net = network(settings(**values))
+        side = {key.removeprefix(SIDE): weights.pop(key) for key in list(weights) if key.startswith(SIDE)}
         net.load_state_dict(weights)
+        if side:
+            net.give_side(side)
         about = dict(card["about"])
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError, OvertoneError) as error:
         raise OvertoneError(f"the model in {folder} is damaged: {str(error).splitlines()[0]}") from None
     return net.eval(), about
+
+
+def for_side(net: Network) -> Network:
+    """The network for the side of stereo: the same one, unless it has weights of its own for it."""
+    return net.side if isinstance(net, Spectral) and net.side is not None else net
 
 
 def _of_this_version(card: Any) -> bool:

@@ -7,6 +7,9 @@ What is finer comes from the music itself. Phases above the cutoff are those of 
 up by whole multiples of its width: a drum hit stays as sharp as it was, and what sits in the middle of the
 stereo image stays there; learning phases by regression gained nothing over noise. And where partials stand at
 even distances below the cutoff, they go on above it (`overtone.models.harmonics`).
+
+The side of stereo, what left and right do not share, is another kind of signal: ambience, reverberation, and
+in lossy music less of a top. A network may have weights of its own for it (`Spectral.side`).
 """
 
 import math
@@ -110,6 +113,9 @@ class Spectral(nn.Module):
         (B, T) - STFT - log|.| below cutoff - linear - blocks - linear - log|.| above it -+
                    |                                                                      |- iSTFT - (B, T)
                    +--- bins below the cutoff, as they are; their phases moved up --------+
+
+    Attributes:
+        side: the same for the side of stereo, if it has weights of its own; it shares the others in memory.
     """
 
     # Run under bfloat16 autocast, the added band differs by -68 dB.
@@ -119,6 +125,7 @@ class Spectral(nn.Module):
     def __init__(self, settings: SpectralSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.side: Spectral | None = None
         features = settings.features
         self.enter = nn.Linear(BINS, features)
         self.where = nn.Linear(BINS, features, bias=False)
@@ -144,11 +151,35 @@ class Spectral(nn.Module):
         Further blocks begin by changing nothing, at a scale of 0.
         """
         other = Spectral(settings)
-        other.load_state_dict(other.state_dict() | self.state_dict())
+        weights = self.without_side()
+        other.load_state_dict(other.state_dict() | weights)
         for name, weight in other.named_parameters():
-            if name not in self.state_dict() and name.endswith("scale"):
+            if name not in weights and name.endswith("scale"):
                 nn.init.zeros_(weight)
+        if self.side is not None:
+            other.give_side(self.side.under(settings).state_dict())
         return other
+
+    def without_side(self) -> dict[str, Tensor]:
+        """The weights but for those of `side`."""
+        return {name: weight for name, weight in self.state_dict().items() if not name.startswith("side.")}
+
+    def give_side(self, weights: dict[str, Tensor]) -> None:
+        """Have weights of its own for the side of stereo, by their names; those that are the same are shared.
+
+        Raises:
+            RuntimeError: a weight has another name or shape than the network's.
+        """
+        self.side = None
+        side = Spectral(self.settings)
+        side.load_state_dict(self.state_dict() | weights)
+        shared = {
+            name: weight
+            for name, weight in self.named_parameters()
+            if torch.equal(weight, side.get_parameter(name))
+        }
+        side.load_state_dict(shared, strict=False, assign=True)
+        self.side = side.train(self.training)
 
     def forward(self, samples: Tensor, cutoff: Tensor) -> Tensor:
         """Restore samples whose content ends at a cutoff.
