@@ -87,7 +87,8 @@ def test_tags_and_pictures_go_from_any_format_to_any_other(tmp_path, rng, net, s
 
 
 def test_every_suffix_that_is_read_is_tried():
-    assert set(FORMATS) == set(SUFFIXES) - {".aif"}
+    # Others for the same, and what mediafile knows no tags of.
+    assert set(FORMATS) == set(SUFFIXES) - {".aif", ".aifc", ".oga"} - {".au", ".caf", ".mp2", ".w64"}
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".ogg", ".mp3"])

@@ -23,8 +23,18 @@ BLOCK = 1 << 16
 AHEAD = 4
 # Samples that an encoder may promise in excess: two frames of MP3.
 SLACK = 2 * 1152
-# WAV and AIFF written to a pipe promise nearly 2 or 4 GiB, for want of knowing better.
-PLACEHOLDER = 0x7FFF0000
+# libsndfile itself corrects the length of truncated files, and says so in its log only: what is promised and
+# what is there, of WAV, AIFF and AU, of W64, and of RF64, which is WAV of more than 4 GiB. Written to a pipe,
+# they promise nearly the most that they can, for want of knowing better; the second figure is less.
+CORRECTED = (
+    (
+        r"(?:data|SSND|Data Size) *: (?P<promised>\d+) \(should be (?P<there>\d+)\)",
+        0x7FFF0000,
+        "bytes of sound",
+    ),
+    (r"riff : (?P<promised>\d+) \(should be (?P<there>\d+)\)", 1 << 62, "bytes"),
+    (r"count (?P<there>\d+) does not match value from 'ds64' chunk of (?P<promised>\d+)", 1 << 62, "samples"),
+)
 
 
 class LockedFile(soundfile.SoundFile):  # type: ignore[misc]
@@ -131,12 +141,11 @@ def missing(file: Any, path: Path, samples: int) -> str:
     if samples + SLACK < promised < UNKNOWN:
         told, there = promised / file.samplerate, samples / file.samplerate
         return f"its header promises {told:.1f} s, and {there:.1f} s are there"
-    # libsndfile itself corrects the length of a truncated WAV or AIFF, and says so in its log only.
-    corrected = re.search(r"(?:data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info)
-    if corrected:
-        size, rest = map(int, corrected.groups())
-        if rest < size < PLACEHOLDER:
-            return f"its header promises {size:,} bytes of sound, and {rest:,} are there"
+    for line, placeholder, unit in CORRECTED:
+        if corrected := re.search(line, file.extra_info):
+            size, rest = int(corrected["promised"]), int(corrected["there"])
+            if rest < size < placeholder:
+                return f"its header promises {size:,} {unit}, and {rest:,} are there"
     return _ends_inside_a_page(path)
 
 

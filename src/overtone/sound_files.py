@@ -2,7 +2,10 @@
 
 from pathlib import PurePath
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif")
+SUFFIXES = (
+    *(".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif"),
+    *(".aifc", ".au", ".caf", ".mp2", ".oga", ".w64"),
+)
 # Sound as well, which libsndfile does not read, and FFmpeg does: for `overtone restore`. The pipeline reads
 # what libsndfile does, so that its stages do not depend on more.
 BY_FFMPEG = (".m4a", ".m4b", ".aac", ".wma", ".ape", ".wv", ".mpc", ".tta", ".mka", ".amr", ".ac3")
