@@ -13,7 +13,7 @@ from safetensors.torch import save as serialized
 
 from overtone.errors import OvertoneError
 from overtone.models.nuwave2 import NuWave2, NuWave2Settings
-from overtone.models.spectral import Spectral, SpectralSettings
+from overtone.models.spectral import SIDE, Spectral, SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
 from overtone.params import one_of
 
@@ -29,8 +29,6 @@ SHIPPED = Path(__file__).parents[1] / "shipped"
 
 # Raised when a saved model's JSON changes its meaning.
 FORMAT = 1
-# What the names of weights for the side of stereo begin with (`overtone.models.spectral`).
-SIDE = "side."
 
 
 @dataclass(frozen=True)

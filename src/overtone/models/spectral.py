@@ -12,6 +12,7 @@ The side of stereo, what left and right do not share, is another kind of signal:
 in lossy music less of a top. A network may have weights of its own for it (`Spectral.side`).
 """
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ KERNEL = 7
 DILATIONS = (1, 2, 4)
 # Frames that overlap one that is still to come.
 HELD = PARTS - 1
+# What the names of weights for the side of stereo begin with.
+SIDE = "side."
 # What an untrained network continues the octave below with: -12 dB per octave, as a factor of 10.
 SLOPE = -0.6
 
@@ -162,7 +165,7 @@ class Spectral(nn.Module):
 
     def without_side(self) -> dict[str, Tensor]:
         """The weights but for those of `side`."""
-        return {name: weight for name, weight in self.state_dict().items() if not name.startswith("side.")}
+        return {name: weight for name, weight in self.state_dict().items() if not name.startswith(SIDE)}
 
     def give_side(self, weights: dict[str, Tensor]) -> None:
         """Have weights of its own for the side of stereo, by their names; those that are the same are shared.
@@ -171,7 +174,7 @@ class Spectral(nn.Module):
             RuntimeError: a weight has another name or shape than the network's.
         """
         self.side = None
-        side = Spectral(self.settings)
+        side = copy.deepcopy(self)
         side.load_state_dict(self.state_dict() | weights)
         shared = {
             name: weight
@@ -179,7 +182,7 @@ class Spectral(nn.Module):
             if torch.equal(weight, side.get_parameter(name))
         }
         side.load_state_dict(shared, strict=False, assign=True)
-        self.side = side.train(self.training)
+        self.side = side
 
     def forward(self, samples: Tensor, cutoff: Tensor) -> Tensor:
         """Restore samples whose content ends at a cutoff.
