@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
 from overtone import audio, perceptual, scores, spectral
-from overtone.decoding import open_sound
+from overtone.decoding import blocks, open_sound
 from overtone.errors import OvertoneError
 
 RATE = 44100  # Hz; all files are compared at this rate
@@ -83,15 +82,9 @@ def score_files(
 
 def _read(path: Path) -> Tensor:
     """A whole file, (channels, time) float32 at RATE."""
-    blocks = []
     with open_sound(path) as file:
         rate = file.samplerate
-        try:
-            while len(block := file.read(rate, dtype="float32", always_2d=True)):
-                blocks.append(block.T)
-        except soundfile.SoundFileError:
-            raise OvertoneError(f"{path} does not decode beyond {len(blocks)} s; get it whole") from None
-    samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((1, 0), np.float32)
+        samples = np.concatenate([np.zeros((file.channels, 0), np.float32), *blocks(file, path)], axis=1)
     if not np.isfinite(samples).all():
         raise OvertoneError(f"{path} holds NaN or infinity; repair it first")
     if samples.shape[1] < LEAST * rate:
