@@ -70,6 +70,7 @@ def main() -> None:
             segment.scale,
             degrade.cutoff_hz,
             degraded=not settings.augment.filters,
+            side=degrade.channels == "side",
         )
         for name in ("training", "validation")
     )

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from overtone.augment import KINDS, LEAST_BAND, AugmentSettings, Batch, augment
+from overtone.augment import KINDS, LEAST_BAND, AugmentSettings, Batch, Rows, augment
 from overtone.errors import OvertoneError
 
 RATE, TIME, COUNT = 44100, 32768, 40
@@ -145,6 +145,21 @@ def test_a_mix_ends_where_the_first_of_its_two_recordings_ends(batch):
         share = torch.linalg.lstsq(parts, made.original[row, :, None]).solution[:, 0]
         assert 0 <= share[1] / share[0] <= 1
         torch.testing.assert_close(parts @ share, made.original[row], atol=1e-4, rtol=1e-3)
+
+
+def test_sides_are_coded_with_the_segment_before_as_mid(batch, monkeypatch):
+    given = []
+    monkeypatch.setattr("overtone.augment.code", lambda *call: given.append(call) or call[:2])
+    plan, rows = settings(coded=0.5, mix=0.5), Rows(COUNT, [1, 2, 5])
+    augment(batch, plan, RATE, 1, side=True)
+    mids = given.pop()[-1]
+    assert torch.allclose(mids, batch.original.roll(1, 0), atol=1e-5)
+    some = [0, 1, 2, 4, 5]
+    assert rows.read(plan) == some
+    augment(Batch(*(part[some] for part in batch)), plan, RATE, 1, rows, side=True)
+    assert torch.allclose(given.pop()[-1], mids[rows.own], atol=1e-5)
+    augment(batch, plan, RATE, 1)
+    assert given.pop()[-1] is None
 
 
 def test_only_the_input_is_coded_and_all_else_stays(batch):

@@ -3,7 +3,18 @@ import pytest
 import torch
 
 from overtone import coding
-from overtone.coding import CODINGS, FASTER, RATE, SHORT, Choice, code, round_trip, through
+from overtone.coding import (
+    CODINGS,
+    FASTER,
+    OF_STEREO,
+    RATE,
+    SHORT,
+    Choice,
+    as_side,
+    code,
+    round_trip,
+    through,
+)
 from overtone.errors import OvertoneError
 
 COUNT, TIME = 12, 4096
@@ -14,12 +25,15 @@ def degraded():
     return torch.randn(COUNT, TIME, generator=torch.Generator().manual_seed(2)) / 10
 
 
-def coded(degraded, share=1.0, lowest=3000.0, seed=3, told=8000.0, rate=RATE, whole=None, ends=14000.0):
+def coded(
+    degraded, share=1.0, lowest=3000.0, seed=3, told=8000.0, rate=RATE, whole=None, ends=14000.0, mids=None
+):
     """Behind their low-passes, or if they are given all of them whole."""
-    draws = torch.rand((5, COUNT), generator=torch.Generator().manual_seed(seed))
+    draws = torch.rand((6, COUNT), generator=torch.Generator().manual_seed(seed))
     choice = Choice(share, 0.0 if whole is None else 1.0, lowest)
     whole = torch.zeros_like(degraded) if whole is None else whole
-    return code(degraded, torch.full((COUNT,), told), whole, torch.full((COUNT,), ends), choice, rate, draws)
+    cutoff, highest = torch.full((COUNT,), told), torch.full((COUNT,), ends)
+    return code(degraded, cutoff, whole, highest, choice, rate, draws, mids)
 
 
 @pytest.fixture
@@ -32,22 +46,32 @@ def used(monkeypatch):
     return calls
 
 
+def as_mono(samples, coding, faster=1.0):
+    return through(samples, coding, faster)
+
+
+def beside_mid(samples, coding, faster=1.0):
+    """As the side of stereo whose mid is noise, as loud."""
+    mid = np.random.default_rng(5).normal(size=len(samples)).astype(np.float32)
+    return as_side(samples, mid * samples.std(), coding, faster)
+
+
 every_coding = pytest.mark.parametrize(
-    "choice",
-    dict.fromkeys(CODINGS + SHORT),
-    ids=lambda choice: f"{choice.subtype}-{choice.rate}-{choice.level:.2f}",
+    ("send", "choice"),
+    dict.fromkeys([(as_mono, coding) for coding in CODINGS + SHORT] + [(beside_mid, c) for c in OF_STEREO]),
+    ids=lambda value: getattr(value, "__name__", None) or f"{value.subtype}-{value.rate}-{value.level:.2f}",
 )
 
 
 @every_coding
 @pytest.mark.parametrize("faster", [1 / FASTER, 1.0, FASTER])
-def test_a_coded_signal_lies_on_its_source_to_the_sample(rng, choice, faster):
+def test_a_coded_signal_lies_on_its_source_to_the_sample(rng, send, choice, faster):
     # Hits in noise, under where the least of the codings ends.
     hits = np.zeros(32768)
     hits[rng.integers(1000, 31000, 20)] = 1
     kernel = np.sinc(np.arange(-64, 65) / 6) * np.hanning(129)
     source = np.convolve(hits + 0.01 * rng.normal(size=32768), kernel, "same").astype(np.float32)
-    made = through(source, choice, faster)
+    made = send(source, choice, faster)
     assert made.shape == source.shape
     assert made.dtype == np.float32
     match = np.correlate(made, source[100:-100], "valid")
@@ -61,11 +85,14 @@ def test_a_coded_signal_lies_on_its_source_to_the_sample(rng, choice, faster):
 
 @every_coding
 @pytest.mark.parametrize("faster", [1.0, FASTER])
-def test_a_codecs_own_low_pass_begins_where_it_is_said_to(choice, faster):
+def test_a_codecs_own_low_pass_begins_where_it_is_said_to(send, choice, faster):
     def gain(hertz):
         tone = 0.1 * np.sin(2 * np.pi * hertz / RATE * np.arange(32768)).astype(np.float32)
-        made = through(tone, choice, faster)[4096:-4096]
-        return 20 * np.log10(made.std() / tone.std() + 1e-6)
+        made = send(tone, choice, faster)[4096:-4096]
+        # Of the tone itself: beside a mid there is more of a codec's noise.
+        turn = np.exp(-2j * np.pi * hertz / RATE * np.arange(4096, 32768 - 4096)) * np.hanning(len(made))
+        level = np.abs(made @ turn) / np.abs(tone[4096:-4096] @ turn)
+        return 20 * np.log10(level + 1e-6)
 
     end = choice.limit / faster
     assert gain(min(end, 21000) - 50) > -4
@@ -105,6 +132,36 @@ def test_what_goes_in_whole_is_ended_by_the_codec(degraded, used):
         assert end <= 14000
         assert 0.95 * end <= cutoff <= end
     assert len(set(used)) > 2
+
+
+def test_a_side_goes_in_whole_beside_a_mid(degraded, monkeypatch):
+    sent = []
+    stay = lambda both, coding, faster: sent.append((both, coding)) or both  # noqa: E731
+    monkeypatch.setattr(coding, "through", stay)
+    monkeypatch.setenv("OVERTONE_JOBS", "1")
+    mids = 3 * degraded.roll(1, 0)
+    made, _ = coded(degraded, told=4000.0, whole=20 * degraded, mids=mids)
+    # What is beyond full scale is brought under it, and back.
+    assert torch.allclose(made, 20 * degraded, atol=1e-5)
+    louder = []
+    for row, (both, choice) in enumerate(sent):
+        assert choice in OF_STEREO
+        assert np.abs(both).max() <= 1
+        mid, side = (both[:, 0] + both[:, 1]) / 2, (both[:, 0] - both[:, 1]) / 2
+        assert np.corrcoef(mid, mids[row])[0, 1] > 0.999
+        assert np.corrcoef(side, degraded[row])[0, 1] > 0.999
+        louder.append(20 * np.log10(mid.std() / side.std()))
+    assert 0 <= min(louder) < 6
+    assert 14 < max(louder) <= 20
+    # Behind a low-pass nothing changes.
+    plain, beside = (coded(degraded, seed=4, mids=other)[0] for other in (None, mids))
+    assert torch.equal(plain, beside)
+
+
+def test_a_silent_mid_or_side_is_no_fault(degraded):
+    for side, mid in ((degraded, 0 * degraded), (0 * degraded, degraded)):
+        made, _ = coded(0 * degraded, whole=side, mids=mid)
+        assert torch.isfinite(made).all()
 
 
 def test_codecs_end_it_anywhere(degraded, used):

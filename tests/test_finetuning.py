@@ -21,6 +21,7 @@ class Noise:
     """Four segments of noise, low-passed roughly."""
 
     rate = 44100
+    side = False
 
     def __init__(self, seed):
         self.original = torch.randn(4, 4096, generator=torch.Generator().manual_seed(seed)) / 10

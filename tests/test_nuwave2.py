@@ -246,6 +246,7 @@ class Music:
     """Segments of noise as long as two frames of the STFT, the degraded ones half as loud."""
 
     rate = RATE
+    side = False
 
     def __init__(self, count):
         self.original = noise(count, 2 * N_FFT) / 4

@@ -37,6 +37,7 @@ class Noise:
     """Segments of noise, the degraded ones half as loud; each with a band of its own."""
 
     rate = 44100
+    side = False
 
     def __init__(self, count, seed=0):
         self.original = torch.rand(count, 4096, generator=torch.Generator().manual_seed(seed)) - 0.5

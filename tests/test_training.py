@@ -22,6 +22,7 @@ class Noise:
     """Segments of noise, the degraded ones half as loud."""
 
     rate = 44100
+    side = False
 
     def __init__(self, count, seed=0, length=512):
         self.original = torch.rand(count, length, generator=torch.Generator().manual_seed(seed)) - 0.5

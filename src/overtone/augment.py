@@ -77,7 +77,8 @@ class AugmentSettings:
         mix: share of the segments to which another one is added.
         coded: share of the segments whose input goes through MP3 or Vorbis behind its low-pass.
         coded_whole: of those, the share that goes in without one: the codec's own ends them, and below it are
-            the holes of a codec that is short of bits.
+            the holes of a codec that is short of bits. Sides of stereo (``degrade.channels: side``) go in
+            with a mid, as in a file.
     """
 
     filters: bool
@@ -107,7 +108,14 @@ class AugmentSettings:
             check(0 <= value <= 1, f"train.augment.{key}", value, "a share, 0 to 1")
 
 
-def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int, rows: Rows | None = None) -> Batch:
+def augment(
+    batch: Batch,
+    settings: AugmentSettings,
+    rate: int,
+    seed: int,
+    rows: Rows | None = None,
+    side: bool = False,
+) -> Batch:
     """Vary every segment, low-pass it by a filter of its own, change its level and perhaps code it.
 
     Filters are zero-phase; the cutoff that the network is told lies up to 5 % under their -3 dB.
@@ -118,6 +126,8 @@ def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int, rows:
         rate: in Hz.
         seed: what to draw from; a segment's draws depend on its place in the whole batch alone.
         rows: which of them are wanted; None for all.
+        side: whether they are the side of stereo, which codecs code with a mid. The segment before is taken
+            for it.
 
     Returns:
         Segments whose degraded peak, before coding, lies between 1 and ``-gain_db``; at another speed they
@@ -146,7 +156,8 @@ def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int, rows:
     bandwidth = (batch.bandwidth * speed).clamp(max=rate / 2)
 
     mixed = (draw(size) < settings.mix)[rows.own]
-    spectrum = spectrum[own] + torch.where(mixed, draw(size)[rows.own], 0.0)[:, None] * spectrum[before]
+    other = spectrum[before]
+    spectrum = spectrum[own] + torch.where(mixed, draw(size)[rows.own], 0.0)[:, None] * other
     bandwidth = torch.where(mixed, torch.minimum(bandwidth[own], bandwidth[before]), bandwidth[own])
 
     chance = draw(4, size)[:, rows.own]
@@ -159,10 +170,11 @@ def augment(batch: Batch, settings: AugmentSettings, rate: int, seed: int, rows:
     told = corner * (1 - 0.05 * chance[3])
     degraded = degraded * gain
     if settings.coded:
-        draws = torch.rand((5, size), generator=generator)[:, rows.own]
+        draws = torch.rand((6, size), generator=generator)[:, rows.own]
         choice = Choice(settings.coded, settings.coded_whole, settings.lowest)
         ends = (bandwidth - LEAST_BAND).clamp(max=settings.highest)
-        degraded, told = code(degraded, told, original * gain, ends, choice, rate, draws)
+        mids = torch.fft.irfft(other, n=length) if side else None
+        degraded, told = code(degraded, told, original * gain, ends, choice, rate, draws, mids)
     return Batch(degraded, original * gain, told, bandwidth)
 
 

@@ -1,7 +1,7 @@
 """Real MP3 and Vorbis coding of training inputs: its holes, its pre-echo, its own low-pass.
 
 It runs on the CPU; `overtone.augment` does the rest on the device. Files of few bits have a lower rate, or
-few bits for theirs: both are here.
+few bits for theirs: both are here. In stereo it is the side that gets few.
 A coded signal lies on its source to the sample: libsndfile takes out the delay of encoder and decoder
 (1,105 samples for MP3) by the tag that LAME writes. At a constant bitrate under 56 kbit/s the tag does
 not fit its frame, which is why the low bitrates are average ones.
@@ -58,7 +58,7 @@ def mp3_level(rate: int, kilobits: int) -> float:
 
 
 def _mp3(rate: int, kilobits: int, limit: float) -> Coding:
-    """MP3 of one channel at an average bitrate."""
+    """MP3 at an average bitrate, of all channels together."""
     return Coding("MP3", "MPEG_LAYER_III", rate, mp3_level(rate, kilobits), "AVERAGE", limit)
 
 
@@ -83,6 +83,16 @@ SHORT = (
     *(_mp3(32000, 36, 10400), _mp3(RATE, 33, 8200), _mp3(RATE, 36, 10300), _mp3(RATE, 40, 10300)),
 )
 
+# The same of stereo, for its side, which shares the bits with mid.
+OF_STEREO = (
+    *(_mp3(16000, 24, 3900), _mp3(16000, 32, 5500), _mp3(22050, 32, 5400), _mp3(22050, 40, 6800)),
+    *(_mp3(24000, 32, 5500), _mp3(24000, 40, 7000), _mp3(32000, 48, 7400), _mp3(32000, 64, 11000)),
+    *(_mp3(RATE, 40, 6800), _mp3(RATE, 48, 7500), _mp3(RATE, 56, 10200), _mp3(RATE, 64, 10900)),
+    *(_mp3(RATE, 80, 13000), _mp3(RATE, 96, 15100), _mp3(RATE, 112, 15100)),
+)
+# Up to this much louder than side mid is, in dB; in music it is 10 in the mean.
+LOUDER = 20.0
+
 
 class Choice(NamedTuple):
     """What signals are put through codecs.
@@ -99,7 +109,14 @@ class Choice(NamedTuple):
 
 
 def code(
-    degraded: Tensor, cutoff: Tensor, whole: Tensor, ends: Tensor, choice: Choice, rate: int, draws: Tensor
+    degraded: Tensor,
+    cutoff: Tensor,
+    whole: Tensor,
+    ends: Tensor,
+    choice: Choice,
+    rate: int,
+    draws: Tensor,
+    mids: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Put a share of some signals through codecs, each through one drawn for it.
 
@@ -116,8 +133,10 @@ def code(
         ends: (batch,) in Hz: how high a codec may end them that go in whole.
         choice: what is drawn from.
         rate: of the signals, in Hz.
-        draws: (5, batch) from 0 to 1: whether a signal is coded, by what, how low its cutoff is told, whether
-            it goes in whole, and how fast.
+        draws: (6, batch) from 0 to 1: whether a signal is coded, by what, how low its cutoff is told, whether
+            it goes in whole, how fast, and how much louder mid is.
+        mids: (batch, time), where the signals are sides of stereo: those that go in whole do so with these as
+            mid, brought to 0 to 20 dB over them.
 
     Returns:
         The signals and their cutoffs, where they came from.
@@ -129,19 +148,26 @@ def code(
         raise OvertoneError(f"train.augment.coded is {choice.share}; it is 0 unless degrade.rate is {RATE}")
     made, told = degraded.cpu().clone(), cutoff.cpu().clone()
     sources, highest, numbers = whole.cpu(), ends.tolist(), draws.tolist()
+    short = SHORT if mids is None else OF_STEREO
 
     def make(row: int) -> None:
-        _, which, lower, way, pace = (column[row] for column in numbers)
+        _, which, lower, way, pace, louder = (column[row] for column in numbers)
         faster = FASTER ** (2 * pace - 1)
         # Played faster, what ends at the codec's limit was as much lower.
         lowest, end = faster * choice.lowest, faster * highest[row]
-        ending = [coding for coding in SHORT if lowest <= coding.limit <= end]
+        ending = [coding for coding in short if lowest <= coding.limit <= end]
         is_whole = way < choice.whole and bool(ending)
         codings = ending if is_whole else [coding for coding in CODINGS if coding.limit >= lowest]
         coding = codings[int(which * len(codings))]
         limit = coding.limit / faster * (1 - 0.05 * lower)
         source = (sources if is_whole else made)[row].numpy()
-        made[row] = torch.from_numpy(through(source, coding, faster))
+        if is_whole and mids is not None:
+            mid = mids[row].cpu().numpy()
+            gain = 10 ** (LOUDER / 20 * louder) * source.std() / max(mid.std(), 1e-9)
+            coded = as_side(source, mid * np.float32(gain), coding, faster)
+        else:
+            coded = through(source, coding, faster)
+        made[row] = torch.from_numpy(coded)
         told[row] = limit if is_whole else min(limit, float(told[row]))
 
     with ThreadPoolExecutor(workers()) as pool:
@@ -150,7 +176,7 @@ def code(
 
 
 def through(samples: np.ndarray, coding: Coding, faster: float = 1.0) -> np.ndarray:
-    """Encode and decode (time,) float32 samples at 44.1 kHz, played faster by a factor meanwhile.
+    """Encode and decode (time,) or (time, 2) float32 samples at 44.1 kHz, played faster by a factor for it.
 
     What comes back is aligned to the sample.
     """
@@ -167,6 +193,16 @@ def through(samples: np.ndarray, coding: Coding, faster: float = 1.0) -> np.ndar
     if count != len(samples):
         decoded = signal.resample(decoded, len(samples))
     return decoded
+
+
+def as_side(side: np.ndarray, mid: np.ndarray, coding: Coding, faster: float) -> np.ndarray:
+    """What comes back of (time,) samples that go `through` a codec as the side of stereo with this mid."""
+    both = np.stack([mid + side, mid - side], axis=1)
+    # Beyond full scale it would be clipped.
+    loudest = max(np.float32(1), np.abs(both).max())
+    left, right = through(both / loudest, coding, faster).T
+    made: np.ndarray = (left - right) * (loudest / 2)
+    return made
 
 
 def round_trip(samples: np.ndarray, rate: int, **kind: str | float | None) -> np.ndarray:

@@ -144,12 +144,19 @@ class Segments:
         cutoff: of the degraded ones, in Hz.
         degraded: false where the damage is drawn anew for every batch: the originals alone are read, and
             stand in the degraded segments' place.
+        side: whether they are the side of stereo.
     """
 
     def __init__(
-        self, pairs: Pairs, table: pd.DataFrame, scale: str, cutoff: float, degraded: bool = True
+        self,
+        pairs: Pairs,
+        table: pd.DataFrame,
+        scale: str,
+        cutoff: float,
+        degraded: bool = True,
+        side: bool = False,
     ) -> None:
-        self.pairs = pairs
+        self.pairs, self.side = pairs, side
         self._degraded = degraded
         self.rate = pairs.rate
         self._cutoff = cutoff

@@ -103,9 +103,15 @@ class TrainSettings:
 
 
 class Data(Protocol):
-    """Segments that can be read by their place."""
+    """Segments that can be read by their place.
+
+    Attributes:
+        rate: in Hz.
+        side: whether they are the side of stereo.
+    """
 
     rate: int
+    side: bool
 
     def __len__(self) -> int: ...
 
@@ -238,7 +244,7 @@ def fit(
                 done = (epoch - 1 + state["step"] * settings.batch / len(order)) / settings.epochs
                 optimiser.param_groups[0]["lr"] = settings.lr * (1 + math.cos(math.pi * done)) / 2
             seed = (settings.seed * 1_000_003 + epoch) * 1_000_003 + state["step"]
-            batch = augment(batch.to(device), settings.augment, training.rate, seed, part.rows)
+            batch = augment(batch.to(device), settings.augment, training.rate, seed, part.rows, training.side)
             judge = adversary if epoch >= settings.adversarial.start else None
             losses = _step(runner, optimiser, batch, part, precision, judge, seed)
             bad = [value for value in losses.values() if not math.isfinite(value)]
@@ -398,7 +404,7 @@ def evaluate(
     parts = [ranks.part(len(places), size) for places in todo]
     total = 0.0
     for batch, places, part in zip(_ahead(data, todo, parts, settings), todo, parts, strict=True):
-        batch = augment(batch.to(device), settings.augment, data.rate, places[0], part.rows)
+        batch = augment(batch.to(device), settings.augment, data.rate, places[0], part.rows, data.side)
         value = with_loss(batch, [places[row] for row in part.rows.own])[1].item()
         total += value * part.shares[0] * len(places)
     return ranks.mean([total])[0] / len(data)
