@@ -9,7 +9,7 @@
 # a slow one) and one of 20, and twice 10 minutes of two cores to prepare TRAIN, of which the fourth takes the side
 # of stereo; 4, 12 and 12 GB of data/pairs, and as much in DVC's cache: params.yaml in the workspace gets these
 # values. (The first two were made when the losses still looked up to the bandwidth, codecs' ragged ends included,
-# and all codecs were those at 44.1 kHz.)
+# and all codecs were those at 44.1 kHz; the last by a draft that took other segments for mids.)
 # bench/quality.py scores .runs/model, and `python docs/ship.py .runs/model` puts it into the package.
 set -euo pipefail
 first=$(realpath "${1:?usage: bash docs/train_shipped.sh FIRST TRAIN}")
@@ -37,8 +37,8 @@ dvc exp run train "${both[@]}" -S download.folder="$train" -S segment.per_track=
   -S train.lr=0.0005 -S train.epochs=1
 rm -rf .runs/third && cp -r data/model .runs/third
 dvc exp run train "${both[@]}" -S download.folder="$train" -S degrade.channels=side -S segment.per_track=15 \
-  -S 'train.augment.kinds=[butterworth,chebyshev1,elliptic,sinc]' -S train.augment.coded=0.25 \
-  -S train.augment.coded_whole=0.2 -S train.augment.speed=1 -S train.augment.tilt_db=0 -S train.augment.mix=0 \
+  -S 'train.augment.kinds=[butterworth,chebyshev1,elliptic,sinc]' -S train.augment.coded=0.3 \
+  -S train.augment.coded_whole=0.4 -S train.augment.speed=1 -S train.augment.tilt_db=0 -S train.augment.mix=0 \
   -S model.spectral.blocks=12 -S train.from=.runs/third -S 'train.freeze=[wide.weight,narrow.weight]' \
   -S train.loss.treble=0.5 -S train.loss.lsd=1.0 -S train.lr=0.0005 -S train.epochs=1
 # The side shares the blocks' wide matrices. Harmonics belong to no weights: how they go on was found on the
