@@ -4,11 +4,20 @@ from fractions import Fraction
 
 import av
 import numpy as np
+import soundfile
 import torch
 
 from overtone.models import Spectral, SpectralSettings, UNet, UNetSettings
 
 RATE, CUTOFF = 44100, 6000.0
+# How soundfile is asked for what it does not tell by the suffix, and FFmpeg for what it does not write.
+KINDS = {
+    ".aif": {"format": "AIFF"},
+    ".aifc": {"format": "AIFF", "subtype": "FLOAT"},
+    ".oga": {"format": "OGG"},
+    ".opus": {"format": "OGG", "subtype": "OPUS"},
+}
+CODECS = {".m4a": "aac", ".mp2": "mp2", ".wma": "wmav2", ".wv": "wavpack"}
 
 
 def make(kind):
@@ -38,6 +47,14 @@ def band(samples, least, most, rate=RATE):
     spectrum = np.fft.rfft(samples * np.hanning(samples.shape[1]), axis=1)
     hertz = np.fft.rfftfreq(samples.shape[1], 1 / rate)
     return level(np.abs(spectrum[:, (hertz >= least) & (hertz < most)]))
+
+
+def written(path, samples, rate):
+    """Write (time, channels) samples as a file of its suffix."""
+    if path.suffix in CODECS:
+        return write_by_ffmpeg(path, samples, rate, CODECS[path.suffix])
+    soundfile.write(path, samples, rate, **KINDS.get(path.suffix, {}))
+    return path
 
 
 def write_by_ffmpeg(path, samples, rate, codec, said=None, **options):

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import soxr
 import torch
-from sound import band, forget_length, write_by_ffmpeg
+from sound import band, forget_length, written
 
 from overtone import decoding, files, models
 from overtone.arrays import restore
@@ -87,23 +87,6 @@ def test_lossy_formats_do_not_take_the_treble_away_again(tmp_path, rng, net, suf
     made = soundfile.read(target, dtype="float32")[0]
     for low in (1000, 17000, 19000):
         assert abs(band(made.T, low, low + 1000) - band(noise.T, low, low + 1000)) < 1
-
-
-# How soundfile is asked for what it does not tell by the suffix.
-KINDS = {
-    ".aif": {"format": "AIFF"},
-    ".aifc": {"format": "AIFF", "subtype": "FLOAT"},
-    ".oga": {"format": "OGG"},
-    ".opus": {"format": "OGG", "subtype": "OPUS"},
-}
-
-
-def written(path, samples, rate):
-    """The samples as a file of its suffix."""
-    if path.suffix == ".mp2":
-        return write_by_ffmpeg(path, samples, rate, "mp2")
-    soundfile.write(path, samples, rate, **KINDS.get(path.suffix, {}))
-    return path
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -224,8 +207,10 @@ def test_a_truncated_file_is_said_to_be_so(tmp_path, low, suffix):
     path = written(tmp_path / f"in{suffix}", np.tile(low, (4, 1))[:300000], 48000)
     cut(path, 0.7)
     # CAF does not open.
-    said = "or damaged (supported file format but file is malformed)" if suffix == ".caf" else "is truncated"
-    with pytest.raises(OvertoneError, match=re.escape(said)):
+    said = "is truncated"
+    if suffix == ".caf":
+        said = "is not audio that overtone reads, or damaged (supported file format but file is malformed)"
+    with pytest.raises(OvertoneError, match=re.escape(f"in{suffix} {said}")):
         restore_file(path)
     assert names(tmp_path) == [path.name]
 

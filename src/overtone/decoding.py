@@ -1,6 +1,7 @@
 """Reading sound files from beginning to end, block by block; what is no whole sound file says why not."""
 
 import contextlib
+import os
 import re
 import stat
 import threading
@@ -138,7 +139,7 @@ def ahead(decoded: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
 def missing(file: Any, path: Path, samples: int) -> str:
     """What a file that has given so many samples per channel should hold and does not; empty if nothing."""
     promised = file.frames
-    if samples + SLACK < promised < UNKNOWN:
+    if samples + SLACK < promised < UNKNOWN and (file.format != "MP3" or _is_counted(path)):
         told, there = promised / file.samplerate, samples / file.samplerate
         return f"its header promises {told:.1f} s, and {there:.1f} s are there"
     for line, placeholder, unit in CORRECTED:
@@ -147,6 +148,22 @@ def missing(file: Any, path: Path, samples: int) -> str:
             if rest < size < placeholder:
                 return f"its header promises {size:,} {unit}, and {rest:,} are there"
     return _ends_inside_a_page(path)
+
+
+def _is_counted(path: Path) -> bool:
+    """Whether MPEG audio says how many frames it has, as Xing, Info or VBRI, in the first of them.
+
+    Otherwise libsndfile goes by the size of the file, and takes a cover in its ID3 tag for sound.
+    """
+    with path.open("rb") as raw:
+        head = raw.read(10)
+        if head.startswith(b"ID3"):
+            # Of four bytes seven bits count.
+            raw.seek(sum(byte << 7 * place for place, byte in enumerate(head[:5:-1])), os.SEEK_CUR)
+        else:
+            raw.seek(0)
+        start = raw.read(BLOCK)
+    return any(name in start for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def _ends_inside_a_page(path: Path) -> str:

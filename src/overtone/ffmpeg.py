@@ -64,7 +64,7 @@ class FFmpegFile:
         Unreadable: it is not of these formats, or there is no sound in it.
     """
 
-    extra_info = ""
+    extra_info = format = ""
 
     def __init__(self, raw: BinaryIO) -> None:
         # Closing waits for a thread that reads.
