@@ -17,7 +17,7 @@ import soxr
 import torch
 from sound import forget_length, write_by_ffmpeg
 
-from overtone import __version__, cli, models
+from overtone import __version__, card, cli, models
 from overtone.models import Spectral, SpectralSettings
 
 RATE = 44100
@@ -403,7 +403,28 @@ def test_models_says_what_a_model_is(model, overtone):
         "    l1: 1",
         "tracks: a, b",
         "rate hz: 44100",
+        f"all that is known of it: {model / 'model.json'}",
     ]
+
+
+def test_models_shows_the_shipped_models_words_and_scores_beside_those_of_fills(overtone):
+    code, out, err = overtone("models")
+    assert (code, err) == (0, [])
+    assert max(map(len, out[2:-1])) <= card.WIDTH
+    about = models.load(models.SHIPPED)[1]
+    assert " ".join(about["does badly"].split()) in " ".join(" ".join(out).split())
+    for of in ("figures", "figures on voices"):
+        for metric, meaning in card.METRICS.items():
+            at = out.index(", ".join(filter(None, (meaning, of[8:]))) + ":")
+            assert out[at + 1].split() == ["4", "kHz", "5.5", "kHz", "8", "kHz", "11", "kHz"]
+            for line, system in zip(out[at + 2 :], about[of]["4000"], strict=False):
+                assert line.startswith(system)
+                scores = [float(cell) for cell in line.removeprefix(system).split()]
+                assert scores == pytest.approx(
+                    [about[of][cutoff][system][metric] for cutoff in ("4000", "5500", "8000", "11000")],
+                    abs=5e-4,
+                )
+    assert not any("micro batch" in line for line in out)
 
 
 def test_no_space_left_is_one_line(here, model, overtone):

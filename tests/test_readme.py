@@ -54,8 +54,8 @@ def test_the_shipped_models_lead_is_that_of_the_committed_bench(heading, result)
         ours, fills = means.loc[cutoff, "shipped"], means.loc[cutoff].loc[["noise fill", "band replication"]]
         least, most = fills["lsd_high"].min(), fills["visqol"].max()
         lead = f"{100 * (1 - ours['lsd_high'] / least):.1f} %"
-        assert distance == f"{lead} lower ({ours['lsd_high']:.2f} to {least:.2f})"
-        assert visqol == f"{ours['visqol'] - most:.2f} higher ({ours['visqol']:.2f} to {most:.2f})"
+        assert distance == f"{lead} lower ({ours['lsd_high']:.2f} against {least:.2f})"
+        assert visqol == f"{ours['visqol'] - most:.2f} higher ({ours['visqol']:.2f} against {most:.2f})"
 
 
 def test_the_talks_with_parts_are_those_of_the_committed_bench():
@@ -79,6 +79,10 @@ def test_the_talks_with_parts_are_those_of_the_committed_bench():
         r"Of (\d+) files of music by themselves, parts are found in (\d+)", result
     ).groups()
     assert (f"Among {tracks} tracks of music it found none" in text) == (with_parts == "0")
+    voices, with_parts = re.search(
+        r"Of (\d+) files of voices by themselves, parts are found in (\d+)", result
+    ).groups()
+    assert f"in {with_parts} of {voices} single voices some" in text
 
 
 def test_every_file_that_it_names_is_there():

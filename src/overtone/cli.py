@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from overtone import __version__, arguments, memory
 from overtone.errors import OvertoneError
@@ -181,13 +181,15 @@ def _score(args: argparse.Namespace) -> int:
 
 def _models(args: argparse.Namespace) -> int:
     """Print what is known of a model."""
-    from overtone import models
+    from overtone import card, models
 
     folder = Path(args.folder or models.SHIPPED)
     net, about = models.load(folder)
     print(f"model in {printable(str(folder))}")
     print(f"network: {type(net).__name__}, {sum(weight.numel() for weight in net.parameters()):,} parameters")
-    _show(about, "")
+    for line in card.lines(about):
+        print(printable(line))
+    print(printable(f"all that is known of it: {folder / 'model.json'}"))
     return ALL_GOOD
 
 
@@ -252,18 +254,6 @@ def _listen(args: argparse.Namespace) -> int:
     print(f"{len(found.sounds)} samples; ratings go into {ratings}; Ctrl-C ends it", flush=True)
     server.serve(found, base, bound)
     return ALL_GOOD
-
-
-def _show(values: dict[str, Any], indent: str) -> None:
-    """Print nested values, a line each."""
-    for key, value in values.items():
-        label = printable(f"{indent}{key.replace('_', ' ')}:")
-        if isinstance(value, dict):
-            print(label)
-            _show(value, indent + "  ")
-        else:
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            print(label, printable(f"{value:.4g}" if isinstance(value, float) else text))
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

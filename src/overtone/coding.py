@@ -149,6 +149,7 @@ def code(
     made, told = degraded.cpu().clone(), cutoff.cpu().clone()
     sources, highest, numbers = whole.cpu(), ends.tolist(), draws.tolist()
     short = SHORT if mids is None else OF_STEREO
+    mids = None if mids is None else mids.cpu()
 
     def make(row: int) -> None:
         _, which, lower, way, pace, louder = (column[row] for column in numbers)
@@ -162,7 +163,7 @@ def code(
         limit = coding.limit / faster * (1 - 0.05 * lower)
         source = (sources if is_whole else made)[row].numpy()
         if is_whole and mids is not None:
-            mid = mids[row].cpu().numpy()
+            mid = mids[row].numpy()
             gain = 10 ** (LOUDER / 20 * louder) * source.std() / max(mid.std(), 1e-9)
             coded = as_side(source, mid * np.float32(gain), coding, faster)
         else:
