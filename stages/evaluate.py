@@ -83,7 +83,8 @@ def main() -> None:
     distances, rows = first.distances(), first.pictured(len(plots.COLOURS))
     if len(rows) < len(distances):
         say(f"plots/distance.png has colours for {len(rows)} of {len(distances)} rows: {', '.join(rows)}")
-    plots.distance_by_frequency({row: distances[row] for row in rows}, cutoff, Path("plots/distance.png"))
+    curves = {row: distances[row] for row in rows}
+    plots.distance_by_frequency(curves, cutoff, first.reach(), Path("plots/distance.png"))
     genres = {str(track): genre for track, genre in subset["genre"].items()}
     scores = [one.by_track() for one in gathered]
     tables.write_csv(

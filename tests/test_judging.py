@@ -97,9 +97,16 @@ def test_a_missing_visqol_is_no_failed_program_but_the_runs_own_error(pairs, seg
         )
 
 
-def judged(track, seen, real, **values):
+def judged(track, seen, real, reach=16000.0, **values):
     outcome = Outcome(values, np.zeros(3), seen, Cost(1.0, 2.0, 3), None)
-    return Judged(track, {"input": outcome}, {}, real, {})
+    return Judged(track, reach, {"input": outcome}, {}, real, {})
+
+
+def test_the_originals_reach_is_the_median_of_their_bandwidths():
+    gathered = Gathered(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
+    for reach in (16000.0, 0.0, 19500.0):
+        gathered.add(judged(7, None, None, reach))
+    assert gathered.reach() == 16000
 
 
 @pytest.mark.parametrize("tracks", [probe.LEAST - 1, probe.LEAST])
@@ -149,7 +156,7 @@ def test_a_picture_of_a_few_rows_shows_systems_before_what_they_give_alone(tmp_p
     gathered = Gathered(Prepared(made_by, {}, {}), RATE, CUTOFF)
     outcome = Outcome({}, np.zeros(3), None, Cost(), None)
     names = [name for system in made_by for name in systems.rows(system)]
-    gathered.add(Judged(7, dict.fromkeys(names, outcome), {}, None, {}))
+    gathered.add(Judged(7, 16000.0, dict.fromkeys(names, outcome), {}, None, {}))
     assert gathered.pictured(most) == shown
 
 
@@ -158,7 +165,7 @@ def test_what_separating_found_stands_in_the_rows_note():
     found = Findings("htdemucs", ("drums", "bass"), seconds=1.0, mix=1.0, error=0.01)
     outcome = Outcome({}, np.zeros(3), None, Cost(4.0, 9.0, 3), None, found)
     for _ in range(2):
-        gathered.add(Judged(7, {"input": outcome}, {}, None, {}))
+        gathered.add(Judged(7, 16000.0, {"input": outcome}, {}, None, {}))
     note = gathered.costs()["input"]["note"]
     assert note == "2 stems by htdemucs, their sum -20.0 dB off the mix, 25% of the time separating"
 

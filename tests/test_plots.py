@@ -74,16 +74,32 @@ def test_distance_by_frequency_draws_each_system(tmp_path: Path, figures: list[F
     frequencies = spectral.frequencies(RATE)
     distance = torch.linspace(0, 3, len(frequencies), dtype=torch.float64)
     systems = {"input": (frequencies, distance), "model": (frequencies, distance / 2)}
-    plots.distance_by_frequency(systems, CUTOFF, tmp_path / "distance.png")
+    plots.distance_by_frequency(systems, CUTOFF, RATE / 2, tmp_path / "distance.png")
     check_png(tmp_path / "distance.png")
     assert labels(figures[0]) == ["cutoff, 4.8 kHz", "input", "model"]
     assert list(figures[0].axes[0].lines[2].get_ydata()) == (distance / 2).tolist()
 
 
+def test_what_lies_beyond_the_originals_is_shaded_and_silence_may_leave_the_picture(
+    tmp_path: Path, figures: list[Figure]
+) -> None:
+    frequencies = spectral.frequencies(RATE)
+    curve = torch.ones(len(frequencies))
+    names = ("input", "noise fill", "band replication", "model")
+    systems = dict.fromkeys(names, (frequencies, 2 * curve)) | {"silence": (frequencies, curve)}
+    systems["silence"][1][:20] = 12
+    plots.distance_by_frequency(systems, CUTOFF, 8000, tmp_path / "distance.png")
+    axis = figures[0].axes[0]
+    assert axis.get_ylim() == (0, pytest.approx(2.2))
+    assert labels(figures[0])[1] == "beyond the originals' bandwidth"
+    (shade,) = axis.patches
+    assert shade.get_bbox().intervalx == pytest.approx([8000, RATE / 2])
+
+
 def test_rows_of_a_network_alone_do_not_hide_their_model(tmp_path: Path, figures: list[Figure]) -> None:
     curve = spectral.frequencies(RATE), torch.ones(len(spectral.frequencies(RATE)))
     names = ("input", "silence", "noise fill", "band replication", "model", "alone", "alone, aligned")
-    plots.distance_by_frequency(dict.fromkeys(names, curve), CUTOFF, tmp_path / "distance.png")
+    plots.distance_by_frequency(dict.fromkeys(names, curve), CUTOFF, RATE / 2, tmp_path / "distance.png")
     _, *lines = figures[0].axes[0].lines
     assert [line.is_dashed() for line in lines] == [False] * 5 + [True] * 2
 

@@ -44,6 +44,17 @@ output:
 
 Stereo is restored as mid and side, and the shipped model has weights of its own for the side: --side."""
 
+EXPORT_EXAMPLES = """\
+examples:
+  overtone export overtone.onnx              the shipped model
+  overtone export side.onnx --side           its weights for left minus right
+  overtone export mine.onnx --model data/model"""
+
+SCORE_EXAMPLES = """\
+examples:
+  overtone score song.wav song.restored.flac --cutoff 8000
+  overtone score song.wav mine.flac theirs.wav --cutoff 8000   a column each"""
+
 LISTEN = """\
 Serve a blind listening test of the examples that the pipeline's evaluate stage wrote, as a page for
 the browser. Each rating is in data/listening.sqlite at once. docs/listening.md says how to run a test."""
@@ -141,7 +152,8 @@ def _add_restore(add_parser: _AddParser) -> None:
     add(
         "--parts",
         action="store_true",
-        help="add treble only to parts that end lower than the rest, under 9 kHz: a guest on the telephone",
+        help="add treble only to parts that end lower than the rest, under 9 kHz, such as a guest on the "
+        "telephone; where there are none, to the whole file",
     )
     add("--picture", action="store_true", help="draw the spectrogram before and after, as OUT with .png")
     add("--json", action="store_true", help="print a JSON object per file")
@@ -151,8 +163,10 @@ def _add_score(add_parser: _AddParser) -> None:
     parser = add_parser(
         "score",
         help="say how far restored files are from a reference",
-        description="Compare files with a full-band reference, by the metrics of the pipeline's test "
+        description="Compare files with a full-band reference, by the metrics of the pipeline's test\n"
         "(docs/metrics.md): at 44.1 kHz, sample by sample, lengths alike to 0.1 s.",
+        epilog=SCORE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("reference", metavar="REFERENCE", help="the original")
     parser.add_argument("restored", nargs="+", metavar="RESTORED", help="what was made of its lesser copy")
@@ -179,6 +193,7 @@ def _add_export(add_parser: _AddParser) -> None:
         "export",
         help="write a model as ONNX, to run without PyTorch",
         description=EXPORT,
+        epilog=EXPORT_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument

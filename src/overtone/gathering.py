@@ -82,6 +82,10 @@ class Gathered:
             for name, of_takes in self.rows().items()
         }
 
+    def reach(self) -> float:
+        """The median bandwidth of the originals, in Hz."""
+        return float(np.median([take.reach for take in self._takes]))
+
     def pictured(self, most: int) -> list[str]:
         """At most so many rows: the systems themselves first, then the other baselines, then "alone"."""
         names = list(self.rows())

@@ -63,6 +63,7 @@ class Judged(NamedTuple):
 
     Attributes:
         track_id: its track.
+        reach: the original's own bandwidth, in Hz.
         rows: by name.
         failed: why a program has none, by name.
         seen: what the probe sees of the original.
@@ -70,6 +71,7 @@ class Judged(NamedTuple):
     """
 
     track_id: int
+    reach: float
     rows: dict[str, Outcome]
     failed: dict[str, str]
     seen: np.ndarray | None
@@ -136,7 +138,7 @@ def _judge(
             rows[made.row] = Outcome(values, distance, heard, made.cost, made.correction, made.findings)
             if excerpts and made.row == system.name:
                 cuts[made.row] = excerpt(made.samples)
-    return Judged(take.track_id, rows, failed, seen(take.original), cuts)
+    return Judged(take.track_id, reach, rows, failed, seen(take.original), cuts)
 
 
 @contextmanager

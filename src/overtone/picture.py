@@ -29,9 +29,7 @@ RANGE = 90  # dB from the loudest point down to black
 def check_installed() -> None:
     """Raise unless matplotlib can be loaded."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise OvertoneError(
-            "a picture needs matplotlib, which is not installed: pip install 'overtone[pipeline]'"
-        )
+        raise OvertoneError("a picture needs matplotlib, which is not installed: pip install matplotlib")
 
 
 def draw(

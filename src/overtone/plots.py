@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 import librosa
+import numpy as np
+import torch
 from librosa.display import specshow
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -116,7 +118,7 @@ def mean_spectra(versions: Mapping[str, Tensor], rate: int, cutoff: float, path:
 
 
 def distance_by_frequency(
-    systems: Mapping[str, tuple[Tensor, Tensor]], cutoff: float, path: str | Path
+    systems: Mapping[str, tuple[Tensor, Tensor]], cutoff: float, reach: float, path: str | Path
 ) -> None:
     """How far each system's spectrum lies from the original's at each frequency.
 
@@ -124,16 +126,20 @@ def distance_by_frequency(
         systems: name -> (frequencies in Hz, distance in bels), both (bins,), as
             `spectral.frequencies` and `scores.distance_by_frequency` give them.
         cutoff: in Hz.
+        reach: the originals' bandwidth, in Hz: above it, silence is nearer than any treble.
         path: the PNG.
     """
     top = max(float(frequencies.max()) for frequencies, _ in systems.values())
     figure, axis = _by_frequency(cutoff, top)
+    if reach < 0.98 * top:
+        axis.axvspan(reach, top, color="0.93", label="beyond the originals' bandwidth")
     rows = zip(systems.items(), COLOURS, GAPS, strict=False)
     for (name, (frequencies, distance)), colour, gaps in rows:
         x, y = frequencies.numpy(), distance.numpy()
         axis.plot(x, y, color=colour, linestyle=gaps, label=name, linewidth=1.4)
     axis.set(ylabel="log-spectral distance (bel)")
-    axis.set_ylim(bottom=0)
+    # The worst of seven rows, silence as a rule, may leave the picture at its highest.
+    axis.set_ylim(0, 1.1 * float(np.percentile(torch.cat([y for _, y in systems.values()]), 95)))
     axis.legend()
     _save(figure, path)
 
