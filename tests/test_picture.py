@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from matplotlib import image
 
 from overtone import picture
 from overtone.errors import OvertoneError
@@ -45,22 +46,25 @@ def test_any_length_fits_into_the_columns(tmp_path, rng, length, monkeypatch):
     assert np.isfinite(levels).all()
 
 
-def test_the_picture_is_a_png_of_both(tmp_path, rng):
+def test_the_picture_is_a_png_of_all_files(tmp_path, rng):
     soundfile.write(tmp_path / "before.wav", rng.normal(0, 0.1, 8000), 16000)
     soundfile.write(tmp_path / "after.wav", rng.normal(0, 0.1, 24000), 48000)
-    args = tmp_path / "before.wav", tmp_path / "after.wav"
-    picture.draw(*args, tmp_path / "x.png", 0.5, 8000, "a $1 title_with^signs \x1b\udcff 音楽")
-    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    two = {name: tmp_path / f"{name}.wav" for name in ("before", "after")}
+    heights = []
+    for files in (two, two | {"original": tmp_path / "after.wav"}):
+        picture.draw(files, tmp_path / "x.png", 0.5, 8000, "a $1 title_with^signs \x1b\udcff 音楽")
+        heights.append(image.imread(tmp_path / "x.png").shape[0])
+    assert heights == [715, 1045]
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_without_a_place_to_write_it_is_an_error(tmp_path):
     soundfile.write(tmp_path / "x.wav", tone(500, 0.1), RATE)
     with pytest.raises(OvertoneError, match=r"x.png cannot be written: No such file"):
-        picture.draw(tmp_path / "x.wav", tmp_path / "x.wav", tmp_path / "no" / "x.png", 0.1, 8000, "x")
+        picture.draw({"before": tmp_path / "x.wav"}, tmp_path / "no" / "x.png", 0.1, 8000, "x")
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(OvertoneError, match=r"pip install 'overtone\[pipeline\]'"):
+    with pytest.raises(OvertoneError, match=r"pip install matplotlib"):
         picture.check_installed()

@@ -144,7 +144,8 @@ def _restore_one(
         if args.picture:
             from overtone import picture
 
-            picture.draw(source, target, picture_path, report.seconds, report.cutoff.hz, job.source.name)
+            files = {"before": source, "after": target}
+            picture.draw(files, picture_path, report.seconds, report.cutoff.hz, job.source.name)
         if job.target == STANDARD:
             try:
                 with target.open("rb") as file:

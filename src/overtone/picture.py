@@ -1,4 +1,4 @@
-"""A picture of what a restoration did: the spectrogram before and after, one above the other, as PNG.
+"""A picture of what a restoration did: the spectrograms before and after, one below the other, as PNG.
 
 A file of any length is read in blocks and drawn in at most COLUMNS columns, in constant memory.
 matplotlib is loaded when a picture is drawn, not before.
@@ -9,6 +9,7 @@ import math
 import os
 import secrets
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,11 @@ def check_installed() -> None:
         raise OvertoneError("a picture needs matplotlib, which is not installed: pip install matplotlib")
 
 
-def draw(
-    before: str | Path, after: str | Path, path: str | Path, seconds: float, cutoff: float, title: str
-) -> None:
-    """Draw the spectrograms of two files of the same length.
+def draw(files: Mapping[str, Path], path: str | Path, seconds: float, cutoff: float, title: str) -> None:
+    """Draw the spectrograms of files of the same length, one below the other.
 
     Args:
-        before, after: the sound files.
+        files: by what is written above each.
         path: the PNG.
         seconds: their length.
         cutoff: in Hz, drawn as a dashed line.
@@ -48,11 +47,11 @@ def draw(
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
-    drawn = {"before": spectrogram(before, seconds), "after": spectrogram(after, seconds)}
+    drawn = {name: spectrogram(file, seconds) for name, file in files.items()}
     loudest = max(float(levels.max()) for levels, _ in drawn.values())
     top = max(rate for _, rate in drawn.values()) / 2000
-    figure = Figure(figsize=(10, 6.5), layout="constrained")
-    axes = figure.subplots(2, 1, sharex=True, sharey=True)
+    figure = Figure(figsize=(10, 0.5 + 3 * len(drawn)), layout="constrained")
+    axes = figure.subplots(len(drawn), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     image: Any = None
     for axis, (name, (levels, rate)) in zip(axes, drawn.items(), strict=True):
         image = axis.imshow(
@@ -67,8 +66,8 @@ def draw(
         axis.set_facecolor("black")
         axis.axhline(cutoff / 1000, color="white", linewidth=1, linestyle="--")
         axis.set(title=name, ylabel="frequency (kHz)", ylim=(0, top))
-    axes[1].set_xlabel("time (min:s)")
-    axes[1].xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{int(s) // 60}:{int(s) % 60:02d}"))
+    axes[-1].set_xlabel("time (min:s)")
+    axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{int(s) // 60}:{int(s) % 60:02d}"))
     figure.colorbar(image, ax=axes, label="level (dB)", pad=0.01)
     # Of a name that is no valid text, or in a script that the font lacks, what can be drawn is drawn.
     figure.suptitle("".join(char if char.isprintable() else "?" for char in title), parse_math=False)
