@@ -9,7 +9,7 @@
 # a slow one) and one of 20, and twice 10 minutes of two cores to prepare TRAIN, of which the fourth takes the side
 # of stereo; 4, 12 and 12 GB of data/pairs, and as much in DVC's cache: params.yaml in the workspace gets these
 # values. (The first two were made when the losses still looked up to the bandwidth, codecs' ragged ends included,
-# and all codecs were those at 44.1 kHz; the last by a draft that took other segments for mids.)
+# and all codecs were those at 44.1 kHz. The fourth started from the third's weights in half precision.)
 # bench/quality.py scores .runs/model, and `python docs/ship.py .runs/model` puts it into the package.
 set -euo pipefail
 first=$(realpath "${1:?usage: bash docs/train_shipped.sh FIRST TRAIN}")
