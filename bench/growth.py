@@ -39,6 +39,7 @@ STAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     "segment": (AUDIO, ("data/segments.csv",)),
     "train, an epoch": (AUDIO, ("data/model",)),
     "evaluate": (AUDIO, ("metrics/test.json", "plots/scores.csv", "data/examples")),
+    "report": (AUDIO, ("plots/report.html",)),
 }
 CHANGES: dict[str, dict[str, Any]] = {
     "select": {"tracks": None},
@@ -92,7 +93,7 @@ def middle(costs: list[Cost]) -> Cost:
 
 def marked(power: float) -> str:
     """An exponent as people read it: one over the limit stands out."""
-    return f"**{power:.2f}, OVER {LIMIT}**" if power > LIMIT else f"{power:.2f}"
+    return f"{power:.2f}" if power <= LIMIT else f"**{power:.2f}, OVER {LIMIT}**"
 
 
 def grow(root: Path, made: list[Path]) -> tuple[list[str], list[str]]:

@@ -1,10 +1,11 @@
-"""Training throughput by network, precision and loss; what reading and the loss take of a step.
+"""Training throughput by network, precision and loss; what reading, damage and the loss take of a step.
 
-python bench/training.py (4 minutes) -> bench/results/training.md
+python bench/training.py [--batch SEGMENTS] [--to NAME] (5 minutes) -> bench/results/training.md, or NAME.md
 
 It measures the device that `OVERTONE_DEVICE` names, else CUDA, else the CPU.
 """
 
+import argparse
 import json
 import os
 import statistics
@@ -21,6 +22,7 @@ from machine import machine, peak_memory, pipeline, save
 from torch.utils.flop_counter import FlopCounterMode
 
 from overtone import models, ranks
+from overtone.augment import AugmentSettings, augment
 from overtone.device import choose_device, compile_where_asked
 from overtone.losses import weighted
 from overtone.models.spectral import Spectral, SpectralSettings
@@ -47,6 +49,19 @@ RUNS = [
     *((net, loss, precision, False) for net, loss in NETS for precision in ("float32", "bfloat16")),
     (SHIPPED, "lsd", "float32", True),
 ]
+# How the shipped model's inputs were damaged in its last training.
+DAMAGE = AugmentSettings(
+    filters=True,
+    kinds=("butterworth", "chebyshev1", "elliptic", "sinc"),
+    lowest=3000.0,
+    highest=16000.0,
+    gain_db=24.0,
+    speed=1.0,
+    tilt_db=0.0,
+    mix=0.0,
+    coded=0.3,
+    coded_whole=0.4,
+)
 
 
 @dataclass
@@ -59,21 +74,25 @@ class Step:
 
 @dataclass
 class End:
-    """What else was measured of a run: seconds of reading a batch and of the loss by themselves."""
+    """What else was measured of a run: seconds of reading, damage and the loss, each by itself."""
 
     read: float
+    damage: float
     loss: float
     flops: float  # of a step, multiplications and additions counted apart
+    product: float  # the FLOP a second of a large matrix product in its precision
     peak: float  # MB
 
 
 class Run:
     """A network in training, a step at a time, as `fit` does it."""
 
-    def __init__(self, folder: Path, what: Net, loss: str, precision: str, compiled: bool) -> None:
+    def __init__(
+        self, folder: Path, batch: int | None, what: Net, loss: str, precision: str, compiled: bool
+    ) -> None:
         self.device = choose_device()
         self.precision = precision
-        self.batch = 16 if self.device.type == "cuda" else 2 if what == PAPER else 8
+        self.batch = batch or (16 if self.device.type == "cuda" else 2 if what == PAPER else 8)
         table = pd.read_csv(folder / "data/segments.csv")
         self.data = Segments(
             Pairs(folder / "data/pairs"), table[table["split"] == "training"], "shared", 4800.0
@@ -114,7 +133,7 @@ class Run:
             peak = torch.cuda.max_memory_allocated() / 2**20
         with FlopCounterMode(display=False) as counter:
             self.step()
-        return End(self.read(), self.lose(), counter.get_total_flops(), peak)
+        return End(self.read(), self.damage(), self.lose(), counter.get_total_flops(), self.product(), peak)
 
     def read(self) -> float:
         """Median seconds that a batch takes from the shards to the device, by itself."""
@@ -125,6 +144,34 @@ class Run:
             self.wait()
             took.append(time.perf_counter() - began)
         return statistics.median(took)
+
+    def damage(self) -> float:
+        """Median seconds that the shipped model's damage takes for a batch, by itself, on one thread."""
+        took = []
+        for seed, places in enumerate(self.todo[: 2 * ROUNDS]):
+            batch = self.data.batch(places).to(self.device)
+            self.wait()
+            began = time.perf_counter()
+            augment(batch, DAMAGE, self.data.pairs.rate, seed)
+            self.wait()
+            took.append(time.perf_counter() - began)
+        return statistics.median(took)
+
+    def product(self) -> float:
+        """FLOP a second of a large matrix product; float32 is TF32 there, on NVIDIA's GPUs."""
+        size = 8192 if self.device.type == "cuda" else 2048
+        kind = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        matrix = torch.randn(size, size, device=self.device, dtype=kind)
+        torch.set_float32_matmul_precision("high")
+        took = []
+        for _ in range(ROUNDS + 1):
+            self.wait()
+            began = time.perf_counter()
+            matrix @ matrix
+            self.wait()
+            took.append(time.perf_counter() - began)
+        torch.set_float32_matmul_precision("highest")
+        return 2 * size**3 / min(took)
 
     def lose(self) -> float:
         """Median seconds of the loss and its gradient, by themselves."""
@@ -143,11 +190,12 @@ class Run:
 run: Run
 
 
-def start(folder: Path, what: Net, loss: str, precision: str, compiled: bool) -> float:
+def start(folder: Path, batch: int | None, what: Net, loss: str, precision: str, compiled: bool) -> float:
     """Make this process the one that trains so, take a first step, and return its seconds of audio."""
     global run
     torch.set_num_threads(1)
-    run = Run(folder, what, loss, precision, compiled)
+    os.environ["OVERTONE_JOBS"] = "1"  # codecs, too, on one thread
+    run = Run(folder, batch, what, loss, precision, compiled)
     run.step()  # the first is slower: libraries choose their kernels, compilers work
     return run.batch * run.data.length / run.data.pairs.rate
 
@@ -164,13 +212,20 @@ def finish() -> End:
 
 def main() -> None:
     """Measure and write the results."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--batch", type=int, help="segments of a step; by default 16 on a GPU, else 8 and 2")
+    parser.add_argument("--to", default="training", metavar="NAME", help="bench/results/NAME.md")
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         segment = {"length": 65536, "hop": 65536, "per_track": None}
         pipeline(folder, segment=segment)
         # A process for each, so that each has its own peak; they take steps in turn, never together.
         own = [ProcessPoolExecutor(1, get_context("spawn")) for _ in RUNS]
-        audio = [pool.submit(start, folder, *what).result() for pool, what in zip(own, RUNS, strict=True)]
+        audio = [
+            pool.submit(start, folder, args.batch, *what).result()
+            for pool, what in zip(own, RUNS, strict=True)
+        ]
         rounds = [[pool.submit(step).result() for pool in own] for _ in range(ROUNDS)]
         ends = [pool.submit(finish).result() for pool in own]
         for pool in own:
@@ -182,15 +237,16 @@ def main() -> None:
         wall = statistics.median(step.wall for step in steps)
         cpu = statistics.median(step.cpu for step in steps)
         speed = f"{seconds / wall:.2f} | {seconds / cpu:.2f}"
-        work = f"{end.flops / wall / 1e9:.0f} | {end.loss / wall:.1%}"
-        reading = f"{1000 * end.read:.1f} | {end.read / wall:.3%}"
+        share = end.flops / wall / end.product
+        work = f"{end.flops / wall / 1e9:.0f} | {share:.0%} | {end.loss / wall:.1%}"
+        reading = f"{end.read / wall:.2%} | {end.damage / wall:.1%}"
         name = "spectral, as shipped" if isinstance(net, SpectralSettings) else f"U-Net {list(net)}"
         what = f"{name}{', compiled' * compiled} | {loss} | {precision}"
         rows.append(f"| {what} | {seconds:.1f} | {speed} | {work} | {reading} | {end.peak:.0f} |")
     device = choose_device()
     where = torch.cuda.get_device_name() if device.type == "cuda" else "one thread of the processor"
     save(
-        "training",
+        args.to,
         f"""# Training throughput
 
 {machine()}
@@ -199,14 +255,16 @@ Forward, loss, backward and optimiser of `overtone.training` on segments of 6553
 music, on {where}; *batch* is its seconds of audio. Medians of {ROUNDS} steps after a first one,
 the networks taking turns. *Speed* is seconds of audio per second by wall clock; *per CPU s* is the
 steadier figure on a shared machine. *GFLOP/s* counts the multiplications and additions of convolutions and
-matrix products, forward and backward: over the device's peak, its share of that. *Loss* is the loss with its
-gradient by itself, as a share of a step. *Reading* is `Segments.batch` to the device by itself, the shards
-in the file cache, in milliseconds and as a share of a step. Training does not even wait that long for it: a
-thread reads the next batches while the network works. *MB* is the peak of the process's memory, on a GPU of
-PyTorch's there.
+matrix products, forward and backward; *of peak* is that over what one large matrix product in this precision
+reaches here (on NVIDIA's GPUs TF32 for float32: PyTorch takes it for convolutions there, not for products).
+*Loss* is the loss with its gradient by itself, as a share of a step; so is *reading*, `Segments.batch` to
+the device, the shards in the file cache, and *damage*, the shipped model's `train.augment` with its codecs,
+on one thread. Training waits for neither as long as both together take less than a step: a thread reads and
+damages the next batches while the network works, and codecs use all cores. *MB* is the peak of the process's
+memory, on a GPU of PyTorch's there.
 
-| network | loss | precision | batch, s | speed | per CPU s | GFLOP/s | loss | reading, ms | share | MB |
-| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| network | loss | kind | batch, s | speed | per CPU s | GFLOP/s | of peak | loss | reading | damage | MB |
+| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 {chr(10).join(rows)}
 """,
     )

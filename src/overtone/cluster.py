@@ -126,7 +126,10 @@ def _call(wanted: dict[str, str], mark: Path | None, function: Callable[..., Res
                 f"the worker at {worker} does not see {path.parent if path == mark else path} as this "
                 "machine does; put it in a folder that all share under one path (docs/cluster.md)"
             )
-    return function(*call)
+    try:
+        return function(*call)
+    except OvertoneError as error:
+        raise OvertoneError(f"{error} (on the worker at {worker})") from None
 
 
 def _paths(value: Any) -> Iterator[Path]:
@@ -140,9 +143,10 @@ def _paths(value: Any) -> Iterator[Path]:
 
 @lru_cache(maxsize=1)
 def code() -> dict[str, str]:
-    """What decides a result besides its arguments: Python, packages, and overtone's own source."""
+    """What decides a result besides its arguments: Python, packages, overtone's source and its weights."""
     source = sha1(usedforsecurity=False)
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    here = Path(__file__).parent
+    for path in sorted([*here.rglob("*.py"), *(here / "shipped").iterdir()]):
         source.update(path.read_bytes())
     # A build for another device (2.13.0+cpu, 2.13.0) computes the same on the processor.
     versions = {name: version(name).partition("+")[0] for name in COMPUTES}

@@ -98,6 +98,9 @@ def join() -> torch.device:
         device = torch.device("cuda", here)
     elif device.type != "cpu":
         raise OvertoneError(f"ranks train on cuda or cpu, not on {device.type}; set OVERTONE_DEVICE=cpu")
+    # Under torchrun; `launch` has set it.
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    os.environ.setdefault("OVERTONE_JOBS", str(max(1, workers() // beside)))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()

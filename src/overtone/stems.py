@@ -103,13 +103,23 @@ class Findings:
         }
 
 
-def open_separator(device: str | torch.device | None = None) -> Separator:
-    """Load the model that ``OVERTONE_DEMUCS`` names onto a device; Demucs may download it.
+def demucs_named() -> str:
+    """What ``OVERTONE_DEMUCS`` names, for another process: a model, or an absolute folder with one behind."""
+    named = os.environ.get("OVERTONE_DEMUCS", MODEL)
+    return str(Path(named).absolute()) if "/" in named else named
+
+
+def open_separator(device: str | torch.device | None = None, named: str | None = None) -> Separator:
+    """Load one of Demucs's models onto a device; Demucs may download it.
+
+    Args:
+        device: as `overtone.device.choose_device` takes it.
+        named: the model, a folder before it; by default what ``OVERTONE_DEMUCS`` names.
 
     Raises:
         OvertoneError: Demucs is not installed, or its model cannot be had.
     """
-    named = os.environ.get("OVERTONE_DEMUCS", MODEL)
+    named = named or os.environ.get("OVERTONE_DEMUCS", MODEL)
     folder = Path(named).parent if "/" in named else None
     name = Path(named).name
     place = choose_device(None if device is None else str(device))

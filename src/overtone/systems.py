@@ -32,11 +32,12 @@ from overtone import align, audio, models, programs
 from overtone.align import Correction
 from overtone.baselines import BASELINES
 from overtone.costs import Cost
+from overtone.device import choose_device
 from overtone.errors import OvertoneError
 from overtone.evaluation import Take
 from overtone.models import Network
 from overtone.restoring import MODEL_RATE, Restorer, above_crossover
-from overtone.stems import Findings, Separator, StemsRestorer, open_separator
+from overtone.stems import Findings, Separator, StemsRestorer, demucs_named, open_separator
 
 TRAINED = "data/model"
 ALIGNED = ", aligned"
@@ -56,10 +57,11 @@ class Model(NamedTuple):
 
 
 class Stems(NamedTuple):
-    """The network in a model folder, on the stems that Demucs separates."""
+    """The network in a model folder, on the stems that Demucs separates by a model of its own, as named."""
 
     name: str
     folder: Path
+    demucs: str
 
 
 class Outside(NamedTuple):
@@ -132,7 +134,7 @@ def prepare(
             if what is None:
                 open_separator()
                 models.load(TRAINED)
-                systems.append(Stems(name, Path(TRAINED).absolute()))
+                systems.append(Stems(name, Path(TRAINED).absolute(), demucs_named()))
                 continue
             print(f"running {name}", flush=True)
             costs[name] = _run(what, takes, cutoff, rate, own)
@@ -158,7 +160,7 @@ def make(system: System, take: Take, cutoff: float, rate: int, device: str) -> I
         device: where networks run.
 
     Raises:
-        OvertoneError: a program's output is none, or not of this input.
+        OvertoneError: a program's output is none, or not of this input; the device is not here.
     """
     match system:
         case Baseline(name):
@@ -168,11 +170,11 @@ def make(system: System, take: Take, cutoff: float, rate: int, device: str) -> I
             yield Made(name, samples, cost, None)
         case Model(name, folder):
             net, _ = models.load(folder or models.SHIPPED)
-            yield from _of_network(name, net.to(torch.device(device)), take, cutoff, rate)
-        case Stems(name, folder):
+            yield from _of_network(name, net.to(choose_device(device)), take, cutoff, rate)
+        case Stems(name, folder, demucs):
             net, _ = models.load(folder)
-            separator = open_separator(device)
-            yield from _of_network(name, net.to(torch.device(device)), take, cutoff, rate, separator)
+            separator = open_separator(device, demucs)
+            yield from _of_network(name, net.to(choose_device(device)), take, cutoff, rate, separator)
         case Outside(name, outputs):
             given, correction = _read(outputs / f"{key(take)}.wav", take, cutoff, rate)
             kept = with_low_band(given, take.degraded, cutoff, rate)

@@ -11,7 +11,7 @@ all epochs are run and the last weights are kept, which the cosine schedule has 
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -239,12 +239,13 @@ def fit(
         todo = [order[at : at + settings.batch] for at in range(done, len(order), settings.batch)]
         parts = [ranks.part(len(places), settings.micro_batch) for places in todo]
         net.train()
-        for batch, places, part in zip(_ahead(training, todo, parts, settings), todo, parts, strict=True):
+        base, at = (settings.seed * 1_000_003 + epoch) * 1_000_003, state["step"]
+        seeds = list(range(base + at, base + at + len(todo)))
+        damaged = _ahead(training, todo, parts, seeds, settings, device)
+        for batch, places, part, seed in zip(damaged, todo, parts, seeds, strict=True):
             if settings.schedule == "cosine":
                 done = (epoch - 1 + state["step"] * settings.batch / len(order)) / settings.epochs
                 optimiser.param_groups[0]["lr"] = settings.lr * (1 + math.cos(math.pi * done)) / 2
-            seed = (settings.seed * 1_000_003 + epoch) * 1_000_003 + state["step"]
-            batch = augment(batch.to(device), settings.augment, training.rate, seed, part.rows, training.side)
             judge = adversary if epoch >= settings.adversarial.start else None
             losses = _step(runner, optimiser, batch, part, precision, judge, seed)
             bad = [value for value in losses.values() if not math.isfinite(value)]
@@ -310,11 +311,26 @@ def _trained(net: nn.Module) -> list[nn.Parameter]:
     return [weight for weight in net.parameters() if weight.requires_grad]
 
 
-def _ahead(data: Data, todo: list[list[int]], parts: list[ranks.Part], settings: TrainSettings) -> Any:
-    """Yield parts of batches, reading the next one in a thread while the network works on this one."""
+def _ahead(
+    data: Data,
+    todo: list[list[int]],
+    parts: list[ranks.Part],
+    seeds: list[int],
+    settings: TrainSettings,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """Yield parts of batches on the device, damaged by their seeds.
 
-    def read(at: int) -> Batch | Undamaged:
-        return data.batch([todo[at][row] for row in parts[at].rows.read(settings.augment)])
+    A thread reads, varies and codes the next ones while the network works on this one: codecs run on the CPU,
+    and a GPU would wait for them.
+    """
+    # What is given to Apple's GPU from two threads at once may break it off.
+    here = torch.device("cpu") if device.type == "mps" else device
+
+    def read(at: int) -> Batch:
+        rows = parts[at].rows
+        batch = data.batch([todo[at][row] for row in rows.read(settings.augment)])
+        return augment(batch.to(here), settings.augment, data.rate, seeds[at], rows, data.side)
 
     with ThreadPoolExecutor(max_workers=1) as reader:
         waiting = [reader.submit(read, at) for at in range(min(2, len(todo)))]
@@ -322,7 +338,7 @@ def _ahead(data: Data, todo: list[list[int]], parts: list[ranks.Part], settings:
             batch = waiting.pop(0).result()
             if at + 2 < len(todo):
                 waiting.append(reader.submit(read, at + 2))
-            yield batch
+            yield batch.to(device)
 
 
 class _WithLoss(nn.Module):
@@ -403,8 +419,10 @@ def evaluate(
     todo = [list(range(at, min(at + size, len(data)))) for at in range(0, len(data), size)]
     parts = [ranks.part(len(places), size) for places in todo]
     total = 0.0
-    for batch, places, part in zip(_ahead(data, todo, parts, settings), todo, parts, strict=True):
-        batch = augment(batch.to(device), settings.augment, data.rate, places[0], part.rows, data.side)
+    seeds = [places[0] for places in todo]
+    for batch, places, part in zip(
+        _ahead(data, todo, parts, seeds, settings, device), todo, parts, strict=True
+    ):
         value = with_loss(batch, [places[row] for row in part.rows.own])[1].item()
         total += value * part.shares[0] * len(places)
     return ranks.mean([total])[0] / len(data)
