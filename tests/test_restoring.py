@@ -1,13 +1,15 @@
 """Restoring: the low band stays, seams do not show, lengths are exact."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
 import soxr
+import torch
 from sound import CUTOFF, RATE, band, level, make
 
-from overtone import restoring, windows
+from overtone import models, panning, restoring, windows
 from overtone.errors import OvertoneError
 from overtone.restoring import Restorer, Unchanged
 
@@ -146,6 +148,68 @@ def test_weights_for_the_side_make_the_side_of_stereo_and_nothing_else(low):
         net.side = None
         assert np.array_equal(run(net, samples), with_side)
         net.give_side({"leave.bias": net.leave.bias.detach() + 1})
+
+
+def test_a_silent_channel_stays_silent_and_a_far_softer_one_far_softer(low):
+    """Whatever weights the side has: what is in one channel alone does not get into the other."""
+    net = make("spectral")
+    net.give_side({"leave.bias": net.leave.bias.detach() + 1})
+    left = low[0]
+    assert not run(net, np.stack([left, 0 * left]))[1].any()
+    loud, soft = run(net, np.stack([left, 0.001 * left]))
+    above = [band(one[None], CUTOFF + 500, 20000) for one in (loud, soft)]
+    assert above[0] - above[1] > 60 - panning.MARGIN - 1
+
+
+def test_abandoned_restorers_leave_the_number_of_threads_as_it_is(low):
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        for _ in range(2):
+            thread = threading.Thread(target=Restorer, args=(make("spectral"), RATE, 2, CUTOFF))
+            thread.start()
+            thread.join()
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert seen == [4]
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        (np.zeros(100, np.float32), r"float32 of shape \(100,\); it is float32 of shape \(2, time\)"),
+        (np.zeros((1, 100), np.float32), r"float32 of shape \(1, 100\)"),
+        (np.zeros((2, 100), np.int16), r"int16 of shape \(2, 100\)"),
+    ],
+)
+def test_a_block_of_another_shape_or_type_is_an_error(block, told):
+    with pytest.raises(OvertoneError, match=told):
+        Restorer(make("spectral"), RATE, 2, CUTOFF).process(block)
+
+
+def test_a_stream_that_has_ended_takes_nothing_more(low):
+    restorer = Restorer(make("spectral"), RATE, 2, CUTOFF)
+    restorer.process(low)
+    restorer.flush()
+    for call in (restorer.flush, lambda: restorer.process(low)):
+        with pytest.raises(OvertoneError, match="has been ended by flush; make another one"):
+            call()
+
+
+def test_a_model_on_another_device_is_a_copy(monkeypatch):
+    """Others may be at work with it where it is."""
+    net = make("spectral")
+    there = torch.device("meta")
+    monkeypatch.setattr(restoring, "choose_device", lambda asked: there)
+    moved = restoring.open_model(net, "meta")
+    assert next(moved.parameters()).device == there
+    assert next(net.parameters()).device.type == "cpu"
+    restoring.open_model(None, None)
+    assert next(models.default()[0].parameters()).device.type == "cpu"
 
 
 def test_more_channels_are_restored_each_for_itself(net, low):

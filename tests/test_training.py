@@ -276,10 +276,38 @@ def test_half_precision_trains_to_about_the_same_loss(net, train_settings):
     assert half["validation_loss"] == pytest.approx(whole, rel=0.1)
 
 
+def test_the_largest_seed_trains(net, train_settings):
+    fit(net, train_settings(seed=1_000_000, epochs=1))
+
+
+@pytest.mark.parametrize("batch", [5, 4])
+def test_a_run_goes_on_from_the_last_step_of_an_epoch(net, train_settings, monkeypatch, batch):
+    """Killed while it was validated; of 10 segments the last batch has 5, or 2 of 4."""
+    monkeypatch.setattr(training, "KEEP_SECONDS", -1.0)
+    settings = train_settings(batch=batch, micro_batch=1, epochs=2)
+    states, left = [], []
+    twin = copy.deepcopy(net)
+    whole = fit(net, settings, keep=lambda state: states.append(copy.deepcopy(state)))
+    ends = [state for state in states if state["step"] * batch >= 10]
+    assert [state["epoch"] for state in ends] == [1, 2]
+    again = fit(twin, settings, state=ends[0], report=lambda history, seconds: left.append(seconds))
+    assert again["history"] == whole["history"]
+    assert all(seconds >= 0 for seconds in left)
+
+
+def test_segments_of_another_rate_are_not_trained_on(net, train_settings):
+    other = Noise(10)
+    other.rate = 22050
+    with pytest.raises(OvertoneError, match=r"degrade\.rate is 22050; it is 44100 to train with"):
+        training.fit(net, other, other, train_settings(), CPU, "float32")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"lr": 0.0}, "train.lr is 0.0; it is a learning rate, above 0 and up to 1"),
+        ({"seed": -1}, "train.seed is -1; it is a whole number, 0 to 1,000,000"),
+        ({"seed": 20240101}, "train.seed is 20240101"),
         ({"batch": 0}, "train.batch is 0; it is a number of segments, 1 or more"),
         ({"micro_batch": 9}, "train.micro_batch is 9; it is a number of segments, 1 to train.batch (4)"),
         ({"epochs": 0}, "train.epochs is 0"),

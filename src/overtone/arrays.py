@@ -9,6 +9,7 @@ from torch import Tensor
 
 from overtone.cutoff import Cutoff, SpectrumMeter
 from overtone.errors import OvertoneError
+from overtone.files import LOUDEST
 from overtone.models import Network
 from overtone.parts import check_alone, find_parts
 from overtone.restoring import (
@@ -83,6 +84,8 @@ def restore(
     wave = np.atleast_2d(_to_float(given))
     if not np.isfinite(wave).all():
         raise OvertoneError("the samples hold NaN or infinity; replace them first")
+    if (highest := float(np.abs(wave).max())) > LOUDEST:
+        raise OvertoneError(f"the samples peak at {highest:.3g} times full scale; that is not sound")
     if parts:
         check_alone(cutoff)
     apart = find_parts(wave, rate) if parts else None
@@ -95,8 +98,8 @@ def restore(
     stream: Restorer | Unchanged
     if needs_treble(found):
         net = open_model(model, device)
-        peak, spans = float(np.abs(wave).max()), apart.spans if apart else None
-        stream = Restorer(net, rate, len(wave), found.hz, peak, out_rate, spans=spans)
+        spans = apart.spans if apart else None
+        stream = Restorer(net, rate, len(wave), found.hz, highest, out_rate, spans=spans)
     else:
         stream = Unchanged(rate, len(wave), out_rate)
         if stream.out_rate == rate:

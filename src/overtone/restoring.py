@@ -9,6 +9,8 @@ below the cutoff the output is the input, whatever the network::
     out = input + highpass(network(input) - input)
 """
 
+import copy
+import functools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +28,7 @@ from overtone.errors import OvertoneError
 from overtone.evening import Evening
 from overtone.fifo import Fifo
 from overtone.models import Network
+from overtone.panning import Panning
 
 MODEL_RATE = 44100
 RATES = (8000, 192000)
@@ -114,35 +117,57 @@ class Restorer:
         start = made_from(cutoff, rate)
         nets = [net, models.for_side(net)] if channels == 2 else [net] * channels
         self._signals = [_Signal(each, start, keep_low) for each in nets]
-        # The pieces that are worked on: of each what is added to the signals.
-        self._running: deque[list[Future[np.ndarray]]] = deque()
+        self._panning = Panning(start, MODEL_RATE) if channels == 2 and keep_low else None
+        # The pieces that are worked on: of each what is added to the signals, and whether it is the last.
+        self._running: deque[tuple[list[Future[np.ndarray]], bool]] = deque()
         # A signal has the same worker from beginning to end, which takes its pieces in turn.
-        self._threads = torch.get_num_threads()
+        threads = torch.get_num_threads()
         on_cpu = next(net.parameters()).device.type == "cpu"
-        jobs = min(AT_ONCE, self._threads, channels) if on_cpu else 1
+        jobs = min(AT_ONCE, threads, channels) if on_cpu else 1
         self._workers = [
-            ThreadPoolExecutor(1, "restorer", torch.set_num_threads, (self._threads // jobs,))
-            for _ in range(jobs)
+            ThreadPoolExecutor(1, "restorer", torch.set_num_threads, (threads // jobs,)) for _ in range(jobs)
         ]
+        # A worker sets its own number of threads, and with it that of threads yet to come.
+        for worker in self._workers:
+            worker.submit(int).result()
+        torch.set_num_threads(threads)
         # Output that waits for its other half.
         self._waiting_dry, self._waiting_added = Fifo(channels), Fifo(channels)
         self._taken = self._given = 0
+        self._ended = False
 
     @property
     def latency(self) -> float:
         """How far the output lags behind the input at most, in seconds: two pieces and the network."""
-        return ((1 + AHEAD) * PIECE + self._signals[0].latency) / MODEL_RATE
+        panning = 0 if self._panning is None else self._panning.latency
+        return ((1 + AHEAD) * PIECE + self._signals[0].latency + panning) / MODEL_RATE
 
     def process(self, block: np.ndarray) -> np.ndarray:
-        """Take (channels, time) float32 samples; give those of the output that are ready."""
+        """Take (channels, time) float32 samples; give those of the output that are ready.
+
+        Raises:
+            OvertoneError: the block has another shape or type, or the stream has been ended.
+        """
+        self._check(block)
         self._taken += block.shape[1]
         # A copy, for the caller's block may change while it waits.
         return self._run(np.array(block, np.float32, order="C"), last=False)
 
     def flush(self) -> np.ndarray:
         """End the stream; give the rest. In all, round(samples in * out_rate / rate) come out."""
+        self._check(self._held.peek(0))
+        self._ended = True
         due = round(self._taken * self.out_rate / self.rate) - self._given
         return _exactly(self._run(self._held.peek(0), last=True), due)
+
+    def _check(self, block: np.ndarray) -> None:
+        if self._ended:
+            raise OvertoneError("this Restorer's stream has been ended by flush; make another one")
+        if block.ndim != 2 or len(block) != len(self._signals) or block.dtype.kind != "f":
+            raise OvertoneError(
+                f"the block is {block.dtype} of shape {block.shape}; it is float32 of shape "
+                f"({len(self._signals)}, time)"
+            )
 
     def _run(self, block: np.ndarray, last: bool) -> np.ndarray:
         self._waiting_dry.append(self._dry(block, last))
@@ -166,7 +191,7 @@ class Restorer:
         while last or self._held.size >= PIECE:
             piece = self._held.take(PIECE)
             done = last and not self._held.size
-            self._running.append(self._begin(piece, done))
+            self._running.append((self._begin(piece, done), done))
             if len(self._running) > AHEAD:
                 yield self._finish()
             if done:
@@ -186,12 +211,13 @@ class Restorer:
 
     def _finish(self) -> np.ndarray:
         """What is added in the oldest piece, (channels, time)."""
-        added = [signal.result() * np.float32(self._peak) for signal in self._running.popleft()]
-        # A worker sets its own number of threads, and with it that of threads yet to come.
-        torch.set_num_threads(self._threads)
-        if len(added) == 2:
-            return np.stack([added[0] + added[1], added[0] - added[1]])
-        return np.stack(added)
+        running, last = self._running.popleft()
+        # (signals, 2, time): what is added to them, and they themselves.
+        made = np.stack([signal.result() for signal in running]) * np.float32(self._peak)
+        if len(made) == 2:
+            made = np.stack([made[0] + made[1], made[0] - made[1]])
+        added, heard = made[:, 0], made[:, 1]
+        return added if self._panning is None else self._panning.hold(added, heard, last)
 
 
 class _Signal:
@@ -214,7 +240,11 @@ class _Signal:
 
     @torch.inference_mode()
     def __call__(self, samples: np.ndarray, last: bool) -> np.ndarray:
-        """Take (time,) samples; give those that are ready, at the last call all."""
+        """Take (time,) samples; give what is added to those that are ready, at the last call all, and them.
+
+        Returns:
+            (2, time): what is added, and the samples that it is added to.
+        """
         signal = torch.from_numpy(samples)[None].to(self._device)
         heard = self._evening.even(signal, last)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
@@ -226,17 +256,17 @@ class _Signal:
         ready = self._change.shape[-1]
         own, end = self._given - self._start, ready if last else ready - MARGIN
         if end <= own:
-            return np.zeros(0, np.float32)
+            return np.zeros((2, 0), np.float32)
         added = self._change
         if self._response is not None:
-            # Mid and side are gated, not left and right: what is the same in both keeps its silent side.
+            # Mid and side are gated here, and so what is the same in left and right keeps its silent side.
             added = _filter(added, self._response) * _gate(self._signal[:, :ready])
+        out = torch.cat([added, self._signal[:, :ready]])[:, own:end].cpu().numpy()
         self._given = self._start + end
         first = max(self._given - MARGIN, 0)
         self._signal, self._change = (held[:, first - self._start :] for held in (self._signal, self._change))
         self._start = first
-        out: np.ndarray = added[0, own:end].cpu().numpy()
-        return out
+        return np.asarray(out)
 
 
 class Unchanged:
@@ -383,10 +413,20 @@ def check_made(wave: np.ndarray) -> np.ndarray:
 def open_model(model: str | Path | Network | None, device: str | torch.device | None) -> Network:
     """The network that a folder holds (the shipped one if None), on its device, ready to run.
 
-    A network is taken as it is and stays where it is, unless a device is named.
+    A network is taken as it is, where it is, unless a device is named; then it is copied there.
     """
     place = choose_device(None if device is None else str(device))
     if isinstance(model, torch.nn.Module):
-        return model if device is None else model.to(place)
-    net, _ = models.default() if model is None else models.load(model)
-    return net.to(place)
+        return model if device is None else _copied(model, place)
+    return _shipped(place) if model is None else models.load(model)[0].to(place)
+
+
+@functools.cache
+def _shipped(place: torch.device) -> Network:
+    """The shipped network on a device, loaded there once."""
+    return _copied(models.default()[0], place)
+
+
+def _copied(net: Network, place: torch.device) -> Network:
+    """The network, or where it lies elsewhere, a copy of it there: others may be at work with it."""
+    return net if next(net.parameters()).device == place else copy.deepcopy(net).to(place)

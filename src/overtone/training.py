@@ -25,7 +25,7 @@ from overtone.augment import AugmentSettings, Batch, augment
 from overtone.device import compile_where_asked, fast_in_bfloat16
 from overtone.discriminators import AdversarialSettings, Adversary
 from overtone.errors import OvertoneError
-from overtone.losses import BandLoss, check_weights, weighted
+from overtone.losses import TREBLE_RATE, BandLoss, check_weights, weighted
 from overtone.onthefly import Undamaged
 from overtone.params import check, one_of
 
@@ -94,6 +94,8 @@ class TrainSettings:
         for key in ("plateau_patience", "stop_patience"):
             value = getattr(self, key)
             check(value >= 0, f"train.{key}", value, "a number of epochs, 0 or more")
+        # What is drawn from it for a step fits into 64 bits.
+        check(0 <= self.seed <= 1_000_000, "train.seed", self.seed, "a whole number, 0 to 1,000,000")
         one_of("train.precision", self.precision, ("float32", "bfloat16", "auto"))
         if self.adversarial.weight:
             start, allowed = self.adversarial.start, f"an epoch, 1 to train.epochs ({self.epochs})"
@@ -172,10 +174,12 @@ def fit(
         The last state; ``history`` is in it, and ``best_epoch`` and ``best_loss`` of the weights kept.
 
     Raises:
-        OvertoneError: the loss became NaN or infinite; the last state kept is a good one. Or there are
-            more ranks than a micro-batch has segments; or a discriminator is asked for, and the network
-            has a loss of its own.
+        OvertoneError: the loss became NaN or infinite; the last state kept is a good one. Or the segments
+            have another rate than 44,100 Hz, or there are more ranks than a micro-batch has segments, or a
+            discriminator is asked for, and the network has a loss of its own.
     """
+    allowed = f"{TREBLE_RATE} to train with, as losses and restoring are made for that"
+    check(training.rate == TREBLE_RATE, "degrade.rate", training.rate, allowed)
     check(
         settings.micro_batch >= ranks.count(),
         "train.micro_batch",
@@ -230,7 +234,8 @@ def fit(
         return whole if adversary is None else whole | {"adversary": adversary.state_dict()}
 
     kept = began = time.monotonic()
-    first = state["epoch"] + state["step"] * settings.batch / len(training)
+    # The last batch may be smaller.
+    first = state["epoch"] + min(1.0, state["step"] * settings.batch / len(training))
     while state["epoch"] <= settings.epochs and state["stale"] <= settings.stop_patience:
         epoch = state["epoch"]
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
@@ -261,7 +266,7 @@ def fit(
                 keep(whole_state())
                 kept = time.monotonic()
                 done = epoch - 1 + state["step"] * settings.batch / len(order)
-                left = (kept - began) / (done + 1 - first) * (settings.epochs - done)
+                left = _left(kept - began, done + 1 - first, settings.epochs - done)
                 mean = sums["train_loss"] / (state["step"] * settings.batch)
                 say(
                     f"epoch {epoch}, {state['step'] * settings.batch} of {len(order)} segments: "
@@ -290,9 +295,14 @@ def fit(
         state |= {"epoch": epoch + 1, "step": 0, "sums": {}}
         keep(whole_state())
         kept = time.monotonic()
-        report(state["history"], (kept - began) / (epoch + 1 - first) * (settings.epochs - epoch))
+        report(state["history"], _left(kept - began, epoch + 1 - first, settings.epochs - epoch))
     net.load_state_dict(state["best"])
     return state
+
+
+def _left(seconds: float, done: float, rest: float) -> float:
+    """The seconds that the rest takes, as so much has taken; 0 where nothing has been done yet."""
+    return seconds / done * rest if done > 0 else 0.0
 
 
 def _freeze(net: nn.Module, ends: tuple[str, ...]) -> None:
