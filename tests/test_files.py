@@ -233,6 +233,19 @@ def test_a_file_damaged_in_the_middle_is_said_to_be_so(tmp_path, low):
         restore_file(path)
 
 
+@pytest.mark.parametrize("tag", [b"", b"TAG" + bytes(125), b"APETAGEX" + struct.pack("<II16x40x", 2000, 40)])
+@pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".opus"])
+def test_files_joined_together_are_said_to_be_so(tmp_path, low, net, suffix, tag):
+    data = written(tmp_path / f"in{suffix}", low, 48000).read_bytes() + tag * (suffix == ".mp3")
+    for parts in (2, 3):
+        joined = tmp_path / f"joined{suffix}"
+        joined.write_bytes(data * parts)
+        with pytest.raises(OvertoneError, match="is several sound files joined together"):
+            restore_file(joined, model=net)
+    (tmp_path / f"in{suffix}").write_bytes(data)
+    assert restore_file(tmp_path / f"in{suffix}", cutoff=5000, model=net).added
+
+
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000])
 def test_a_wav_from_a_pipe_is_whole(talk, net, low, size):
     soundfile.write(talk, low, RATE, subtype="PCM_16")

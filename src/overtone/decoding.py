@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -148,6 +149,42 @@ def missing(file: Any, path: Path, samples: int) -> str:
             if rest < size < placeholder:
                 return f"its header promises {size:,} {unit}, and {rest:,} are there"
     return _ends_inside_a_page(path)
+
+
+def goes_on(file: Any, path: Path) -> bool:
+    """Whether more sound lies behind what a file read to its end has given: another one was appended.
+
+    libsndfile ends where the first of them does, and where that is its position tells.
+    """
+    if file.format not in ("MP3", "OGG"):
+        return False
+    end = os.lseek(file.name, 0, os.SEEK_CUR)
+    # Without a buffer, so that the descriptor is where the file is.
+    with path.open("rb", buffering=0) as raw:
+        if file.format == "OGG":
+            # A first page (its flag is 2) behind one that is none; libsndfile has read a little of it.
+            raw.seek(max(0, end - 2 * BLOCK))
+            return bool(re.search(rb"OggS\0[^\x02].*OggS\0\x02", raw.read(3 * BLOCK), re.DOTALL))
+        raw.seek(end)
+        _skip_end_tags(raw)
+        try:
+            with _Reader(raw.fileno(), closefd=False) as rest:
+                return bool(rest.frames > SLACK)  # some encoders do not count the last frame
+        except soundfile.LibsndfileError:
+            return False
+
+
+def _skip_end_tags(raw: FileIO) -> None:
+    """Move a file on past ID3v1 and APE tags, which stand at the end of MPEG audio."""
+    while True:
+        at, start = raw.tell(), raw.read(16)
+        if start.startswith(b"TAG"):
+            raw.seek(at + 128)
+        elif start.startswith(b"APETAGEX"):
+            raw.seek(at + 32 + int.from_bytes(start[12:], "little"))
+        else:
+            raw.seek(at)
+            return
 
 
 def _is_counted(path: Path) -> bool:
