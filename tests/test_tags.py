@@ -1,8 +1,10 @@
 """Tags: what a source says of itself is said by what is made of it, and its sound is untouched by that."""
 
+import base64
 import resource
 
 import mediafile
+import mutagen
 import numpy as np
 import pytest
 import soundfile
@@ -12,7 +14,7 @@ from overtone.encoding import write
 from overtone.errors import OvertoneError
 from overtone.files import restore_file
 from overtone.sound_files import SUFFIXES
-from overtone.tags import LARGEST, read_tags, write_tags
+from overtone.tags import LARGEST, MOST_TEXT, read_tags, write_tags
 
 SAID = {
     "title": "Über 日本",
@@ -206,6 +208,29 @@ def test_what_no_format_holds_is_left_out(tmp_path, rng, net):
     for name in ("out.mp3", "out.flac"):
         said = read_tags(restore_file(path, tmp_path / name, cutoff=CUTOFF, model=net).target)
         assert (said["title"], len(said["images"]), "url" in said) == ("T", 1, False)
+
+
+def test_text_that_no_flac_holds_is_left_out(tmp_path, rng, net):
+    said = {"title": "T", "comments": "ü" * (MOST_TEXT // 2 - 9), "lyrics": "la" * LARGEST, "year": 2001}
+    path = tagged(tmp_path / "song.mp3", rng, said)
+    made = read_tags(restore_file(path, cutoff=CUTOFF, model=net).target)
+    assert (made["title"], len(made["comments"]), made.get("lyrics"), made["year"]) == (
+        "T",
+        len(said["comments"]),
+        None,
+        2001,
+    )
+
+
+@pytest.mark.parametrize("suffix", [".ogg", ".opus"])
+@pytest.mark.parametrize("cover", ["xxxxx", "AAAA", base64.b64encode(bytes(40)).decode(), "ü"])
+def test_a_field_that_does_not_decode_is_left_out(tmp_path, rng, net, suffix, cover):
+    path = sound(tmp_path / f"song{suffix}", rng)
+    file = mutagen.File(path)
+    file["metadata_block_picture"], file["title"] = [cover], ["T"]
+    file.save()
+    said = read_tags(restore_file(path, cutoff=CUTOFF, model=net).target)
+    assert (said["title"], said.keys()) == ("T", {"title", "encoder"})
 
 
 def test_a_source_that_mediafile_does_not_know_has_what_libsndfile_reads(tmp_path, rng, net):

@@ -3,6 +3,7 @@
 mediafile knows each format's own names for them, and mutagen below it writes them without touching the sound.
 """
 
+import contextlib
 import logging
 import re
 from pathlib import Path
@@ -41,12 +42,14 @@ CHUNKS = {
 NUMBERS = {"date": ("year", r"\d{4}"), "track": ("track", r"\d+"), "tracknumber": ("track", r"\d+")}
 # Bytes of a picture: FLAC holds less than 16 MiB, its description and the like included.
 LARGEST = (1 << 24) - (1 << 16)
+# Bytes of all text, which FLAC holds less than 16 MiB of as well, some of it under up to four names.
+MOST_TEXT = LARGEST // 4
 
 
 def read_tags(path: Path) -> dict[str, Any]:
     """What a sound file's tags say, by mediafile's names of fields; empty if there are none.
 
-    Tags that do not decode are left out: the sound is what matters.
+    Tags that do not decode, or are larger than FLAC holds, are left out: the sound is what matters.
 
     Args:
         path: a file that `overtone.decoding` reads.
@@ -61,8 +64,10 @@ def read_tags(path: Path) -> dict[str, Any]:
         except UnreadableFileError:
             found = None
         for name in MediaFile.fields() if found else ():
-            if name not in LEFT and (value := getattr(found, name)):
-                tags[name] = value
+            # mediafile lets through whatever its decoders stumble over in a damaged field.
+            with contextlib.suppress(Exception):
+                if name not in LEFT and (value := getattr(found, name)):
+                    tags[name] = value
     with open_sound(path) as file:
         for name, value in file.copy_metadata().items():
             if name in CHUNKS:
@@ -75,6 +80,13 @@ def read_tags(path: Path) -> dict[str, Any]:
     if not tags.get("url", "").isascii():
         del tags["url"]
     pictures = tags.pop("images", [])
+    room = MOST_TEXT
+    for name, value in list(tags.items()):
+        size = len(str(value).encode(errors="replace"))
+        if size <= room:
+            room -= size
+        else:
+            del tags[name]
     if fit := [picture for picture in pictures if picture.mime_type and len(picture.data) < LARGEST]:
         tags["images"] = fit
     return tags
