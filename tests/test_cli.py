@@ -477,10 +477,17 @@ def test_a_break_is_quiet_and_leaves_nothing(here, long_run, breaks):
     assert files(here) == ["long.wav", "talk.wav"]
 
 
-def test_being_told_to_end_leaves_nothing(here, long_run):
-    long_run.send_signal(signal.SIGTERM)
-    assert long_run.wait(timeout=60) == 128 + signal.SIGTERM
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_being_told_to_end_leaves_nothing(here, long_run, number):
+    long_run.send_signal(number)
+    assert long_run.wait(timeout=60) == 128 + number
     assert files(here) == ["long.wav", "talk.wav"]
+
+
+def test_a_closed_terminal_is_ignored_where_it_was_before(here, overtone):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    overtone("--version")
+    assert signal.signal(signal.SIGHUP, before) == signal.SIG_IGN
 
 
 def test_what_libraries_say_is_kept_from_people(here, model):

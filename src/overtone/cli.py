@@ -32,8 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A file's name need not be valid text.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    # Ends like an error, so that temporary files are removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for ends in (signal.SIGTERM, signal.SIGHUP):
+        # Ends like an error, so that temporary files are removed; nohup has the second ignored.
+        if signal.getsignal(ends) != signal.SIG_IGN:
+            signal.signal(ends, lambda number, _: sys.exit(128 + number))
     memory.keep_freed()
     try:
         args = arguments.parser().parse_args(argv)
