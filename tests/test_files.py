@@ -350,6 +350,19 @@ def test_a_break_leaves_nothing(talk, fault, net):
     assert target.read_text() == "what was there"
 
 
+@pytest.mark.parametrize("suffix", [".flac", ".wav", ".ogg", ".mp3"])
+@pytest.mark.parametrize("share", [0.5, 2])
+def test_a_source_that_changes_meanwhile_is_an_error(talk, net, low, monkeypatch, suffix, share):
+    def change(done):
+        if done == files.SCAN_SHARE:  # between the two passes
+            soundfile.write(talk, np.tile(low, (2, 1))[: int(share * len(low))], RATE, subtype="FLOAT")
+
+    monkeypatch.setattr(files, "KEPT", 0)
+    with pytest.raises(OvertoneError, match=r"talk\.wav changed while it was read"):
+        restore_file(talk, talk.parent / f"out{suffix}", cutoff=6000, model=net, progress=change)
+    assert names(talk.parent) == ["talk.wav"]
+
+
 @pytest.mark.parametrize("thread", [1, 2], ids=["decoding", "encoding"])
 def test_a_break_while_a_thread_starts_waits_until_it_lets_go_of_the_file(talk, net, monkeypatch, thread):
     """The thread runs then, and the pool that should wait for it does not know of it."""

@@ -301,6 +301,8 @@ def _made(
             yield from _short(stream.process(block), source)
             done += block.shape[1]
             told(min(1.0, SCAN_SHARE + (1 - SCAN_SHARE) * done / scan.samples))
+    if done != scan.samples:
+        raise OvertoneError(f"{source} changed while it was read; restore it once it is finished")
     yield from _short(stream.flush(), source)
 
 
