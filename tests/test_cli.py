@@ -114,6 +114,76 @@ def test_folders_are_searched_and_their_structure_is_kept(here, model, overtone)
     assert (here / "in/sub/a.restored.flac").is_file()
 
 
+def test_what_lies_above_is_written_inside_the_output(here, model, overtone, monkeypatch):
+    (here / "other").mkdir()
+    (here / "other/b.wav").write_bytes((here / "talk.wav").read_bytes())
+    (here / "work").mkdir()
+    monkeypatch.chdir(here / "work")
+    code, _, _ = overtone("restore", "..", "../other", "-o", "out/", "--model", model)
+    assert code == 0
+    assert files(here / "work") == ["out/other/b.restored.flac", "out/talk.restored.flac"]
+
+
+def test_a_linked_folder_is_named_and_not_followed(here, model, overtone):
+    (here / "in").mkdir()
+    (here / "talk.wav").rename(here / "in/talk.wav")
+    (here / "in/again").symlink_to(".")
+    code, out, err = overtone("restore", "in", "--model", model)
+    assert (code, len(out)) == (1, 1)
+    assert err == ["overtone: in/again is a link to a folder, which is not followed; name it by itself"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([""], "a name is empty"),
+        (["talk.wav", ""], "a name is empty"),
+        (["talk.wav", "-o", ""], "a name is empty"),
+        (["in", "-"], "standard output takes one file"),
+        (["in", "-o", "-"], "standard output takes one file"),
+        (["talk.wav", "talk.wav", "-o", "-"], "standard output takes one file"),
+    ],
+)
+def test_names_that_make_no_sense_are_an_error(here, overtone, words, message):
+    (here / "in").mkdir()
+    (here / "in/a.wav").write_bytes((here / "talk.wav").read_bytes())
+    code, out, err = overtone("restore", *words)
+    assert (code, out, len(err)) == (2, [], 1)
+    assert message in err[0]
+    assert files(here) == ["in/a.wav", "talk.wav"]
+
+
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["restore", f"{LONG}.wav"], f"{LONG}.restored.flac cannot be written: File name too long"),
+        (["restore", f"{LONG}.wav", "-o", "x.flac"], f"{LONG}.wav cannot be read: File name too long"),
+        (
+            ["restore", "talk.wav", "-o", f"{LONG}/"],
+            "talk.restored.flac cannot be written: File name too long",
+        ),
+        (["restore", "talk.wav", "-o", f"{LONG}.flac"], f"{LONG}.flac cannot be written: File name too long"),
+        (["restore", "talk.wav", "-o", "talk.wav/"], "talk.restored.flac cannot be written: File exists"),
+        (["restore", "talk.wav", "--model", LONG], f"{LONG}/model.json: File name too long"),
+        (["models", LONG], f"{LONG}/model.json: File name too long"),
+        (["export", f"{LONG}.onnx"], f"{LONG}.onnx cannot be written: File name too long"),
+        (["export", "talk.wav/x.onnx"], "talk.wav/x.onnx cannot be written: Not a directory"),
+        (["score", "talk.wav", LONG], f"{LONG} cannot be read: File name too long"),
+    ],
+)
+def test_a_name_that_the_system_refuses_is_named(here, model, overtone, words, message):
+    if words[0] in ("restore", "export") and "--model" not in words:
+        words = [*words, "--model", model]
+    code, out, err = overtone(*words)
+    assert (code, out, len(err)) == (2, [], 1)
+    assert message in err[0]
+    assert "standard output" not in err[0]
+    assert files(here) == ["talk.wav"]
+
+
 def test_two_inputs_never_share_an_output(here, model, overtone, low):
     soundfile.write("talk.flac", low, RATE)
     code, out, err = overtone("restore", "talk.wav", "talk.flac", "talk.wav", "--model", model)

@@ -58,10 +58,11 @@ def test_the_picture_is_a_png_of_all_files(tmp_path, rng):
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_without_a_place_to_write_it_is_an_error(tmp_path):
+@pytest.mark.parametrize(("place", "reason"), [("no", "No such file"), ("x.wav", "Not a directory")])
+def test_without_a_place_to_write_it_is_an_error(tmp_path, place, reason):
     soundfile.write(tmp_path / "x.wav", tone(500, 0.1), RATE)
-    with pytest.raises(OvertoneError, match=r"x.png cannot be written: No such file"):
-        picture.draw({"before": tmp_path / "x.wav"}, tmp_path / "no" / "x.png", 0.1, 8000, "x")
+    with pytest.raises(OvertoneError, match=rf"x.png cannot be written: {reason}"):
+        picture.draw({"before": tmp_path / "x.wav"}, tmp_path / place / "x.png", 0.1, 8000, "x")
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):

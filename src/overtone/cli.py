@@ -52,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         drop_output()
         return BROKEN_PIPE
     except OSError as error:
-        # Files name themselves; what is left is the line that could not be printed.
+        if error.filename is not None:
+            complain(f"{error.filename}: {error.strerror}")
+            return NOTHING_DONE
+        # What names no file is the line that could not be printed.
         drop_output()
         complain(f"standard output cannot be written: {error.strerror or error}")
         return NOTHING_DONE
@@ -124,7 +127,7 @@ def _restore_one(
         picture_path = target.with_suffix(".png")
         if args.picture and job.target == STANDARD:
             raise OvertoneError("--picture is named after the output file; name one with -o")
-        if args.picture and picture_path.exists() and not args.force:
+        if args.picture and os.path.exists(picture_path) and not args.force:
             raise OvertoneError(f"{picture_path} exists; overwrite it with --force")
         try:
             report = restore_file(
@@ -201,7 +204,7 @@ def _export(args: argparse.Namespace) -> int:
     target = Path(args.target)
     if target.suffix != ".onnx":
         raise OvertoneError(f"{target} does not end in .onnx")
-    if target.exists() and not args.force:
+    if os.path.exists(target) and not args.force:
         raise OvertoneError(f"{target} exists; overwrite it with --force")
     from overtone import export, models
 

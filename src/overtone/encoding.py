@@ -51,13 +51,18 @@ def check_target(source: Path, target: Path, bits: int, force: bool) -> None:
     subtypes = FORMATS[suffix][1]
     if subtypes and bits not in subtypes:
         raise OvertoneError(f"{bits} bits do not fit {target}; {suffix} takes {_either(subtypes)}")
-    if target.is_dir():
-        raise OvertoneError(f"{target} is a folder; name a file")
-    if target.exists():
-        if source.exists() and target.samefile(source):
-            raise OvertoneError(f"{target} is the input itself; name another output")
-        if not force:
-            raise OvertoneError(f"{target} exists; overwrite it with --force (force=True), or name another")
+    try:
+        if target.is_dir():
+            raise OvertoneError(f"{target} is a folder; name a file")
+        if target.exists():
+            if os.path.exists(source) and target.samefile(source):
+                raise OvertoneError(f"{target} is the input itself; name another output")
+            if not force:
+                raise OvertoneError(
+                    f"{target} exists; overwrite it with --force (force=True), or name another"
+                )
+    except OSError as error:
+        raise OvertoneError(f"{target} cannot be written: {error.strerror}") from None
 
 
 def _either(choices: dict[int, str]) -> str:

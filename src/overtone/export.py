@@ -4,6 +4,7 @@ ONNX has no complex numbers, so the spectral network goes out in real arithmetic
 matrix products. What `Spectral.forward` does, `RealSpectral.forward` repeats here; a test compares them.
 """
 
+import contextlib
 import importlib.util
 import io
 import secrets
@@ -183,4 +184,5 @@ def export(net: Network, path: Path, about: dict[str, str]) -> None:
     except OSError as error:
         raise OvertoneError(f"{path} cannot be written: {error.strerror}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

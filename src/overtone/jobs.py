@@ -36,23 +36,27 @@ def plan(names: Sequence[str], output: str | None) -> tuple[list[Job], list[str]
     Raises:
         OvertoneError: the output does not fit the inputs.
     """
+    if "" in (*names, output):
+        raise OvertoneError("a name is empty, as an unset variable of the shell is; name a file or a folder")
     found: list[tuple[Path, Path]] = []  # a file, and its place in the output's folder
     failures: list[str] = []
     for name in names:
         path = Path(name)
-        if path.is_dir():
+        if os.path.isdir(path):
             files = list(_search(path, failures))
             if not files:
                 failures.append(f"{path} is a folder without audio ({' '.join(INPUTS)})")
             # Several albums may hold a 01.mp3 each.
-            base = path.parent if len(names) > 1 and path.name else path
+            base = path.parent if len(names) > 1 and path.name not in ("", "..") else path
             found += [(file, file.parent.relative_to(base)) for file in files]
         else:
             found.append((path, Path()))
     if output is None and STANDARD in [file for file, _ in found]:
         output = "-"
+    if output == "-" and (len(names) > 1 or os.path.isdir(names[0])):
+        raise OvertoneError("standard output takes one file; name a folder with -o, such as -o restored/")
     to_folder = output is not None and (
-        output.endswith(("/", os.sep)) or Path(output).is_dir() or any(map(os.path.isdir, names))
+        output.endswith(("/", os.sep)) or os.path.isdir(output) or any(map(os.path.isdir, names))
     )
     if output is not None and not to_folder:
         if len(names) > 1:
@@ -95,6 +99,10 @@ def _search(folder: Path, failures: list[str]) -> Iterator[Path]:
 
     for parent, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in folders:
+            # It may lead back to where it lies.
+            if os.path.islink(link := os.path.join(parent, name)):
+                failures.append(f"{link} is a link to a folder, which is not followed; name it by itself")
         for name in sorted(names):
             path = Path(parent, name)
             if is_sound(path, INPUTS) and not path.stem.endswith(".restored"):

@@ -4,6 +4,7 @@ A file of any length is read in blocks and drawn in at most COLUMNS columns, in 
 matplotlib is loaded when a picture is drawn, not before.
 """
 
+import contextlib
 import importlib.util
 import math
 import os
@@ -79,7 +80,8 @@ def draw(files: Mapping[str, Path], path: str | Path, seconds: float, cutoff: fl
     except OSError as error:
         raise OvertoneError(f"{path} cannot be written: {error.strerror}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def spectrogram(path: str | Path, seconds: float) -> tuple[np.ndarray, int]:
