@@ -21,6 +21,21 @@ def test_a_device_that_is_not_there_is_one_line(monkeypatch, asked, named):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "asked", ["meta", "privateuseone", "mps", "cpu:1", "cuda:", "cuda:x", "cuda:2", "Cuda", ":"]
+)
+def test_only_devices_that_restore_are_taken(monkeypatch, asked):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert device.choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(
+        OvertoneError, match=f"is '{asked}', which cannot be used here .*: cpu, cuda, cuda:0, cuda:1.$"
+    ) as caught:
+        device.choose_device(asked)
+    assert len(str(caught.value)) < 150
+
+
 @pytest.mark.parametrize("fast", [True, False])
 def test_auto_precision_is_bfloat16_only_where_it_is_fast(monkeypatch, fast):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: fast)

@@ -18,13 +18,16 @@ def choose_device(asked: str | None = None) -> torch.device:
     """
     name, key = (asked, "the device") if asked else (os.environ.get("OVERTONE_DEVICE"), "OVERTONE_DEVICE")
     if name:
-        try:
-            torch.empty(0, device=name)
-        except (RuntimeError, AssertionError) as error:
+        there = ["cpu"]
+        if torch.cuda.is_available():
+            there += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        if torch.backends.mps.is_available():
+            there.append("mps")
+        if name not in there:
             raise OvertoneError(
-                f"{key} is {name!r}, which cannot be used here ({str(error).splitlines()[0]}); "
-                "try cpu, cuda or mps"
-            ) from None
+                f"{key} is {name!r}, which cannot be used here "
+                f"(of cpu, cuda or mps there is: {', '.join(there)})"
+            )
         return torch.device(name)
     if torch.cuda.is_available():
         return torch.device("cuda")
