@@ -97,15 +97,16 @@ def test_a_missing_visqol_is_no_failed_program_but_the_runs_own_error(pairs, seg
         )
 
 
-def judged(track, seen, real, reach=16000.0, **values):
-    outcome = Outcome(values, np.zeros(3), seen, Cost(1.0, 2.0, 3), None)
-    return Judged(track, reach, {"input": outcome}, {}, real, {})
+def judged(track, seen, real, reach=16000.0, weight=1, distance=0.0, **values):
+    outcome = Outcome(values, np.full(3, distance), seen, Cost(1.0, 2.0, 3), None)
+    return Judged(track, weight, reach, {"input": outcome}, {}, real, {})
 
 
 def test_the_originals_reach_is_the_median_of_their_bandwidths():
     gathered = Gathered(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
     for reach in (16000.0, 0.0, 19500.0):
         gathered.add(judged(7, None, None, reach))
+    gathered.add(judged(8, None, None, 0.0, weight=0))  # silent
     assert gathered.reach() == 16000
 
 
@@ -129,6 +130,28 @@ def test_parts_of_a_track_are_one_track_and_their_costs_add_up():
         gathered.add(judged(7, None, None, snr=snr))
     assert gathered.by_track() == {"input": {"7": {"snr": 1.5}}}
     assert gathered.costs()["input"]["seconds_per_second"] == 0.5
+
+
+def test_a_part_counts_by_its_length_and_a_silent_one_not_at_all():
+    gathered = Gathered(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
+    gathered.add(judged(7, None, None, weight=3000, snr=1.0, distance=1.0, lsd=2.0))
+    gathered.add(judged(7, None, None, weight=1000, snr=2.0, distance=5.0))
+    gathered.add(judged(7, None, None, weight=0, snr=100.0, distance=9.0))
+    gathered.add(judged(8, None, None, weight=1, snr=3.0, distance=0.0))
+    assert gathered.by_track() == {"input": {"7": {"snr": 1.25, "lsd": 2.0}, "8": {"snr": 3.0}}}
+    # Of a track the mean is that of squares, as over one part's frames.
+    np.testing.assert_allclose(gathered.distances()["input"][1], (7**0.5 + 0) / 2)
+
+
+def test_what_systems_make_of_silence_has_no_weight(pairs, segments, work, monkeypatch):
+    read = lambda self, pair: np.zeros((2, RATE), np.float32)  # noqa: E731
+    first, second, _ = parts(pairs, segments)
+    weights = [
+        judge(work, part, [Baseline("input")], CUTOFF, False, False).weight for part in (first, second)
+    ]
+    monkeypatch.setattr("overtone.shards.Pairs.read", read)
+    weights.append(judge(work, second, [Baseline("input")], CUTOFF, False, False).weight)
+    assert weights == [RATE, RATE // 2, 0]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +179,7 @@ def test_a_picture_of_a_few_rows_shows_systems_before_what_they_give_alone(tmp_p
     gathered = Gathered(Prepared(made_by, {}, {}), RATE, CUTOFF)
     outcome = Outcome({}, np.zeros(3), None, Cost(), None)
     names = [name for system in made_by for name in systems.rows(system)]
-    gathered.add(Judged(7, 16000.0, dict.fromkeys(names, outcome), {}, None, {}))
+    gathered.add(Judged(7, 1, 16000.0, dict.fromkeys(names, outcome), {}, None, {}))
     assert gathered.pictured(most) == shown
 
 
@@ -165,7 +188,7 @@ def test_what_separating_found_stands_in_the_rows_note():
     found = Findings("htdemucs", ("drums", "bass"), seconds=1.0, mix=1.0, error=0.01)
     outcome = Outcome({}, np.zeros(3), None, Cost(4.0, 9.0, 3), None, found)
     for _ in range(2):
-        gathered.add(Judged(7, 16000.0, {"input": outcome}, {}, None, {}))
+        gathered.add(Judged(7, 1, 16000.0, {"input": outcome}, {}, None, {}))
     note = gathered.costs()["input"]["note"]
     assert note == "2 stems by htdemucs, their sum -20.0 dB off the mix, 25% of the time separating"
 

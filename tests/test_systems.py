@@ -77,7 +77,7 @@ class Table:
                         self.samples[made.row, place] = made.samples
                 except OvertoneError as error:
                     failed[system.name] = str(error)
-            gathered.add(Judged(take.track_id, 16000.0, outcomes, failed, None, {}))
+            gathered.add(Judged(take.track_id, 1, 16000.0, outcomes, failed, None, {}))
         self.names = list(gathered.rows())
         self.failed = gathered.failed
         self.costs = gathered.costs()

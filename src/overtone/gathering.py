@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -54,18 +53,19 @@ class Gathered:
         return found
 
     def by_track(self) -> ByTrack:
-        """Every metric, mean over a track's parts that have it; and the probe, which is one of all tracks."""
+        """Every metric, mean over a track's sounding parts that have it, weighted by their lengths.
+
+        The probe's is one of all tracks.
+        """
         tracks = [str(take.track_id) for take in self._takes]
         by_row = self.rows()
-        rows = [
-            {"system": name, "track": track, **of_takes[place].values}
-            for place, track in enumerate(tracks)
+        nested: ByTrack = {
+            name: {
+                track: _mean([(weight, one.values) for weight, one in parts])
+                for track, parts in self._sounding(of_takes).items()
+            }
             for name, of_takes in by_row.items()
-        ]
-        table = pd.DataFrame(rows).groupby(["system", "track"], sort=False).mean()
-        nested: ByTrack = {name: {} for name in by_row}
-        for (name, track), row in zip(table.index, table.to_dict("records"), strict=True):
-            nested[name][track] = {str(key): float(value) for key, value in row.items() if pd.notna(value)}
+        }
         real = _joined(tracks, [take.seen for take in self._takes])
         if len(real) >= probe.LEAST:
             for name, of_takes in by_row.items():
@@ -75,16 +75,32 @@ class Gathered:
         return nested
 
     def distances(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Row -> (frequencies in Hz, log-spectral distance there), mean over takes."""
+        """Row -> (frequencies in Hz, log-spectral distance there): rms within a track, mean of tracks."""
         frequencies = spectral.frequencies(self._rate)
-        return {
-            name: (frequencies, torch.stack([torch.from_numpy(one.distance) for one in of_takes]).mean(0))
-            for name, of_takes in self.rows().items()
-        }
+        found = {}
+        for name, of_takes in self.rows().items():
+            of_tracks = []
+            for parts in self._sounding(of_takes).values():
+                whole = sum(weight for weight, _ in parts)
+                squares = sum(weight / whole * one.distance**2 for weight, one in parts)
+                of_tracks.append(torch.from_numpy(np.sqrt(squares)))
+            found[name] = frequencies, torch.stack(of_tracks).mean(0)
+        return found
 
     def reach(self) -> float:
         """The median bandwidth of the originals, in Hz."""
-        return float(np.median([take.reach for take in self._takes]))
+        return float(np.median([take.reach for take in self._takes if take.weight]))
+
+    def _sounding(self, of_takes: Sequence[Outcome]) -> dict[str, list[tuple[int, Outcome]]]:
+        """Track -> the parts of it that are not silent, each with its weight.
+
+        What a system makes of silence says nothing, and would count for a whole part's music.
+        """
+        found: dict[str, list[tuple[int, Outcome]]] = {}
+        for take, one in zip(self._takes, of_takes, strict=True):
+            if take.weight:
+                found.setdefault(str(take.track_id), []).append((take.weight, one))
+        return found
 
     def pictured(self, most: int) -> list[str]:
         """At most so many rows: the systems themselves first, then the other baselines, then "alone"."""
@@ -150,6 +166,16 @@ def results(
             for cutoff, found in by_cutoff.items()
         }
     }
+
+
+def _mean(parts: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
+    """Each metric's mean over the parts that have it, by their weights."""
+    found = {}
+    for key in dict.fromkeys(key for _, values in parts for key in values):
+        having = [(weight, values[key]) for weight, values in parts if key in values]
+        whole = sum(weight for weight, _ in having)
+        found[key] = sum(weight / whole * value for weight, value in having)
+    return found
 
 
 def _corrections(of_takes: Sequence[Outcome]) -> list[align.Correction]:

@@ -63,6 +63,7 @@ class Judged(NamedTuple):
 
     Attributes:
         track_id: its track.
+        weight: how much it counts in its track: the original's samples, none where that is silent.
         reach: the original's own bandwidth, in Hz.
         rows: by name.
         failed: why a program has none, by name.
@@ -71,6 +72,7 @@ class Judged(NamedTuple):
     """
 
     track_id: int
+    weight: int
     reach: float
     rows: dict[str, Outcome]
     failed: dict[str, str]
@@ -138,7 +140,8 @@ def _judge(
             rows[made.row] = Outcome(values, distance, heard, made.cost, made.correction, made.findings)
             if excerpts and made.row == system.name:
                 cuts[made.row] = excerpt(made.samples)
-    return Judged(take.track_id, reach, rows, failed, seen(take.original), cuts)
+    weight = take.original.shape[-1] if take.original.any() else 0
+    return Judged(take.track_id, weight, reach, rows, failed, seen(take.original), cuts)
 
 
 @contextmanager
