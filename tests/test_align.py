@@ -122,6 +122,15 @@ def test_a_steady_tone_stays_where_it_is():
     assert np.array_equal(aligned, tone)
 
 
+@pytest.mark.parametrize("time", [400, 20000, RATE])
+@pytest.mark.parametrize("lag", [0, 5, 30000])
+def test_sound_shorter_than_the_longest_lag_is_aligned_too(rng, time, lag):
+    short = rng.normal(0, 0.1, (1, time)).astype(np.float32)
+    aligned, found = align(np.pad(2 * short, ((0, 0), (lag, 0))), RATE, short, RATE, CUTOFF)
+    assert (found.lag, round(found.gain_db, 2)) == (lag, 6.02)
+    np.testing.assert_allclose(aligned, short, rtol=1e-4)
+
+
 def test_channels_move_together(sound):
     """A channel of its own, silent here, is not aligned for itself."""
     one = sound * np.array([[1], [0]], np.float32)

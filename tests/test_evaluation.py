@@ -36,6 +36,11 @@ def test_with_a_cutoff_the_degraded_samples_are_the_originals_without_what_is_ab
     assert band(found, 8400, 20000) < band(original, 8400, 20000) - 75
 
 
+@pytest.mark.parametrize("time", [1, 20, 34])
+def test_the_shortest_last_part_is_low_passed_too(time):
+    assert evaluation.lowpassed(torch.ones(2, time), 8000.0, RATE).shape == (2, time)
+
+
 def test_the_middle_is_as_far_from_both_ends():
     samples = torch.arange(10.0)[None]
     assert middle(samples, 0.4, 10)[0].tolist() == [3, 4, 5, 6]

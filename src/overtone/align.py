@@ -94,9 +94,10 @@ def _measure(output: np.ndarray, reference: np.ndarray, rate: int, cutoff: float
     x, y, bins, size = _low(reference, output, rate, cutoff)
     spectrum = np.zeros(size // 2 + 1, complex)
     spectrum[bins] = (x.conj() * y).sum(axis=0) * (bins / size) ** 2
-    reach = round(LONGEST_LAG * rate)
-    correlation = np.roll(fft.irfft(spectrum, size), reach)[: 2 * reach + 1]
-    whole = int(np.abs(correlation).argmax()) - reach
+    # No further than one still overlaps the other: a longer lag comes back at the transform's other end.
+    early, late = (min(round(LONGEST_LAG * rate), s.shape[1] - 1) for s in (reference, output))
+    correlation = np.roll(fft.irfft(spectrum, size), early)[: early + late + 1]
+    whole = int(np.abs(correlation).argmax()) - early
 
     # The rest, and the gain, where both have sound: an end that only one has would weigh on its level.
     there, here = output[:, max(whole, 0) :], reference[:, max(-whole, 0) :]
