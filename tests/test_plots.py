@@ -104,6 +104,17 @@ def test_rows_of_a_network_alone_do_not_hide_their_model(tmp_path: Path, figures
     assert [line.is_dashed() for line in lines] == [False] * 5 + [True] * 2
 
 
+@pytest.mark.parametrize("time", [1, 600, 2048])
+def test_an_excerpt_shorter_than_a_frame_draws(tmp_path: Path, time: int) -> None:
+    short = noise(0)[:, :time]
+    plots.spectrograms(short, short, short, RATE, CUTOFF, "short", tmp_path / "track.png")
+    plots.mean_spectra({"original": short}, RATE, CUTOFF, tmp_path / "mean.png")
+
+
+def test_a_title_is_no_formula(tmp_path: Path) -> None:
+    plots.spectrograms(noise(0), noise(0), noise(0), RATE, CUTOFF, "$^$", tmp_path / "track.png")
+
+
 def test_silence_draws_without_a_warning(tmp_path: Path) -> None:
     silent = torch.zeros(1, 12_000)
     plots.spectrograms(silent, silent, silent, RATE, CUTOFF, "silent", tmp_path / "track.png")

@@ -1,8 +1,7 @@
 """The figures: loss curves, spectrograms side by side, mean spectra, distance by frequency, as PNG.
 
 Each function draws on a figure of its own (no pyplot, no shared state) and writes it to a temporary
-name first. Samples are torch tensors (time,) or (channels, time), longer than 2048 samples; channels are
-averaged in power.
+name first. Samples are torch tensors (time,) or (channels, time); channels are averaged in power.
 """
 
 import os
@@ -18,7 +17,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from torch import Tensor
-from torch.nn import functional
 
 from overtone import spectral
 
@@ -99,7 +97,7 @@ def spectrograms(
     _kilohertz(axes[0], "y")
     axes[0].set_ylabel("frequency (kHz)")
     figure.colorbar(image, ax=axes, label="level (dB)", pad=0.01)
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     _save(figure, path)
 
 
@@ -150,9 +148,10 @@ def _power(samples: Tensor) -> Tensor:
     The ends are mirrored: cut off against silence, they would be a click at every frequency.
     """
     frames = spectral.N_FFT // spectral.HOP
-    rows = samples.reshape(-1, samples.shape[-1])
-    mirrored = functional.pad(rows, (spectral.N_FFT, spectral.N_FFT), mode="reflect")
-    return spectral.stft(mirrored)[..., frames:-frames].abs().square().mean(dim=0)
+    rows = samples.reshape(-1, samples.shape[-1]).numpy()
+    # By NumPy, which mirrors what is shorter than its margin again and again; torch refuses.
+    mirrored = np.pad(rows, ((0, 0), (spectral.N_FFT, spectral.N_FFT)), mode="reflect")
+    return spectral.stft(torch.from_numpy(mirrored))[..., frames:-frames].abs().square().mean(dim=0)
 
 
 def _by_frequency(cutoff: float, top: float) -> tuple[Figure, Axes]:
