@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 
 from overtone import (
+    catalog,
     costs,
     evaluation,
     examples,
@@ -42,7 +43,7 @@ def main() -> None:
         perceptual.check()
     segments = pd.read_csv("data/segments.csv")
     test = segments[segments["split"] == "test"]
-    subset = pd.read_csv("data/subset.csv", index_col="track_id", dtype={"genre": str, "title": str})
+    subset = catalog.read_table(Path("data/subset.csv"))
 
     for folder in (FOLDER, Path("plots/spectrograms"), Path("metrics")):
         folder.mkdir(parents=True, exist_ok=True)

@@ -126,14 +126,20 @@ def stages_run(output):
 
 @pytest.fixture(scope="module")
 def music(tmp_path_factory):
-    """Six artists with a file each, one of 48 kHz stereo; and one file that is no audio."""
+    """Six artists with a file each, one of 48 kHz stereo; and one file that is no audio.
+
+    Genre and title are words that pandas takes for gaps.
+    """
     folder = tmp_path_factory.mktemp("music")
     rng = np.random.default_rng(5)
     for artist in range(6):
         rate, channels = (48000, 2) if artist == 2 else (44100, 1)
         (folder / f"artist {artist}").mkdir()
         samples = 0.3 * rng.uniform(-1, 1, (int(1.5 * rate), channels))
-        soundfile.write(folder / f"artist {artist}" / "noise.flac", samples, rate)
+        path = folder / f"artist {artist}" / "noise.flac"
+        with soundfile.SoundFile(path, "w", rate, channels) as file:
+            file.genre, file.title = "None", "null"
+            file.write(samples)
     (folder / "artist 0" / "broken.mp3").write_bytes(b"no audio")
     return folder
 
@@ -192,6 +198,11 @@ def test_a_track_that_does_not_decode_is_listed_with_its_reason(first):
     assert len(rows) == 1
     assert "does not decode" in rows[0]["reason"]
     assert first[0].json("metrics/segments.json")["tracks_left_out"] == 1
+
+
+def test_a_genre_or_title_that_pandas_would_take_for_a_gap_stays_a_word(first):
+    assert {row["genre"] for row in first[0].rows("plots/scores.csv")} == {"None"}
+    assert list(first[0].json("metrics/test.json")["genres"]) == ["None"]
 
 
 def test_silence_and_input_score_as_theory_says(first):
