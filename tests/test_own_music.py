@@ -1,3 +1,6 @@
+import shutil
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,6 +54,21 @@ def test_tags_tell_title_genre_and_license(own, tmp_path):
 def test_artist_is_the_tag_in_any_spelling_else_the_folder(own, tmp_path):
     artist = catalog(own, tmp_path)["artist"].tolist()
     assert artist[0] == artist[1] != artist[2] == artist[3]
+
+
+def test_artist_is_one_in_both_ways_to_write_an_accent(tmp_path):
+    root = tmp_path / "own"
+    for number, form in enumerate(("NFC", "NFD")):
+        write(root / f"{number}.flac", artist=unicodedata.normalize(form, "Beyoncé"))
+    assert catalog(root, tmp_path)["artist"].nunique() == 1
+
+
+def test_artists_who_share_a_file_are_one_and_numbers_keep_their_order(tmp_path):
+    root = tmp_path / "own"
+    for name in ("a/1", "b/2", "b/3", "c/4", "d/5"):
+        write(root / f"{name}.flac", title=name)
+    shutil.copyfile(root / "b/3.flac", root / "d/again.flac")
+    assert catalog(root, tmp_path)["artist"].tolist() == ["1", "2", "2", "3", "2", "2"]
 
 
 def test_table_reads_as_fmas_own(own, tmp_path):

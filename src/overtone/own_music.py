@@ -6,8 +6,11 @@ Nothing is copied.
 import hashlib
 from pathlib import Path, PurePath
 
+import numpy as np
 import pandas as pd
 import soundfile
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from overtone import parallel
 from overtone.download import Meter, Report
@@ -22,7 +25,8 @@ def write_own_catalog(source: str, folder: Path, report: Report | None = None) -
     """Write `tracks.csv`, shaped as FMA's, and `files.csv` for all audio below a folder.
 
     Tracks are numbered from 1 in the order of their paths. The artist is the file's tag, else the name
-    of the folder that the file lies in. A file that does not open is listed all the same: the degrade
+    of the folder that the file lies in. Artists with a file in common, to the byte, count as one, so that it
+    is never in two splits that keep artists together. A file that does not open is listed all the same: the degrade
     stage leaves it out and says why. ``files.csv`` holds ``track_id``, the absolute ``path`` or the
     address, and the ``sha1`` of the file, so that a changed file is a changed output.
 
@@ -52,11 +56,23 @@ def write_own_catalog(source: str, folder: Path, report: Report | None = None) -
     tracks = pd.DataFrame(
         [list(row.values()) for row in rows], index=ids, columns=pd.MultiIndex.from_tuples(list(rows[0]))
     )
+    listed = pd.DataFrame(files, index=ids)
     # One artist may be tagged in two spellings; the same number keeps both in one split.
-    names = tracks["artist", "name"].str.casefold()
-    tracks["artist", "id"] = names.rank(method="dense").astype(int)
+    names = tracks["artist", "name"].str.normalize("NFC").str.casefold()
+    tracks["artist", "id"] = _together(names, listed["sha1"])
     tracks.sort_index(axis=1).to_csv(folder / "tracks.csv")
-    pd.DataFrame(files, index=ids).to_csv(folder / "files.csv")
+    listed.to_csv(folder / "files.csv")
+
+
+def _together(names: pd.Series, digests: pd.Series) -> np.ndarray:
+    """A number from 1 on for each file's artist, the same where artists or digests are linked."""
+    artist, artists = pd.factorize(names, sort=True)
+    digest, _ = pd.factorize(digests)
+    nodes = len(artists) + len(names)
+    links = coo_array((np.ones(len(names)), (artist, len(artists) + digest)), shape=(nodes, nodes))
+    _, number = connected_components(links, directed=False)
+    found: np.ndarray = number[artist] + 1
+    return found
 
 
 def _audio(source: str) -> list[tuple[Place, int]]:
