@@ -1,3 +1,4 @@
+import os
 import shutil
 import unicodedata
 
@@ -7,9 +8,11 @@ import pytest
 import soundfile
 from sound import forget_length
 
-from overtone.catalog import read_catalog
+from overtone.catalog import read_catalog, read_table, write_table
 from overtone.errors import OvertoneError
 from overtone.fetch import DownloadSettings, provide
+from overtone.places import place
+from overtone.shards import write_shard
 
 
 def write(path, **tags):
@@ -85,6 +88,20 @@ def test_length_that_a_file_does_not_know_is_left_empty(own, tmp_path):
     tracks = pd.read_csv(tmp_path / "fma/tracks.csv", index_col=0, header=[0, 1])
     assert np.isnan(tracks.loc[1, ("track", "duration")])
     assert tracks.loc[1, ("track", "title")] == "Bee"
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"two\rlines", b"two\nlines"])
+def test_a_name_that_is_no_line_of_text_is_a_track_all_the_same(tmp_path, degrade_settings, name):
+    path = tmp_path / "own" / os.fsdecode(name) / os.fsdecode(name + b".wav")
+    path.parent.mkdir(parents=True)
+    write(tmp_path / "plain.wav")
+    (tmp_path / "plain.wav").rename(path)
+    write_table(catalog(tmp_path / "own", tmp_path), tmp_path / "subset.csv")
+    (track,) = read_table(tmp_path / "subset.csv").itertuples()
+    assert place(tmp_path, track.path) == path
+    assert track.title == name.decode(errors="replace").replace("\r", " ").replace("\n", " ")
+    _, left_out, *_ = write_shard(0, [(1, place(tmp_path, track.path))], tmp_path, degrade_settings())
+    assert [row["reason"] for row in left_out] == ["is silent"], "it was read"
 
 
 def test_changed_file_changes_the_output(own, tmp_path):

@@ -1,5 +1,6 @@
 """Audio files and sample rates: float32 arrays shaped (channels, time), full scale at 1."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def parts(path: str | Path, seconds: int, context: int) -> Iterator[tuple[np.nda
         OvertoneError: the file does not decode, or holds no samples.
     """
     try:
-        with ForwardFile(path) as file:
+        # soundfile takes a name that is no UTF-8 as bytes alone.
+        with ForwardFile(os.fsencode(path)) as file:
             rate, length, margin = file.samplerate, seconds * file.samplerate, context * file.samplerate
             held = _read(file, length + margin)
             if not len(held):

@@ -4,6 +4,7 @@ Nothing is copied.
 """
 
 import hashlib
+import os
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from overtone import parallel
 from overtone.download import Meter, Report
 from overtone.errors import OvertoneError
-from overtone.places import Place, below, is_address, local
+from overtone.places import Place, below, is_address, local, written
 from overtone.sound_files import SUFFIXES, UNKNOWN, is_sound
 
 Row = dict[tuple[str, str], str]
@@ -26,9 +27,10 @@ def write_own_catalog(source: str, folder: Path, report: Report | None = None) -
 
     Tracks are numbered from 1 in the order of their paths. The artist is the file's tag, else the name
     of the folder that the file lies in. Artists with a file in common, to the byte, count as one, so that it
-    is never in two splits that keep artists together. A file that does not open is listed all the same: the degrade
-    stage leaves it out and says why. ``files.csv`` holds ``track_id``, the absolute ``path`` or the
-    address, and the ``sha1`` of the file, so that a changed file is a changed output.
+    is never in two splits that keep artists together. A file that does not open is listed all the same: the
+    degrade stage leaves it out and says why. ``files.csv`` holds ``track_id``, the absolute ``path`` or the
+    address as `overtone.places.written` gives it, and the ``sha1`` of the file, so that a changed file is a
+    changed output.
 
     Args:
         source: the folder to search, subfolders included; or an object store's address.
@@ -90,7 +92,7 @@ def _describe(places: list[Place]) -> list[tuple[int, dict[str, str], Row]]:
     described = []
     for place in places:
         with local(place) as path:
-            file = {"path": str(place), "sha1": _sha1(path)}
+            file = {"path": written(place), "sha1": _sha1(path)}
             described.append((path.stat().st_size, file, _row(PurePath(str(place)), path)))
     return described
 
@@ -100,21 +102,26 @@ def _row(name: PurePath, path: Path) -> Row:
     tags: dict[str, str] = {}
     duration = ""
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             tags = {key: " ".join(value.split()) for key, value in file.copy_metadata().items()}
             if file.frames < UNKNOWN:
                 duration = f"{file.frames / file.samplerate:.2f}"
     except (soundfile.SoundFileError, UnicodeDecodeError):
         pass  # listed all the same, see above
     return {
-        ("artist", "name"): tags.get("artist") or name.parent.name,
+        ("artist", "name"): tags.get("artist") or _text(name.parent.name),
         ("set", "split"): "",
         ("set", "subset"): "folder",
         ("track", "duration"): duration,
         ("track", "genre_top"): tags.get("genre", ""),
         ("track", "license"): tags.get("license", ""),
-        ("track", "title"): tags.get("title") or name.stem,
+        ("track", "title"): tags.get("title") or _text(name.stem),
     }
+
+
+def _text(name: str) -> str:
+    """A file's name on one line, with a mark for every byte that is no UTF-8."""
+    return " ".join(os.fsencode(name).decode(errors="replace").split())
 
 
 def _sha1(path: Path) -> str:

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from overtone.errors import OvertoneError
 
@@ -38,12 +39,24 @@ def is_address(name: str) -> bool:
 
 
 def place(folder: Path, name: str) -> Place:
-    """A name from a table as a place: an address as it is, a path from the folder made absolute."""
+    """A name from a table as a place: an address as it is, a path from the folder made absolute.
+
+    ``file:`` and a path is what `written` gives.
+    """
+    if name.startswith("file:"):
+        return Path(os.fsdecode(unquote_to_bytes(name.removeprefix("file://"))))
     if name.startswith("zip://"):
         entry, archive = name.removeprefix("zip://").split("::")
         path = Path(archive)
         return Member((path if path.name != archive else downloads() / path).absolute(), entry)
     return name if is_address(name) else (folder / name).absolute()
+
+
+def written(place: Path | str) -> str:
+    """An absolute path or an address as a table holds it; a name that is no text, as a ``file:`` URI."""
+    # Bytes that are no UTF-8 cannot be written, and a carriage return ends a row.
+    name = str(place)
+    return name if isinstance(place, str) or name.isprintable() else place.as_uri()
 
 
 def downloads() -> Path:
