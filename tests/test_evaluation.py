@@ -93,7 +93,8 @@ def test_the_papers_metrics_follow_the_scaling_asked_for(pairs, segments):
         ({"cutoffs": (8000.0, 8000.0)}, "evaluate.cutoffs is [8000.0, 8000.0]; it is a list of frequencies"),
         ({"resamples": 10}, "evaluate.resamples is 10; it is a whole number, 100 or more"),
         ({"pictures": 0}, "evaluate.pictures is 0; it is a whole number, 1 or more"),
-        ({"excerpt": 0.0}, "evaluate.excerpt is 0.0; it is a time in seconds, above 0.1"),
+        ({"excerpt": 0.0}, "evaluate.excerpt is 0.0; it is a finite time in seconds, above 0.1"),
+        ({"excerpt": float("inf")}, "evaluate.excerpt is inf; it is a finite time in seconds, above 0.1"),
         ({"seed": -1}, "evaluate.seed is -1; it is a whole number, 0 or more"),
     ],
 )

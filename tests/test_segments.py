@@ -100,6 +100,7 @@ def test_a_batch_is_scaled_as_asked(tmp_path, rng, degrade_settings, scale):
         ({"length": 12}, "segment.length is 12; it is a number of samples, 1024 or more"),
         ({"hop": 0}, "segment.hop is 0"),
         ({"skip": -1.0}, "segment.skip is -1.0"),
+        ({"skip": np.inf}, "segment.skip is inf; it is a finite time in seconds, 0 or more"),
         ({"silence": 1.0}, "segment.silence is 1.0"),
         ({"per_track": 0}, "segment.per_track is 0; it is a whole number, 1 or more, or null for all"),
         ({"scale": "own"}, "segment.scale is 'own'; it is one of shared, separate"),

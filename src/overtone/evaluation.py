@@ -52,7 +52,12 @@ class EvaluateSettings:
         check(fine, "evaluate.cutoffs", cutoffs, "a list of frequencies in Hz, 500 or more, each once")
         check(self.resamples >= 100, "evaluate.resamples", self.resamples, "a whole number, 100 or more")
         check(self.pictures >= 1, "evaluate.pictures", self.pictures, "a whole number, 1 or more")
-        check(self.excerpt > 0.1, "evaluate.excerpt", self.excerpt, "a time in seconds, above 0.1")
+        check(
+            0.1 < self.excerpt < np.inf,
+            "evaluate.excerpt",
+            self.excerpt,
+            "a finite time in seconds, above 0.1",
+        )
         check(self.seed >= 0, "evaluate.seed", self.seed, "a whole number, 0 or more")
 
     def check_cutoffs(self, own: float, rate: int) -> None:

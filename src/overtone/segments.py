@@ -47,7 +47,7 @@ class SegmentSettings:
     def __post_init__(self) -> None:
         check(self.length >= 1024, "segment.length", self.length, "a number of samples, 1024 or more")
         check(self.hop >= 1, "segment.hop", self.hop, "a number of samples, 1 or more")
-        check(self.skip >= 0, "segment.skip", self.skip, "a time in seconds, 0 or more")
+        check(0 <= self.skip < np.inf, "segment.skip", self.skip, "a finite time in seconds, 0 or more")
         check(0 <= self.silence < 1, "segment.silence", self.silence, "a peak, 0 or more and below 1")
         many = self.per_track is None or self.per_track >= 1
         check(many, "segment.per_track", self.per_track, "a whole number, 1 or more, or null for all")
