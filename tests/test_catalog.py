@@ -205,6 +205,16 @@ def test_rare_genres_and_few_tracks_still_split(by, genres):
     assert set(split(tracks(list(genres)), by=by)) == {"training", "validation", "test"}
 
 
+@pytest.mark.parametrize("by", ["artist", "track"])
+@pytest.mark.parametrize(
+    ("count", "test", "validation"),
+    [(3, 0.8, 0.1), (3, 0.1, 0.8), (4, 0.4, 0.4), (5, 0.6, 0.3), (5, 0.9, 0.05), (5, 0.05, 0.9)],
+)
+def test_shares_of_few_tracks_leave_every_split_one(by, count, test, validation):
+    made = split(tracks(["a"] * count), by=by, test=test, validation=validation)
+    assert set(made) == {"training", "validation", "test"}
+
+
 def test_datasets_own_split_is_kept():
     own = ["training", "test", "validation", "training"]
     assert split(tracks(["a"] * 4, fma_split=own), by="fma").tolist() == own

@@ -180,9 +180,12 @@ def split_tracks(subset: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
             )
         hold_out = _hold_out_artists if settings.by == "artist" else _hold_out_tracks
         split = pd.Series("training", subset.index)
-        split[hold_out(subset, settings.test * len(subset), settings.seed)] = "test"
+        # Of few tracks the shares, rounded, might leave none for the others.
+        wanted = min(settings.test * len(subset), len(subset) - 2)
+        split[hold_out(subset, wanted, settings.seed)] = "test"
         rest = subset[split == "training"]
-        split[hold_out(rest, settings.validation * len(subset), settings.seed)] = "validation"
+        wanted = min(settings.validation * len(subset), len(rest) - 1)
+        split[hold_out(rest, wanted, settings.seed)] = "validation"
     return pd.DataFrame({"split": split})
 
 
