@@ -221,6 +221,16 @@ def test_codecs_that_stop_under_the_lowest_cutoff_are_not_used(degraded, used):
     assert {choice.limit for choice, _ in used} == {c.limit for c in CODINGS if c.limit * FASTER >= 11000}
 
 
+def test_where_all_codecs_end_too_low_a_signal_stays_as_it_is(degraded):
+    made, told = coded(degraded, lowest=21900.0, told=21900.0)
+    whole, _ = coded(degraded, lowest=21900.0, told=21900.0, whole=degraded, ends=22000.0)
+    same = [torch.equal(row, before) for row, before in zip(made, degraded, strict=True)]
+    assert any(same)
+    assert not all(same)
+    assert (told[same] == 21900).all()
+    assert [torch.equal(row, before) for row, before in zip(whole, degraded, strict=True)] == same
+
+
 def test_another_rate_is_one_line(degraded):
     with pytest.raises(OvertoneError, match=r"coded is 1\.0; it is 0 unless degrade\.rate is 44100"):
         coded(degraded, rate=48000)

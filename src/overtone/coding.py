@@ -122,9 +122,10 @@ def code(
 
     Behind its low-pass a signal leaves a codec more bits than it needs. Some therefore go in whole and are
     ended by the codec's own; under that there are then the holes that files of few bits have. A signal's
-    cutoff becomes the lower of its own and the codec's, which moves with the speed at which it goes in. The
-    result depends on the arguments alone, whatever the number of threads. A segment of 65,536 samples takes
-    24 ms of one core, mean over the codings: 12 to 14 in Vorbis, 11 to 41 in MP3.
+    cutoff becomes the lower of its own and the codec's, which moves with the speed at which it goes in. Where
+    all codecs end under the lowest cutoff, a signal stays as it is. The result depends on the arguments
+    alone, whatever the number of threads. A segment of 65,536 samples takes 24 ms of one core, mean over the
+    codings: 12 to 14 in Vorbis, 11 to 41 in MP3.
 
     Args:
         degraded: (batch, time).
@@ -159,6 +160,8 @@ def code(
         ending = [coding for coding in short if lowest <= coding.limit <= end]
         is_whole = way < choice.whole and bool(ending)
         codings = ending if is_whole else [coding for coding in CODINGS if coding.limit >= lowest]
+        if not codings:
+            return
         coding = codings[int(which * len(codings))]
         limit = coding.limit / faster * (1 - 0.05 * lower)
         source = (sources if is_whole else made)[row].numpy()
