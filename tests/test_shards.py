@@ -106,6 +106,20 @@ def test_another_rate_is_brought_to_the_pairs_rate(tmp_path, degrade_settings):
 
 
 @pytest.mark.parametrize(
+    ("samples", "reason", "parts"), [(1, "is shorter than one sample at 44100 Hz", 0), (96001, None, 1)]
+)
+def test_a_part_shorter_than_a_sample_is_none(
+    tmp_path, degrade_settings, monkeypatch, samples, reason, parts
+):
+    monkeypatch.setattr(shards, "PART_SECONDS", 1)
+    path = tmp_path / "short.wav"
+    soundfile.write(path, np.full(samples, 0.5), 96000)
+    rows, left_out, *_ = write_shard(0, [(1, path)], tmp_path, degrade_settings())
+    assert [row["part"] for row in rows] == list(range(parts))
+    assert [row["reason"] for row in left_out] == ([reason] if reason else [])
+
+
+@pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "does not decode"),

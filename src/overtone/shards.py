@@ -77,6 +77,8 @@ class ShardWriter:
             loudest = 0.0
             for part, (samples, rate, before, after) in enumerate(parts(path, PART_SECONDS, CONTEXT_SECONDS)):
                 loudest = max(loudest, self._add_part(track_id, part, samples, rate, before, after))
+            if len(self.rows) == rows:
+                raise OvertoneError(f"{path} is shorter than one sample at {self.settings.rate} Hz")
             if loudest * 32767 < 1:
                 side = self.settings.channels == "side"
                 raise OvertoneError(f"{path} {'has left and right the same' if side else 'is silent'}")
@@ -88,7 +90,7 @@ class ShardWriter:
     def _add_part(
         self, track_id: int, part: int, samples: np.ndarray, rate: int, before: int, after: int
     ) -> float:
-        """Append one part's pairs and return its peak."""
+        """Append one part's pairs and return its peak; one too short for a sample gives none."""
         settings = self.settings
         if settings.channels == "mono":
             samples = samples.mean(axis=0, keepdims=True)
@@ -99,9 +101,11 @@ class ShardWriter:
         if not np.isfinite(samples).all():
             raise OvertoneError("holds samples that are not numbers (NaN or infinity)")
         original = torch.from_numpy(resample(samples, rate, settings.rate))
-        reach = music_end(original, settings.rate)
         first = before // rate * settings.rate
         last = first + PART_SECONDS * settings.rate if after else None
+        if not original[:, first:last].numel():
+            return 0.0
+        reach = music_end(original, settings.rate)
         halves = [original, degrade(original, settings)] if settings.store else [original]
         kept = torch.stack([half[:, first:last] for half in halves], dim=-1)
         for channel, frames in enumerate(kept.numpy()):
