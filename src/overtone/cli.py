@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A file's name need not be valid text.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    for ends in (signal.SIGTERM, signal.SIGHUP):
+    # Windows has no terminal that hangs up.
+    for ends in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
         # Ends like an error, so that temporary files are removed; nohup has the second ignored.
         if signal.getsignal(ends) != signal.SIG_IGN:
             signal.signal(ends, lambda number, _: sys.exit(128 + number))

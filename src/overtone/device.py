@@ -25,8 +25,8 @@ def choose_device(asked: str | None = None) -> torch.device:
             there.append("mps")
         if name not in there:
             raise OvertoneError(
-                f"{key} is {name!r}, which cannot be used here "
-                f"(of cpu, cuda or mps there is: {', '.join(there)})"
+                f"{key} is {name!r}, which cannot be used here; "
+                f"of cpu, cuda and mps there is {', '.join(there)}"
             )
         return torch.device(name)
     if torch.cuda.is_available():
