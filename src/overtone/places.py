@@ -52,11 +52,11 @@ def place(folder: Path, name: str) -> Place:
     return name if is_address(name) else (folder / name).absolute()
 
 
-def written(place: Path | str) -> str:
+def written(place: Place) -> str:
     """An absolute path or an address as a table holds it; a name that is no text, as a ``file:`` URI."""
     # Bytes that are no UTF-8 cannot be written, and a carriage return ends a row.
     name = str(place)
-    return name if isinstance(place, str) or name.isprintable() else place.as_uri()
+    return place.as_uri() if isinstance(place, Path) and not name.isprintable() else name
 
 
 def downloads() -> Path:
