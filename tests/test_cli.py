@@ -4,6 +4,7 @@ import io
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -571,6 +572,21 @@ def test_what_libraries_say_is_kept_from_people(here, model):
     assert done.returncode == 2
     assert done.stderr.startswith(b"overtone: cut.mp3 is truncated or damaged")
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("talk.wav 2>&-", 0, ""),
+        ("talk.wav >&-", 0, ""),
+        ("- <&-", 2, "overtone: standard input is empty\n"),
+    ],
+)
+def test_standard_streams_may_be_closed(here, model, words, code, said):
+    command = shlex.join([*COMMAND, "restore", "--cutoff", "6000", "--model", str(model)])
+    done = subprocess.run(f"{command} {words}", shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, said)
+    assert files(here) == [*["talk.restored.flac"] * (code == 0), "talk.wav"]
 
 
 def test_a_reader_that_goes_away_is_no_error(here, model):

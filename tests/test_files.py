@@ -281,6 +281,16 @@ def test_samples_that_are_no_sound_are_an_error(tmp_path, samples, message):
     assert names(tmp_path) == ["in.wav"]
 
 
+@pytest.mark.parametrize("suffix", [".flac", ".wav", ".ogg"])
+def test_samples_too_few_for_one_at_the_outputs_rate_are_an_error(tmp_path, suffix):
+    soundfile.write(tmp_path / "in.wav", np.full(2, 0.1), 192000)
+    with pytest.raises(
+        OvertoneError, match=r"in\.wav holds 2 samples at 192000 Hz, which leaves none at 44100"
+    ):
+        restore_file(tmp_path / "in.wav", tmp_path / f"out{suffix}", out_rate=44100)
+    assert names(tmp_path) == ["in.wav"]
+
+
 @pytest.mark.parametrize("rate", [4000, 384000])
 def test_a_rate_out_of_range_is_an_error(tmp_path, rate):
     soundfile.write(tmp_path / "in.wav", np.zeros(99), rate)

@@ -67,11 +67,17 @@ def test_a_little_more_at_the_end_is_cut(sound, save):
         (lambda x: np.pad(x, ((0, 0), (0, 22050))), "is 0.50 s longer"),
         (lambda x: x[:, :4410], "holds 0.1 s; 1 s are the least"),
         (lambda x: x * np.nan, "holds NaN or infinity"),
+        (lambda x: x * 1e25, r"peaks at .*e\+2. times full scale; that is not sound"),
     ],
 )
 def test_what_does_not_belong_together_is_one_line(sound, save, change, message):
     with pytest.raises(OvertoneError, match=message):
         scoring.score_files(save("a.wav", sound), [save("b.wav", change(sound))], CUTOFF)
+
+
+def test_a_silent_reference_is_one_line(sound, save):
+    with pytest.raises(OvertoneError, match=r"a\.wav is silent, and nothing can be compared with it"):
+        scoring.score_files(save("a.wav", 0 * sound), [save("b.wav", sound)])
 
 
 def test_a_cutoff_above_the_references_own_end_is_one_line(sound, save):

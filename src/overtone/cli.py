@@ -29,6 +29,10 @@ ALL_GOOD, SOME_FAILED, NOTHING_DONE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 14
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    for name in ("stdin", "stdout", "stderr"):
+        # One that is closed would leave its number to the next file that is opened.
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+"))
     for stream in (sys.stdout, sys.stderr):
         # A file's name need not be valid text.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -168,6 +168,12 @@ def restore_file(
         raise OvertoneError(
             f"{source} has {channels} channels; a {target.suffix} holds {most} at most: take another suffix"
         )
+    length = round(scan.samples * rate / scan.rate)
+    if not length:
+        raise OvertoneError(
+            f"{source} holds {scan.samples} samples at {scan.rate} Hz, which leaves none at {rate} Hz; "
+            "name a higher rate with --rate (out_rate)"
+        )
     added = needs_treble(scan.found)
     stream: Restorer | StemsRestorer | Unchanged
     if added:
@@ -182,7 +188,6 @@ def restore_file(
             raise OvertoneError(f"{source}: {error}") from None
     else:
         stream = Unchanged(scan.rate, channels, rate)
-    length = round(scan.samples * rate / scan.rate)
     tags = _tags(source, target, scan, added)
     try:
         clipped = write(target, _made(source, scan, stream, told), rate, channels, bits, length, tags)

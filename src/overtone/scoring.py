@@ -11,6 +11,7 @@ from torch import Tensor
 from overtone import audio, perceptual, scores, spectral
 from overtone.decoding import blocks, open_sound
 from overtone.errors import OvertoneError
+from overtone.files import LOUDEST
 
 RATE = 44100  # Hz; all files are compared at this rate
 TOLERANCE = 0.1  # seconds by which lengths may differ: coders pad the end; the longer file is cut
@@ -57,6 +58,8 @@ def score_files(
             treble above the cutoff.
     """
     true = _read(reference)
+    if not true.any():
+        raise OvertoneError(f"{reference} is silent, and nothing can be compared with it; name the original")
     bandwidth = spectral.bandwidth(true, RATE)
     if cutoff is not None and bandwidth - cutoff < scores.LEAST_TREBLE:
         raise OvertoneError(
@@ -87,6 +90,8 @@ def _read(path: Path) -> Tensor:
         samples = np.concatenate([np.zeros((file.channels, 0), np.float32), *blocks(file, path)], axis=1)
     if not np.isfinite(samples).all():
         raise OvertoneError(f"{path} holds NaN or infinity; repair it first")
+    if (highest := np.abs(samples).max(initial=0)) > LOUDEST:
+        raise OvertoneError(f"{path} peaks at {highest:.3g} times full scale; that is not sound")
     if samples.shape[1] < LEAST * rate:
         raise OvertoneError(f"{path} holds {samples.shape[1] / rate:.3g} s; {LEAST:g} s are the least")
     return torch.from_numpy(audio.resample(np.ascontiguousarray(samples), rate, RATE))
