@@ -341,6 +341,16 @@ def test_a_rate_that_mp3_does_not_have_is_said(talk, net):
     assert names(talk.parent) == ["talk.wav"]
 
 
+def test_a_rate_that_flac_does_not_have_is_said_at_once(talk, net):
+    shares = []
+    with pytest.raises(OvertoneError, match=r"cannot have 65537 Hz; \.flac takes up to 65535 Hz, and above"):
+        restore_file(talk, talk.parent / "out.flac", model=net, out_rate=65537, progress=shares.append)
+    assert (shares, names(talk.parent)) == ([], ["talk.wav"])
+    for rate in (65535, 65540):
+        made = restore_file(talk, talk.parent / "out.flac", model=net, out_rate=rate, cutoff=6000, force=True)
+        assert soundfile.info(made.target).samplerate == rate
+
+
 def test_a_folder_that_cannot_be_made_is_an_error(talk, net):
     with pytest.raises(OvertoneError, match="cannot be written: Not a directory"):
         restore_file(talk, talk / "sub" / "out.flac", model=net)

@@ -65,6 +65,14 @@ def check_target(source: Path, target: Path, bits: int, force: bool) -> None:
         raise OvertoneError(f"{target} cannot be written: {error.strerror}") from None
 
 
+def check_target_rate(target: Path, rate: int) -> None:
+    """Raise unless the target's format has a rate in Hz; what MP3 takes its encoder says."""
+    if target.suffix.lower() == ".flac" and rate > 65535 and rate % 10:
+        raise OvertoneError(
+            f"{target} cannot have {rate} Hz; .flac takes up to 65535 Hz, and above that multiples of 10"
+        )
+
+
 def _either(choices: dict[int, str]) -> str:
     return " or ".join(str(choice) for choice in choices)
 

@@ -17,7 +17,7 @@ import torch
 from overtone import __version__, decoding
 from overtone.cutoff import Cutoff, SpectrumMeter
 from overtone.decoding import BLOCK, open_sound
-from overtone.encoding import FORMATS, check_target, write
+from overtone.encoding import FORMATS, check_target, check_target_rate, write
 from overtone.errors import OvertoneError
 from overtone.jobs import default_target
 from overtone.models import Network
@@ -158,6 +158,7 @@ def restore_file(
     check_target(source, target, bits, force)
     if out_rate is not None:
         check_rate(out_rate)
+        check_target_rate(target, out_rate)
     if parts:
         check_alone(cutoff, separator)
     scan = _scan(source, cutoff, parts, told)
