@@ -4,7 +4,7 @@ import torch
 from scipy import signal
 from torchaudio.functional import lowpass_biquad
 
-from overtone import degrade
+from overtone import degrade, restoring
 from overtone.errors import OvertoneError
 
 RATE = 44100
@@ -112,6 +112,14 @@ def test_the_cutoff_is_a_fraction_of_the_low_rates_nyquist(degrade_settings):
     assert degrade_settings(filter="none").cutoff_hz == pytest.approx(8000)
 
 
+def test_the_cutoffs_that_pass_are_those_that_restoring_takes():
+    for cutoff in degrade.CUTOFFS:
+        restoring.check_cutoff(cutoff, 96000)
+    for cutoff in (degrade.CUTOFFS[0] - 1, degrade.CUTOFFS[1] + 1):
+        with pytest.raises(OvertoneError):
+            restoring.check_cutoff(cutoff, 96000)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -123,6 +131,14 @@ def test_the_cutoff_is_a_fraction_of_the_low_rates_nyquist(degrade_settings):
         ({"order": 4}, "degrade.order is 4; it is 2 for the biquad"),
         ({"filter": "bessel", "order": 0}, "degrade.order is 0; it is a filter order, 1 to 24"),
         ({"low_rate": 96000}, "degrade.low_rate is 96000; it is a rate in Hz, 1000 to degrade.rate (44100)"),
+        (
+            {"low_rate": 1000},
+            "degrade.cutoff * degrade.low_rate / 2, the cutoff in Hz, is 300.0; it is 500 to 22050",
+        ),
+        (
+            {"rate": 96000, "low_rate": 48000, "filter": "none"},
+            "degrade.low_rate / 2, the cutoff in Hz, is 24000.0; it is 500 to 22050",
+        ),
         ({"interpolation": "cubic"}, "degrade.interpolation is 'cubic'; it is one of sinc, linear"),
         ({"channels": "both"}, "degrade.channels is 'both'; it is one of mono, separate, side"),
         ({"phase": "two"}, "degrade.phase is 'two'; it is one of one_way, zero"),

@@ -112,3 +112,9 @@ def test_a_cutoff_that_is_degrades_own_or_above_all_sound_is_one_line(cutoffs):
     ):
         settings.check_cutoffs(CUTOFF, RATE)
     EvaluateSettings(**(GOOD | {"cutoffs": (4000.0,)})).check_cutoffs(CUTOFF, RATE)
+
+
+def test_a_cutoff_above_all_that_networks_make_is_one_line():
+    settings = EvaluateSettings(**(GOOD | {"cutoffs": (30000.0,)}))
+    with pytest.raises(OvertoneError, match=r"is \[30000.0\]; it is below 22050 Hz and none that of degrade"):
+        settings.check_cutoffs(CUTOFF, 96000)

@@ -11,6 +11,9 @@ from overtone.params import check, one_of
 
 FILTERS = ("biquad", "butterworth", "chebyshev1", "elliptic", "bessel", "none")
 
+# The lowest and the highest cutoff in Hz above which `overtone.restoring` makes anything.
+CUTOFFS = (500.0, 22050.0)
+
 
 @dataclass(frozen=True)
 class DegradeSettings:
@@ -75,6 +78,10 @@ class DegradeSettings:
             self.stopband_db,
             "an attenuation in dB, above degrade.ripple_db and up to 200",
         )
+        top = min(self.rate / 2, CUTOFFS[1])
+        fraction = "" if self.filter == "none" else "degrade.cutoff * "
+        key = f"{fraction}degrade.low_rate / 2, the cutoff in Hz,"
+        check(CUTOFFS[0] <= self.cutoff_hz <= top, key, self.cutoff_hz, f"{CUTOFFS[0]:g} to {top:g}")
         tracks = self.tracks_per_shard
         check(tracks >= 1, "degrade.tracks_per_shard", tracks, "a whole number, 1 or more")
 

@@ -11,6 +11,7 @@ from scipy import signal
 from torch import Tensor
 
 from overtone import perceptual, scores, spectral
+from overtone.degrade import CUTOFFS
 from overtone.params import check
 from overtone.segments import scaled
 from overtone.shards import Pairs
@@ -48,8 +49,9 @@ class EvaluateSettings:
         free = VERSIONS.isdisjoint(names)
         check(free, "evaluate.systems", names, f"a list of names, none of them {', '.join(sorted(VERSIONS))}")
         cutoffs = list(self.cutoffs)
-        fine = all(cutoff >= 500 for cutoff in cutoffs) and len(set(cutoffs)) == len(cutoffs)
-        check(fine, "evaluate.cutoffs", cutoffs, "a list of frequencies in Hz, 500 or more, each once")
+        fine = all(cutoff >= CUTOFFS[0] for cutoff in cutoffs) and len(set(cutoffs)) == len(cutoffs)
+        allowed = f"a list of frequencies in Hz, {CUTOFFS[0]:g} or more, each once"
+        check(fine, "evaluate.cutoffs", cutoffs, allowed)
         check(self.resamples >= 100, "evaluate.resamples", self.resamples, "a whole number, 100 or more")
         check(self.pictures >= 1, "evaluate.pictures", self.pictures, "a whole number, 1 or more")
         check(
@@ -62,8 +64,10 @@ class EvaluateSettings:
 
     def check_cutoffs(self, own: float, rate: int) -> None:
         """Raise unless a degraded copy can be made at each cutoff, and told from the pipeline's own."""
-        fine = all(cutoff < rate / 2 and cutoff != own for cutoff in self.cutoffs)
-        allowed = f"below {rate / 2:g} Hz, half the pairs' rate, and none that of degrade, {own:g} Hz"
+        top = min(rate / 2, CUTOFFS[1])
+        fine = all(cutoff < top and cutoff != own for cutoff in self.cutoffs)
+        half = ", half the pairs' rate," if top == rate / 2 else ""
+        allowed = f"below {top:g} Hz{half} and none that of degrade, {own:g} Hz"
         check(fine, "evaluate.cutoffs", list(self.cutoffs), allowed)
 
 
