@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 import yaml
 
-from overtone import finetuning, launching, models, params, plots, ranks
+from overtone import finetuning, launching, losses, models, params, plots, ranks
 from overtone.checkpoint import Checkpoint, fingerprint
 from overtone.degrade import DegradeSettings
 from overtone.params import plain
@@ -84,6 +84,11 @@ def main() -> None:
     if isinstance(net, OwnLoss):
         print(f"{model.name} is trained on a loss of its own; train.loss is not used")
         everything["train"]["loss"] = "its own"
+    else:
+        least = losses.shortest(settings.loss)
+        enough = settings.augment.shortest(segment.length) >= least
+        allowed = f"long enough for train.loss, {least} samples or more at any of train.augment's speeds"
+        params.check(enough, "segment.length", segment.length, allowed)
     size = sum(weight.numel() for weight in net.parameters())
     print(f"{model.name}, {size:,} parameters, on {device} in {precision}; {len(training)} segments")
 

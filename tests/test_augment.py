@@ -103,6 +103,14 @@ def test_every_input_peaks_between_full_scale_and_the_softest(batch):
         torch.testing.assert_close(getattr(soft, name), getattr(loud, name) * peak[:, None])
 
 
+@pytest.mark.parametrize("time", [1100, 2000, 8192])
+def test_no_speed_plays_a_segment_in_less_than_the_shortest(batch, time):
+    short = Batch(*(tensor[:, :time] if tensor.ndim > 1 else tensor for tensor in batch))
+    made = [augment(short, settings(speed=1.25), RATE, seed).original.shape[1] for seed in range(30)]
+    assert settings(speed=1.25).shortest(time) == min([*made, time])
+    assert settings().shortest(time) == settings(speed=1.25, filters=False).shortest(time) == time
+
+
 def test_speed_moves_frequencies_and_bandwidth_alike(batch):
     tone = torch.sin(2 * torch.pi * 1000 * torch.arange(TIME) / RATE).expand(COUNT, -1)
     made = augment(batch._replace(original=tone), settings(speed=1.25), RATE, 3)

@@ -31,6 +31,17 @@ def test_a_loss_goes_down_as_the_estimate_nears_the_original(pair, name):
     assert float(losses.LOSSES[name](near, original)) < float(losses.LOSSES[name](estimate, original)) / 2
 
 
+@pytest.mark.parametrize("name", losses.LOSSES | losses.BAND_LOSSES)
+def test_the_shortest_segment_is_enough_and_a_sample_less_is_not(name):
+    least, ends = losses.shortest([name]), (torch.tensor([4800.0]), torch.tensor([16000.0]))
+    loss, ends = (losses.LOSSES[name], ()) if name in losses.LOSSES else (losses.BAND_LOSSES[name], ends)
+    assert torch.isfinite(loss(torch.rand(1, least), torch.rand(1, least), *ends))
+    if least > 1:
+        with pytest.raises(RuntimeError, match="Padding size"):
+            loss(torch.rand(1, least - 1), torch.rand(1, least - 1), *ends)
+    assert losses.shortest([name, "stft_magnitude"]) == 2049
+
+
 def test_the_complex_loss_is_the_mean_distance_of_bins(pair):
     ours, theirs = (frames(samples.numpy(), losses.COMPLEX_FFT) for samples in pair)
     assert float(losses.stft(*pair)) == pytest.approx(np.abs(ours - theirs).mean(), rel=1e-4)

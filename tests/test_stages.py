@@ -420,6 +420,15 @@ def test_a_bad_param_stops_a_stage_with_one_line_and_code_2(workspace):
     assert (workspace.folder / "data/pairs/index.csv").is_file(), "nothing is lost"
 
 
+def test_segments_too_short_for_the_loss_are_one_line(workspace):
+    workspace.set("segment", length=1024)
+    output = workspace.run(sys.executable, "-m", "stages.train", code=2)
+    assert output == (
+        "error: segment.length is 1024; it is long enough for train.loss, 1025 samples or more at any of "
+        "train.augment's speeds\n"
+    )
+
+
 def test_scores_do_not_depend_on_the_number_of_workers(workspace):
     def content():
         names = ("metrics/test.json", "plots/scores.csv", "data/examples/1_restored.flac")

@@ -107,6 +107,10 @@ class AugmentSettings:
             value = getattr(self, key)
             check(0 <= value <= 1, f"train.augment.{key}", value, "a share, 0 to 1")
 
+    def shortest(self, time: int) -> int:
+        """The fewest samples that a segment of so many may be played in."""
+        return min(time, _played(time, self.speed)) if self.filters and self.speed > 1 else time
+
 
 def augment(
     batch: Batch,
@@ -147,7 +151,7 @@ def augment(
         return torch.rand(shape, generator=generator).to(device)
 
     speed = settings.speed ** float(2 * torch.rand((), generator=generator) - 1)
-    length = round(time / speed / 512) * 512 if settings.speed > 1 else time
+    length = _played(time, speed) if settings.speed > 1 else time
     speed = time / length
     frequency = torch.arange(length // 2 + 1, device=device) * (rate / length)
     spectrum = torch.fft.rfft(original)[:, : length // 2 + 1] / speed
@@ -176,6 +180,11 @@ def augment(
         mids = torch.fft.irfft(other, n=length) if side else None
         degraded, told = code(degraded, told, original * gain, ends, choice, rate, draws, mids)
     return Batch(degraded, original * gain, told, bandwidth)
+
+
+def _played(time: int, speed: float) -> int:
+    """The samples of a segment of so many that is played faster by a factor: a whole multiple of 512."""
+    return round(time / speed / 512) * 512
 
 
 def _lowpass(frequency: Tensor, kinds: tuple[str, ...], steep: Tensor, chance: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The losses: waveform L1 and L2, complex STFT difference, STFT magnitudes, and weighted sums."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch.nn import functional as F
@@ -134,6 +134,19 @@ LOSSES: dict[str, Loss] = {
 }
 # Losses that must know where the input's band and the original's end.
 BAND_LOSSES: dict[str, BandLoss] = {"treble": treble, "lsd": lsd}
+
+# The largest window of those that look at spectra.
+LARGEST_FFT = {
+    "stft": COMPLEX_FFT,
+    "stft_magnitude": max(MAGNITUDE_FFTS),
+    "treble": max(TREBLE_FFTS),
+    "lsd": LSD_FFT,
+}
+
+
+def shortest(weights: Iterable[str]) -> int:
+    """The samples that a segment must have for these losses: its ends are mirrored by half a window."""
+    return max(LARGEST_FFT.get(name, 0) for name in weights) // 2 + 1
 
 
 def check_weights(weights: dict[str, float]) -> None:
