@@ -36,7 +36,8 @@ say = partial(print, flush=True)
 def main() -> None:
     """Run the stage."""
     settings = params.read("evaluate", EvaluateSettings)
-    cutoff = params.read("degrade", DegradeSettings).cutoff_hz
+    degrade = params.read("degrade", DegradeSettings)
+    cutoff = degrade.cutoff_hz
     pairs = Pairs("data/pairs")
     settings.check_cutoffs(cutoff, pairs.rate)
     if settings.visqol:
@@ -63,7 +64,12 @@ def main() -> None:
             anew = number > 0
             takes = partial(evaluation.takes, pairs, test, hertz if anew else None)
             made_by = systems.prepare(
-                settings.systems, takes, hertz, pairs.rate, Path(own).absolute() / str(number)
+                settings.systems,
+                takes,
+                hertz,
+                pairs.rate,
+                Path(own).absolute() / str(number),
+                side=degrade.channels == "side",
             )
             gathered.append(gathering.Gathered(made_by, pairs.rate, hertz))
             for place, part in enumerate(parts):

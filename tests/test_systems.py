@@ -197,6 +197,17 @@ def test_a_network_that_makes_something_else_is_scored_all_the_same(takes, tmp_p
     assert not table[f"{name} alone"].any()
 
 
+@pytest.mark.parametrize("side", [False, True])
+def test_sides_are_restored_by_the_weights_for_them(takes, tmp_path, side):
+    take = takes[0]._replace(degraded=takes[0].degraded[:1], original=takes[0].original[:1])
+    (system,) = systems.prepare(["shipped"], list, CUTOFF, RATE, tmp_path, side).systems[-1:]
+    made = next(systems.make(system, take, CUTOFF, RATE, "cpu")).samples
+    net, _ = models.load(models.SHIPPED)
+    expected = [systems.whole(one, take.degraded, CUTOFF, RATE) for one in (net, models.for_side(net))]
+    assert not torch.allclose(*expected)
+    assert torch.equal(made, expected[side])
+
+
 def test_a_programs_own_low_band_stays_in_one_row_only(takes, programs, tmp_path):
     """It takes out a half of the input's low band from 2 kHz on, and adds the treble."""
     programs(

@@ -50,10 +50,14 @@ class Baseline(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A network in a model folder; None is the shipped one, which each machine has in its own place."""
+    """A network in a model folder; None is the shipped one, which each machine has in its own place.
+
+    With ``side`` the weights that it has for the side of stereo are taken.
+    """
 
     name: str
     folder: Path | None
+    side: bool = False
 
 
 class Stems(NamedTuple):
@@ -107,7 +111,12 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    names: Iterable[str], takes: Callable[[], Iterator[Take]], cutoff: float, rate: int, folder: Path
+    names: Iterable[str],
+    takes: Callable[[], Iterator[Take]],
+    cutoff: float,
+    rate: int,
+    folder: Path,
+    side: bool = False,
 ) -> Prepared:
     """Find the systems by name, and run the outside programs among them on all takes.
 
@@ -117,6 +126,7 @@ def prepare(
         cutoff, rate: in Hz.
         folder: an empty one, absolute, for what must be fetched and what programs read and write. It must
             stay until all is made.
+        side: whether the takes are the side of stereo.
 
     Raises:
         OvertoneError: a name stands for nothing, or its model cannot be loaded.
@@ -128,7 +138,7 @@ def prepare(
     for name, own, what in [(name, own, _kind(name, own)) for name, own in kinds]:
         if isinstance(what, Path):
             models.load(what)
-            systems.append(Model(name, None if what == models.SHIPPED else what.absolute()))
+            systems.append(Model(name, None if what == models.SHIPPED else what.absolute(), side))
             continue
         try:
             if what is None:
@@ -168,8 +178,9 @@ def make(system: System, take: Take, cutoff: float, rate: int, device: str) -> I
             with cost.measured(take.degraded.shape[-1] / rate):
                 samples = BASELINES[name](take.degraded, cutoff, rate)
             yield Made(name, samples, cost, None)
-        case Model(name, folder):
+        case Model(name, folder, side):
             net, _ = models.load(folder or models.SHIPPED)
+            net = models.for_side(net) if side else net
             yield from _of_network(name, net.to(choose_device(device)), take, cutoff, rate)
         case Stems(name, folder, demucs):
             net, _ = models.load(folder)
