@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from overtone import parallel
 from overtone.download import Meter, Report
 from overtone.errors import OvertoneError
-from overtone.places import Place, below, is_address, local, written
+from overtone.places import below, is_address, local, written
 from overtone.sound_files import SUFFIXES, UNKNOWN, is_sound
 
 Row = dict[tuple[str, str], str]
@@ -77,7 +77,7 @@ def _together(names: pd.Series, digests: pd.Series) -> np.ndarray:
     return found
 
 
-def _audio(source: str) -> list[tuple[Place, int]]:
+def _audio(source: str) -> list[tuple[Path | str, int]]:
     """The audio files below a folder or an address, sorted, with their bytes."""
     if is_address(source):
         return [(name, size) for name, size in below(source) if is_sound(PurePath(name))]
@@ -87,7 +87,7 @@ def _audio(source: str) -> list[tuple[Place, int]]:
     return [(path, path.stat().st_size) for path in paths]
 
 
-def _describe(places: list[Place]) -> list[tuple[int, dict[str, str], Row]]:
+def _describe(places: list[Path | str]) -> list[tuple[int, dict[str, str], Row]]:
     """Each file's bytes, and its rows of files.csv and tracks.csv."""
     described = []
     for place in places:
