@@ -102,12 +102,15 @@ def judged(track, seen, real, reach=16000.0, weight=1, distance=0.0, **values):
     return Judged(track, weight, reach, {"input": outcome}, {}, real, {})
 
 
-def test_the_originals_reach_is_the_median_of_their_bandwidths():
+@pytest.mark.parametrize(
+    ("reaches", "half"), [((16000.0, 0.0, 19500.0), 16000), ((16000.0, 20000.0), 16000), ((9000.0,), 9000)]
+)
+def test_the_originals_reach_is_where_half_of_them_have_ended(reaches, half):
     gathered = Gathered(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
-    for reach in (16000.0, 0.0, 19500.0):
+    for reach in reaches:
         gathered.add(judged(7, None, None, reach))
     gathered.add(judged(8, None, None, 0.0, weight=0))  # silent
-    assert gathered.reach() == 16000
+    assert gathered.reach() == half
 
 
 @pytest.mark.parametrize("tracks", [probe.LEAST - 1, probe.LEAST])

@@ -88,8 +88,8 @@ class Gathered:
         return found
 
     def reach(self) -> float:
-        """The median bandwidth of the originals, in Hz."""
-        return float(np.median([take.reach for take in self._takes if take.weight]))
+        """Where half of the originals have ended, in Hz: their median bandwidth, the lower of two."""
+        return float(np.quantile([take.reach for take in self._takes if take.weight], 0.5, method="lower"))
 
     def _sounding(self, of_takes: Sequence[Outcome]) -> dict[str, list[tuple[int, Outcome]]]:
         """Track -> the parts of it that are not silent, each with its weight.

@@ -124,13 +124,13 @@ def distance_by_frequency(
         systems: name -> (frequencies in Hz, distance in bels), both (bins,), as
             `spectral.frequencies` and `scores.distance_by_frequency` give them.
         cutoff: in Hz.
-        reach: the originals' bandwidth, in Hz: above it, silence is nearer than any treble.
+        reach: where half of the originals have ended, in Hz: above it, silence is nearer than any treble.
         path: the PNG.
     """
     top = max(float(frequencies.max()) for frequencies, _ in systems.values())
     figure, axis = _by_frequency(cutoff, top)
     if reach < 0.98 * top:
-        axis.axvspan(reach, top, color="0.93", label="beyond the originals' bandwidth")
+        axis.axvspan(reach, top, color="0.93", label="half of the originals have ended")
     rows = zip(systems.items(), COLOURS, GAPS, strict=False)
     for (name, (frequencies, distance)), colour, gaps in rows:
         x, y = frequencies.numpy(), distance.numpy()
@@ -138,7 +138,7 @@ def distance_by_frequency(
     axis.set(ylabel="log-spectral distance (bel)")
     # The worst of seven rows, silence as a rule, may leave the picture at its highest.
     axis.set_ylim(0, 1.1 * float(np.percentile(torch.cat([y for _, y in systems.values()]), 95)))
-    axis.legend()
+    figure.legend(loc="outside lower center", ncols=4)
     _save(figure, path)
 
 
