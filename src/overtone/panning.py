@@ -11,7 +11,7 @@ each other, it is 1.
 """
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+import torch
 
 from overtone.fifo import Fifo
 
@@ -65,9 +65,10 @@ class Panning:
 
     def _gains(self, heard: np.ndarray) -> np.ndarray:
         """The channels' gains in every frame: (2, time) to (2, frames)."""
-        spectrum = np.fft.rfft(sliding_window_view(heard, SIZE, axis=1)[:, ::HOP] * self._window)
-        octave = spectrum[..., self._octave]
-        power = (octave.real**2 + octave.imag**2).sum(-1)
+        # By PyTorch: NumPy's transform takes three times as long, and all of this was 4 % of a run.
+        frames = torch.from_numpy(np.ascontiguousarray(heard)).unfold(1, SIZE, HOP)
+        octave = torch.fft.rfft(frames * torch.from_numpy(self._window))[..., self._octave]
+        power = torch.view_as_real(octave).square().sum((-1, -2)).numpy()
         loudest = np.maximum(power.max(axis=0), 1e-30)
         gains: np.ndarray = np.minimum(1, np.sqrt(power / loudest) * 10 ** (MARGIN / 20)).astype(np.float32)
         return gains
