@@ -111,7 +111,7 @@ def test_samples_that_are_none_are_an_error(samples, message):
         ({"out_rate": 200000}, "200000 Hz"),
         ({"cutoff": 30000}, "500 to 22050"),
         ({"model": "nowhere"}, "nowhere holds no model"),
-        ({"device": "gpu"}, "'gpu', which cannot be used here .* cpu, cuda or mps"),
+        ({"device": "gpu"}, "'gpu', which cannot be used here; of cpu, cuda and mps there is"),
         ({"device": "cuda:99"}, "'cuda:99', which cannot be used"),
     ],
 )
