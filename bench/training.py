@@ -36,7 +36,8 @@ SMALL, MEDIUM, PAPER = (8, 16, 32, 64), (16, 32, 64, 128), (64, 128, 256, 512)
 # A U-Net by its channels, or the spectral network as it is shipped.
 Net = tuple[int, ...] | SpectralSettings
 # From its card: every process that is measured imports this, and its weights would count as memory.
-SHIPPED = SpectralSettings(**json.loads((models.SHIPPED / "model.json").read_text())["settings"])
+CARD = json.loads((models.SHIPPED / "model.json").read_text())
+SHIPPED = SpectralSettings(**CARD["settings"])
 NETS: tuple[tuple[Net, str], ...] = (
     (SMALL, "stft"),
     (SMALL, "stft_magnitude"),
@@ -49,19 +50,9 @@ RUNS = [
     *((net, loss, precision, False) for net, loss in NETS for precision in ("float32", "bfloat16")),
     (SHIPPED, "lsd", "float32", True),
 ]
-# How the shipped model's inputs were damaged in its last training.
-DAMAGE = AugmentSettings(
-    filters=True,
-    kinds=("butterworth", "chebyshev1", "elliptic", "sinc"),
-    lowest=3000.0,
-    highest=16000.0,
-    gain_db=24.0,
-    speed=1.0,
-    tilt_db=0.0,
-    mix=0.0,
-    coded=0.3,
-    coded_whole=0.4,
-)
+# How the shipped model's inputs were damaged in its last training, of the side.
+AUGMENT = CARD["about"]["recipe"]["side"]["train"]["augment"]
+DAMAGE = AugmentSettings(**AUGMENT | {"kinds": tuple(AUGMENT["kinds"])})
 
 
 @dataclass

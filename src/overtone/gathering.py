@@ -81,9 +81,8 @@ class Gathered:
         for name, of_takes in self.rows().items():
             of_tracks = []
             for parts in self._sounding(of_takes).values():
-                whole = sum(weight for weight, _ in parts)
-                squares = sum(weight / whole * one.distance**2 for weight, one in parts)
-                of_tracks.append(torch.from_numpy(np.sqrt(squares)))
+                weights, squares = zip(*((weight, one.distance**2) for weight, one in parts), strict=True)
+                of_tracks.append(torch.from_numpy(np.sqrt(np.average(squares, axis=0, weights=weights))))
             found[name] = frequencies, torch.stack(of_tracks).mean(0)
         return found
 
@@ -172,9 +171,8 @@ def _mean(parts: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
     """Each metric's mean over the parts that have it, by their weights."""
     found = {}
     for key in dict.fromkeys(key for _, values in parts for key in values):
-        having = [(weight, values[key]) for weight, values in parts if key in values]
-        whole = sum(weight for weight, _ in having)
-        found[key] = sum(weight / whole * value for weight, value in having)
+        weights, having = zip(*((weight, own[key]) for weight, own in parts if key in own), strict=True)
+        found[key] = float(np.average(having, weights=weights))
     return found
 
 

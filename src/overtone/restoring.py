@@ -261,12 +261,13 @@ class _Signal:
         if self._response is not None:
             # Mid and side are gated here, and so what is the same in left and right keeps its silent side.
             added = _filter(added, self._response) * _gate(self._signal[:, :ready])
-        out = torch.cat([added, self._signal[:, :ready]])[:, own:end].cpu().numpy()
+        both = torch.cat([added[:, own:end], self._signal[:, own:end]])
         self._given = self._start + end
         first = max(self._given - MARGIN, 0)
         self._signal, self._change = (held[:, first - self._start :] for held in (self._signal, self._change))
         self._start = first
-        return np.asarray(out)
+        out: np.ndarray = both.cpu().numpy()
+        return out
 
 
 class Unchanged:
