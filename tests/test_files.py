@@ -15,6 +15,7 @@ from sound import band, forget_length, written
 
 from overtone import decoding, files, models
 from overtone.arrays import restore
+from overtone.decoding import open_sound
 from overtone.errors import OvertoneError
 from overtone.files import restore_file
 from overtone.models import Spectral, SpectralSettings
@@ -233,17 +234,52 @@ def test_a_file_damaged_in_the_middle_is_said_to_be_so(tmp_path, low):
         restore_file(path)
 
 
-@pytest.mark.parametrize("tag", [b"", b"TAG" + bytes(125), b"APETAGEX" + struct.pack("<II16x40x", 2000, 40)])
-@pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".opus"])
-def test_files_joined_together_are_said_to_be_so(tmp_path, low, net, suffix, tag):
-    data = written(tmp_path / f"in{suffix}", low, 48000).read_bytes() + tag * (suffix == ".mp3")
-    for parts in (2, 3):
-        joined = tmp_path / f"joined{suffix}"
-        joined.write_bytes(data * parts)
-        with pytest.raises(OvertoneError, match="is several sound files joined together"):
-            restore_file(joined, model=net)
-    (tmp_path / f"in{suffix}").write_bytes(data)
-    assert restore_file(tmp_path / f"in{suffix}", cutoff=5000, model=net).added
+TAGS = [
+    b"",
+    b"TAG" + bytes(125),
+    b"APETAGEX" + struct.pack("<II16x40x", 2000, 40),
+    b"ID3\4\0\0\0\0\1\0" + bytes(128),
+]
+
+
+@pytest.mark.parametrize("kept", [files.KEPT, 0])
+@pytest.mark.parametrize(("suffix", "tag"), [(".ogg", b""), (".opus", b""), *((".mp3", tag) for tag in TAGS)])
+def test_files_joined_together_are_read_as_one(tmp_path, low, net, monkeypatch, suffix, tag, kept):
+    monkeypatch.setattr(files, "KEPT", kept)
+    pieces = [low, low[: len(low) // 2] * 0.5, low[::-1]]
+    datas, heard = [], []
+    for number, piece in enumerate(pieces):
+        one = written(tmp_path / f"{number}{suffix}", piece, 48000)
+        datas.append(one.read_bytes() + tag)
+        heard.append(soundfile.read(one, dtype="float32")[0])
+    joined = tmp_path / f"joined{suffix}"
+    joined.write_bytes(b"".join(datas))
+    with open_sound(joined) as file:
+        whole = np.concatenate(list(decoding.blocks(file, joined)), axis=1)
+    np.testing.assert_array_equal(whole.T, np.concatenate(heard))
+    report = restore_file(joined, cutoff=5000, model=net)
+    assert report.added
+    assert soundfile.info(report.target).frames == sum(map(len, heard))
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".ogg"])
+def test_what_is_joined_and_does_not_go_together_is_said_to_be_so(tmp_path, low, net, suffix):
+    first = written(tmp_path / f"first{suffix}", low, 48000).read_bytes()
+    second = written(tmp_path / f"second{suffix}", low[:, :1], RATE).read_bytes()
+    joined = tmp_path / f"joined{suffix}"
+    joined.write_bytes(first + second)
+    with pytest.raises(
+        OvertoneError, match=r"the one at 1\.8 s .* \(44100 Hz, channels: 1; before 48000 Hz, 2\)"
+    ):
+        restore_file(joined, model=net)
+
+
+def test_the_last_of_joined_files_is_truncated(tmp_path, low, net):
+    data = written(tmp_path / "in.mp3", low, 48000).read_bytes()
+    joined = tmp_path / "joined.mp3"
+    joined.write_bytes(data + data[: len(data) // 2])
+    with pytest.raises(OvertoneError, match=r"truncated: its header promises 1\.8 s, and 0\.\d s are there"):
+        restore_file(joined, model=net)
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000])

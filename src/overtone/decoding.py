@@ -1,4 +1,7 @@
-"""Reading sound files from beginning to end, block by block; what is no whole sound file says why not."""
+"""Reading sound files from beginning to end, block by block; what is no whole sound file says why not.
+
+Files joined end to end (``cat a.mp3 b.mp3``, an advertisement put before a podcast) are read as one.
+"""
 
 import contextlib
 import os
@@ -70,6 +73,23 @@ class _Reader(ForwardFile, LockedFile):
     """A locked file read from beginning to end."""
 
 
+class _Rest(FileIO):
+    """A file from a place on, as one that begins there: libsndfile itself would do that for MP3 alone."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        super().__init__(path)
+        self._start = start
+        self.seek(0)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """As a file's."""
+        return super().seek(offset + (self._start if whence == os.SEEK_SET else 0), whence) - self._start
+
+    def tell(self) -> int:
+        """As a file's."""
+        return super().tell() - self._start
+
+
 @contextlib.contextmanager
 def open_sound(path: Path) -> Iterator[Any]:
     """Open a file to be read from beginning to end; what is no sound file is an error that says why.
@@ -112,20 +132,48 @@ def _by_ffmpeg(raw: BinaryIO, path: Path, reason: str) -> Any:
 
 
 def blocks(file: Any, path: Path) -> Iterator[np.ndarray]:
-    """Yield all of a file as (channels, time) float32 blocks."""
-    done = 0
-    while True:
-        try:
-            block = file.read(BLOCK, dtype="float32", always_2d=True)
-        except soundfile.SoundFileError as error:
-            where, reason = done / file.samplerate, error.error_string.rstrip(".").lower()
+    """Yield all of a file as (channels, time) float32 blocks, and then those of files joined to its end.
+
+    Raises:
+        OvertoneError: it is damaged or truncated, or what is joined to it cannot be read as one with it.
+    """
+    kind = file.samplerate, file.channels
+    start, done = 0, 0
+    with contextlib.ExitStack() as opened:
+        while True:
+            began = done
+            while (block := _read(file, path, done / kind[0])).size:
+                done += block.shape[1]
+                yield block
+            if missing := _missing(file, path, start, done - began):
+                raise OvertoneError(f"{path} is truncated: {missing}; get it whole")
+            if not (start := _joint(file, path, start)):
+                return
+            opened.close()
+            try:
+                file = opened.enter_context(_Reader(opened.enter_context(_Rest(path, start))))
+            except soundfile.LibsndfileError as error:
+                fault = error.error_string.rstrip(".").lower()
+            else:
+                fault = f"{file.samplerate} Hz, channels: {file.channels}; before {kind[0]} Hz, {kind[1]}"
+                if kind == (file.samplerate, file.channels):
+                    continue
             raise OvertoneError(
-                f"{path} is truncated or damaged: it does not decode beyond {where:.1f} s ({reason})"
-            ) from None
-        if not len(block):
-            return
-        done += len(block)
-        yield block.T
+                f"{path} is several sound files joined together, and the one at {done / kind[0]:.1f} s does "
+                f"not fit those before it ({fault}); make one of them first, as ffmpeg -i IN OUT.flac does"
+            )
+
+
+def _read(file: Any, path: Path, seconds: float) -> np.ndarray:
+    """The next block of a file, (channels, time), empty at its end; so many seconds have been read."""
+    try:
+        block: np.ndarray = file.read(BLOCK, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        reason = error.error_string.rstrip(".").lower()
+        raise OvertoneError(
+            f"{path} is truncated or damaged: it does not decode beyond {seconds:.1f} s ({reason})"
+        ) from None
+    return block.T
 
 
 def ahead(decoded: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -137,10 +185,13 @@ def ahead(decoded: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
             yield block
 
 
-def missing(file: Any, path: Path, samples: int) -> str:
-    """What a file that has given so many samples per channel should hold and does not; empty if nothing."""
+def _missing(file: Any, path: Path, start: int, samples: int) -> str:
+    """What a file that has given so many samples per channel should hold and does not; empty if nothing.
+
+    It begins at byte ``start`` of what is at the path.
+    """
     promised = file.frames
-    if samples + SLACK < promised < UNKNOWN and (file.format != "MP3" or _is_counted(path)):
+    if samples + SLACK < promised < UNKNOWN and (file.format != "MP3" or _is_counted(path, start)):
         told, there = promised / file.samplerate, samples / file.samplerate
         return f"its header promises {told:.1f} s, and {there:.1f} s are there"
     for line, placeholder, unit in CORRECTED:
@@ -151,30 +202,33 @@ def missing(file: Any, path: Path, samples: int) -> str:
     return _ends_inside_a_page(path)
 
 
-def goes_on(file: Any, path: Path) -> bool:
-    """Whether more sound lies behind what a file read to its end has given: another one was appended.
+def _joint(file: Any, path: Path, start: int) -> int:
+    """The byte at which another sound file begins behind one that was read to its end; 0 if there is none.
 
-    libsndfile ends where the first of them does, and where that is its position tells.
+    libsndfile ends where the first of them does, and how far it has read tells where that is.
     """
     if file.format not in ("MP3", "OGG"):
-        return False
-    end = os.lseek(file.name, 0, os.SEEK_CUR)
-    # Without a buffer, so that the descriptor is where the file is.
-    with path.open("rb", buffering=0) as raw:
+        return 0
+    raw = file.name
+    end = os.lseek(raw if isinstance(raw, int) else raw.fileno(), 0, os.SEEK_CUR)
+    with path.open("rb") as behind:
         if file.format == "OGG":
-            # A first page (its flag is 2) behind one that is none; libsndfile has read a little of it.
-            raw.seek(max(0, end - 2 * BLOCK))
-            return bool(re.search(rb"OggS\0[^\x02].*OggS\0\x02", raw.read(3 * BLOCK), re.DOTALL))
-        raw.seek(end)
-        _skip_end_tags(raw)
-        try:
-            with _Reader(raw.fileno(), closefd=False) as rest:
-                return bool(rest.frames > SLACK)  # some encoders do not count the last frame
-        except soundfile.LibsndfileError:
-            return False
+            # A first page (its flag is 2) behind one that is none; libsndfile has read on a little.
+            at = max(start, end - 2 * BLOCK)
+            behind.seek(at)
+            pages = re.search(rb"OggS\0[^\x02].*?(OggS\0\x02)", behind.read(end + BLOCK - at), re.DOTALL)
+            return at + pages.start(1) if pages else 0
+        behind.seek(end)
+        _skip_end_tags(behind)
+        end = behind.tell()
+    try:
+        with _Rest(path, end) as rest, _Reader(rest) as more:
+            return end if more.frames > SLACK else 0  # some encoders do not count the last frame
+    except soundfile.LibsndfileError:
+        return 0
 
 
-def _skip_end_tags(raw: FileIO) -> None:
+def _skip_end_tags(raw: BinaryIO) -> None:
     """Move a file on past ID3v1 and APE tags, which stand at the end of MPEG audio."""
     while True:
         at, start = raw.tell(), raw.read(16)
@@ -187,20 +241,20 @@ def _skip_end_tags(raw: FileIO) -> None:
             return
 
 
-def _is_counted(path: Path) -> bool:
+def _is_counted(path: Path, start: int) -> bool:
     """Whether MPEG audio says how many frames it has, as Xing, Info or VBRI, in the first of them.
 
     Otherwise libsndfile goes by the size of the file, and takes a cover in its ID3 tag for sound.
     """
-    with path.open("rb") as raw:
+    with _Rest(path, start) as raw:
         head = raw.read(10)
         if head.startswith(b"ID3"):
             # Of four bytes seven bits count.
             raw.seek(sum(byte << 7 * place for place, byte in enumerate(head[:5:-1])), os.SEEK_CUR)
         else:
             raw.seek(0)
-        start = raw.read(BLOCK)
-    return any(name in start for name in (b"Xing", b"Info", b"VBRI"))
+        begin = raw.read(BLOCK)
+    return any(name in begin for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def _ends_inside_a_page(path: Path) -> str:

@@ -262,14 +262,6 @@ def _scan(path: Path, cutoff: float | None, parts: bool, told: Callable[[float],
             if kept is not None:
                 kept.append(block)
             told(SCAN_SHARE * min(1.0, samples / max(1, file.frames)))
-        missing = decoding.missing(file, path, samples)
-        if missing:
-            raise OvertoneError(f"{path} is truncated: {missing}; get it whole")
-        if decoding.goes_on(file, path):
-            raise OvertoneError(
-                f"{path} is several sound files joined together, of which only the first would be read; "
-                "make one of them first, as ffmpeg -i IN OUT.flac does"
-            )
     if samples < 2:
         raise OvertoneError(f"{path} holds {('no samples', 'one sample')[samples]}; 2 are the least")
     spans: tuple[tuple[float, float], ...] | None = None
