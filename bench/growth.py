@@ -29,6 +29,7 @@ SECONDS = 0.5
 # Reading and splitting a table is quick: exponents of less than a tenth of a second say nothing.
 AUDIO, TABLES = 60, 30_000
 FEW = 0.2  # of the smallest size, for the run that is taken off
+LEAST = 0.1  # seconds above few at the largest size: of less no exponent is told
 STAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     # Fewer files cost less each, at half this number by a fifth: what they take fits into the caches.
     "download_fma, archive": (400 * AUDIO, ("data/fma",)),
@@ -91,8 +92,10 @@ def middle(costs: list[Cost]) -> Cost:
     return Cost(*(statistics.median(column) for column in zip(*costs, strict=True)))
 
 
-def marked(power: float) -> str:
+def marked(power: float | None) -> str:
     """An exponent as people read it: one over the limit stands out."""
+    if power is None:
+        return f"under {LEAST} s"
     return f"{power:.2f}" if power <= LIMIT else f"**{power:.2f}, OVER {LIMIT}**"
 
 
@@ -115,7 +118,7 @@ def grow(root: Path, made: list[Path]) -> tuple[list[str], list[str]]:
         disks = [sum(size_of(folder / out) for out in outs) / 1e6 for folder in folders[1:]]
         above = [cost.cpu - few.cpu for cost in costs]
         powers = [
-            exponent([tracks - sizes[0] for tracks in sizes[1:]], above),
+            exponent([tracks - sizes[0] for tracks in sizes[1:]], above) if above[-1] > LEAST else None,
             exponent(sizes[1:], [cost.memory for cost in costs]),
             exponent(sizes[1:], disks),
         ]
@@ -141,8 +144,9 @@ def main() -> None:
 one core; medians of {ROUNDS} rounds. *Exponent*: the p of cost = c * tracks^p, by least squares on
 logarithms; 1 is linear, 0 constant. One over {LIMIT} is in bold. That of time is fitted to *above few*: the
 processor time less that of a run with {FEW:.0%} of the smallest number of tracks, against the tracks less
-those, since every stage has a part that does not depend on the tracks. Times are of the stage's work, without
-the start of Python and its imports; memory is the peak of the process with them.
+those, since every stage has a part that does not depend on the tracks; where no more than {LEAST} s are left
+at the largest size, there is none. Times are of the stage's work, without the start of Python and its
+imports; memory is the peak of the process with them.
 
 | stage | time | memory | disk |
 | --- | ---: | ---: | ---: |
