@@ -36,6 +36,13 @@ def test_it_shows_when_something_sounds(tmp_path):
     assert not loud[int(len(loud) * 0.68) :].any()
 
 
+def test_files_joined_together_are_drawn_to_their_end(tmp_path):
+    soundfile.write(tmp_path / "one.mp3", tone(5000, 1), RATE)
+    (tmp_path / "both.mp3").write_bytes(2 * (tmp_path / "one.mp3").read_bytes())
+    levels, _ = picture.spectrogram(tmp_path / "both.mp3", 2.0)
+    assert (levels.max(axis=0) > -20).mean() > 0.95
+
+
 @pytest.mark.parametrize("length", [2, 100, 2048, 50001, 1_000_000])
 def test_any_length_fits_into_the_columns(tmp_path, rng, length, monkeypatch):
     monkeypatch.setattr(picture, "COLUMNS", 200)

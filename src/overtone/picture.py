@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from overtone.decoding import open_sound
+from overtone.decoding import blocks, open_sound
 from overtone.errors import OvertoneError
+from overtone.fifo import Fifo
 
 COLUMNS = 1500
 FRAME_SECONDS = 0.046  # to the next power of two: 2048 samples at 44.1 and 48 kHz
@@ -101,11 +102,14 @@ def spectrogram(path: str | Path, seconds: float) -> tuple[np.ndarray, int]:
         window = np.hanning(size + 1)[:-1].astype(np.float32)
         window *= 2 / window.sum()
         held = np.zeros((file.channels, size // 2), np.float32)
+        decoded, waiting = blocks(file, Path(path)), Fifo(file.channels)
         for first in range(0, frames, BLOCK_FRAMES):
             number = min(BLOCK_FRAMES, frames - first)
             needed = (number - 1) * hop + size
-            fresh = file.read(max(0, needed - held.shape[1]), dtype="float32", always_2d=True).T
-            held = np.concatenate([held, fresh], axis=1)
+            wanted = max(0, needed - held.shape[1])
+            while waiting.size < wanted and (block := next(decoded, None)) is not None:
+                waiting.append(block)
+            held = np.concatenate([held, waiting.take(wanted)], axis=1)
             held = np.pad(held, ((0, 0), (0, max(0, needed - held.shape[1]))))
             cut = sliding_window_view(held[:, :needed], size, axis=1)[:, ::hop]
             spectrum = np.fft.rfft(cut * window, axis=-1)
