@@ -67,7 +67,6 @@ def train(
         speed=1,
         tilt_db=0,
         mix=0,
-        hiss=0,
         coded=0,
         coded_whole=0,
     )

@@ -75,7 +75,6 @@ def train_settings():
             speed=1.0,
             tilt_db=0.0,
             mix=0.0,
-            hiss=0.0,
             coded=0.0,
             coded_whole=0.0,
         ),

@@ -16,7 +16,6 @@ def settings(**changes):
         "speed": 1.0,
         "tilt_db": 0.0,
         "mix": 0.0,
-        "hiss": 0.0,
         "coded": 0.0,
         "coded_whole": 0.0,
     }
@@ -156,47 +155,6 @@ def test_a_mix_ends_where_the_first_of_its_two_recordings_ends(batch):
         torch.testing.assert_close(parts @ share, made.original[row], atol=1e-4, rtol=1e-3)
 
 
-def test_hiss_is_steady_noise_of_every_level_and_slope_in_both_of_a_pair():
-    count = 80
-    tone = torch.sin(2 * torch.pi * 1001.3 / RATE * torch.arange(TIME)).repeat(count, 1)
-    ends = torch.full((count,), 20000.0)
-    made = augment(Batch(tone, tone, ends, ends), settings(hiss=0.5, lowest=8000.0), RATE, 1)
-    spectrum = torch.fft.rfft(made.original.double() * torch.hann_window(TIME)).abs().square()
-    frequency = torch.fft.rfftfreq(TIME, 1 / RATE)
-    near = (frequency - 1001.3).abs() < 30
-    level = 10 * (spectrum[:, ~near].sum(1) / spectrum[:, near].sum(1)).log10()
-    hissing = level > -70
-    assert 25 <= hissing.sum() <= 55
-    assert level[hissing].min() > -61
-    assert level[hissing].max() < 11
-    assert level[hissing].max() - level[hissing].min() > 50
-    assert level[~hissing].max() < -80
-    low, high = (spectrum[:, (frequency >= f) & (frequency < 1.2 * f)].mean(1) for f in (4000, 16000))
-    slopes = (10 * (high / low).log10() / 2)[hissing]
-    assert -7 < slopes.min() < -4
-    assert 1 < slopes.max() < 4
-    halves = made.original[hissing].reshape(-1, 2, TIME // 2).square().mean((0, 2))
-    assert float(halves[0]) == pytest.approx(float(halves[1]), rel=0.05)
-    gain = response(made.degraded, made.original)
-    assert gain[:, frequency < 2500].min() > 0.98
-
-
-def test_hiss_that_is_louder_than_a_recordings_end_hides_where_that_is():
-    count, time = 80, torch.arange(TIME) / RATE
-    music = (2 * torch.pi * 1001.3 * time).sin() + 0.01 * (2 * torch.pi * 8003.7 * time).sin()
-    music, ends = music.repeat(count, 1), torch.full((count,), 9000.0)
-    made = augment(Batch(music, music, ends, ends), settings(hiss=1.0), RATE, 3)
-    spectrum = torch.fft.rfft(made.original.double() * torch.hann_window(TIME)).abs().square()
-    frequency = torch.fft.rfftfreq(TIME, 1 / RATE)
-    edge = (frequency >= 7000) & (frequency < 8700)
-    tone = (frequency - 8003.7).abs() < 30
-    louder = 10 * (spectrum[:, edge & ~tone].sum(1) / spectrum[:, tone].sum(1)).log10()
-    assert louder.min() < -10
-    assert louder.max() > 10
-    clear = louder.abs() > 1  # the tone's bins hold a little of the noise, and random phases do the rest
-    torch.testing.assert_close(made.bandwidth[clear], torch.where(louder > 0, RATE / 2, ends)[clear])
-
-
 def test_sides_are_coded_with_the_segment_before_as_mid(batch, monkeypatch):
     given = []
     monkeypatch.setattr("overtone.augment.code", lambda *call: given.append(call) or call[:2])
@@ -243,7 +201,6 @@ def test_micro_batches_hold_the_same_rows(batch):
         ({"speed": 0.5}, "train.augment.speed is 0.5; it is a factor, 1 to 2"),
         ({"tilt_db": 20.0}, "train.augment.tilt_db is 20.0; it is dB per octave, 0 to 12"),
         ({"mix": 2.0}, "train.augment.mix is 2.0; it is a share, 0 to 1"),
-        ({"hiss": -0.1}, "train.augment.hiss is -0.1; it is a share, 0 to 1"),
         ({"coded": 1.5}, "train.augment.coded is 1.5; it is a share, 0 to 1"),
         ({"coded_whole": -1}, "train.augment.coded_whole is -1; it is a share, 0 to 1"),
     ],

@@ -28,7 +28,6 @@ DAMAGE = AugmentSettings(
     speed=1.25,
     tilt_db=4.0,
     mix=0.5,
-    hiss=0.5,
     coded=0.5,
     coded_whole=0.5,
 )

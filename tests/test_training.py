@@ -112,7 +112,6 @@ def test_going_on_from_any_state_gives_the_same_losses_to_the_last_digit(
         speed=1.25,
         tilt_db=4.0,
         mix=0.3,
-        hiss=0.5,
         coded=0.5,
         coded_whole=0.5,
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 from overtone.cutoff import Cutoff, SpectrumMeter
 from overtone.errors import OvertoneError
 from overtone.files import LOUDEST
+from overtone.hiss import find_floors
 from overtone.models import Network
 from overtone.parts import check_alone, find_parts
 from overtone.restoring import (
@@ -98,8 +99,9 @@ def restore(
     stream: Restorer | Unchanged
     if needs_treble(found):
         net = open_model(model, device)
-        spans = apart.spans if apart else None
-        stream = Restorer(net, rate, len(wave), found.hz, highest, out_rate, spans=spans)
+        # A part has a floor of its own, if any.
+        spans, floors = (apart.spans, None) if apart else (None, find_floors(wave, rate, found.hz))
+        stream = Restorer(net, rate, len(wave), found.hz, highest, out_rate, spans=spans, floors=floors)
     else:
         stream = Unchanged(rate, len(wave), out_rate)
         if stream.out_rate == rate:

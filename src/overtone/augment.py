@@ -20,11 +20,6 @@ LEAST_BAND = 2000.0
 BUMPS, BUMP_OCTAVES = 2, 0.7
 KINDS = ("butterworth", "chebyshev1", "elliptic", "sinc")
 RIPPLE_DB = 0.05  # of Chebyshev and elliptic filters, that of degrade.ripple_db
-# Hiss: its power against the segment's in dB, and its slope in dB per octave, of brown noise to that of tape.
-HISS_DB = (-60.0, 10.0)
-HISS_SLOPE_DB = (-6.0, 3.0)
-# Where hiss is louder than the recording in this band under its end, in Hz, the end cannot be told any more.
-HISS_EDGE = (2000.0, 300.0)
 
 
 class Batch(NamedTuple):
@@ -80,8 +75,6 @@ class AugmentSettings:
         speed: a batch is played up to this much faster or slower, its pitch with it; 1 leaves it.
         tilt_db: segments are tilted by up to this per octave, and bent by twice as much in two places.
         mix: share of the segments to which another one is added.
-        hiss: share of the segments to which steady noise is added, softer than the music or louder: old
-            recordings have it, and what has been through a codec has none.
         coded: share of the segments whose input goes through MP3 or Vorbis behind its low-pass.
         coded_whole: of those, the share that goes in without one: the codec's own ends them, and below it are
             the holes of a codec that is short of bits. Sides of stereo (``degrade.channels: side``) go in
@@ -96,7 +89,6 @@ class AugmentSettings:
     speed: float
     tilt_db: float
     mix: float
-    hiss: float
     coded: float
     coded_whole: float
 
@@ -110,7 +102,8 @@ class AugmentSettings:
         check(0 <= self.gain_db <= 60, "train.augment.gain_db", self.gain_db, "a gain in dB, 0 to 60")
         check(1 <= self.speed <= 2, "train.augment.speed", self.speed, "a factor, 1 to 2")
         check(0 <= self.tilt_db <= 12, "train.augment.tilt_db", self.tilt_db, "dB per octave, 0 to 12")
-        for key in ("mix", "hiss", "coded", "coded_whole"):
+        check(0 <= self.mix <= 1, "train.augment.mix", self.mix, "a share, 0 to 1")
+        for key in ("coded", "coded_whole"):
             value = getattr(self, key)
             check(0 <= value <= 1, f"train.augment.{key}", value, "a share, 0 to 1")
 
@@ -171,12 +164,6 @@ def augment(
     spectrum = spectrum[own] + torch.where(mixed, draw(size)[rows.own], 0.0)[:, None] * other
     bandwidth = torch.where(mixed, torch.minimum(bandwidth[own], bandwidth[before]), bandwidth[own])
 
-    if settings.hiss:
-        noise = torch.complex(*torch.randn((2, size, length // 2 + 1), generator=generator)).to(device)
-        spectrum, bandwidth = _hissing(
-            spectrum, noise[rows.own], bandwidth, frequency, settings.hiss, draw(3, size)[:, rows.own]
-        )
-
     chance = draw(4, size)[:, rows.own]
     highest = (bandwidth - LEAST_BAND).clamp(settings.lowest, settings.highest)
     corner = settings.lowest * (highest / settings.lowest) ** chance[0]
@@ -198,37 +185,6 @@ def augment(
 def _played(time: int, speed: float) -> int:
     """The samples of a segment of so many that is played faster by a factor: a whole multiple of 512."""
     return round(time / speed / 512) * 512
-
-
-def _hissing(
-    spectrum: Tensor, noise: Tensor, bandwidth: Tensor, frequency: Tensor, share: float, chance: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Spectra with steady noise in this share of them, and where they end: at the top if that is all noise.
-
-    Args:
-        spectrum, noise: (batch, frequencies), the noise white.
-        bandwidth: (batch,) in Hz.
-        frequency: (frequencies,) in Hz.
-        share: of those that get noise.
-        chance: (3, batch) from 0 to 1, which draw whether, how loud and of what slope.
-    """
-    level, slope = (
-        low + (high - low) * draw[:, None]
-        for (low, high), draw in zip((HISS_DB, HISS_SLOPE_DB), chance[1:], strict=True)
-    )
-    # A factor of 10 in power per 10 dB, at every doubling of the frequency.
-    noise = noise * 10 ** (slope / 20 * (frequency.clamp_min(40) / 1000).log2())
-    wanted = _power(spectrum).sum(-1, keepdim=True) * 10 ** (level / 10)
-    noise = noise * (wanted / _power(noise).sum(-1, keepdim=True)).sqrt()
-    noise = torch.where((chance[0] < share)[:, None], noise, 0)
-    start, end = (bandwidth[:, None] - below for below in HISS_EDGE)
-    edge = (frequency >= start) & (frequency < end)
-    hidden = ((_power(noise) - _power(spectrum)) * edge).sum(-1) > 0
-    return spectrum + noise, torch.where(hidden, frequency[-1], bandwidth)
-
-
-def _power(spectrum: Tensor) -> Tensor:
-    return spectrum.real**2 + spectrum.imag**2
 
 
 def _lowpass(frequency: Tensor, kinds: tuple[str, ...], steep: Tensor, chance: Tensor) -> Tensor:

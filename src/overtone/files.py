@@ -19,6 +19,7 @@ from overtone.cutoff import Cutoff, SpectrumMeter
 from overtone.decoding import BLOCK, open_sound
 from overtone.encoding import FORMATS, check_target, check_target_rate, write
 from overtone.errors import OvertoneError
+from overtone.hiss import Floor, HissMeter
 from overtone.jobs import default_target
 from overtone.models import Network
 from overtone.parts import PartsMeter, check_alone
@@ -61,6 +62,7 @@ class Report:
         stems: what separating found, if treble was added stem by stem.
         parts: start and end in seconds of those that end at the cutoff, if they were looked for; treble was
             added there alone if there are any.
+        hiss: whether a floor of noise was found, which goes on in the treble (`overtone.hiss`).
     """
 
     source: Path
@@ -75,6 +77,7 @@ class Report:
     speed: float
     stems: Findings | None = None
     parts: tuple[tuple[float, float], ...] | None = None
+    hiss: bool = False
 
     def line(self) -> str:
         """The report in one line for people."""
@@ -98,6 +101,8 @@ class Report:
             )
         if self.parts == ():
             found = f"no parts that end lower than the rest; {found}"
+        if self.hiss:
+            found += " and its hiss gone on"
         clipped = f"; {self.clipped:,} samples clipped" if self.clipped else ""
         took = f"{self.seconds:.1f} s at {self.speed:.3g} times real time"
         if self.stems:
@@ -175,14 +180,17 @@ def restore_file(
             f"{source} holds {scan.samples} samples at {scan.rate} Hz, which leaves none at {rate} Hz; "
             "name a higher rate with --rate (out_rate)"
         )
-    added = needs_treble(scan.found)
+    added, hiss = needs_treble(scan.found), False
     stream: Restorer | StemsRestorer | Unchanged
     if added:
         net = open_model(model, device)
         try:
             if separator is None:
-                spans = scan.spans or None
-                stream = Restorer(net, scan.rate, channels, scan.found.hz, scan.peak, rate, spans=spans)
+                # A part has a floor of its own, if any.
+                spans, floors = (scan.spans, None) if scan.spans else (None, scan.floors)
+                hz = scan.found.hz
+                stream = Restorer(net, scan.rate, channels, hz, scan.peak, rate, spans=spans, floors=floors)
+                hiss = bool(floors and any(floors))
             else:
                 stream = StemsRestorer(separator, net, scan.rate, channels, scan.found.hz, scan.peak, rate)
         except OvertoneError as error:
@@ -211,12 +219,13 @@ def restore_file(
         speed,
         stems,
         scan.spans,
+        hiss,
     )
 
 
 @dataclass(frozen=True)
 class _Scan:
-    """What the first pass found: rate in Hz, channels, samples per channel, peak, cutoff.
+    """What the first pass found: rate in Hz, channels, samples per channel, peak, cutoff, floors of noise.
 
     The spans of its parts, if they were looked for, and its blocks, if the file is short.
     """
@@ -226,6 +235,7 @@ class _Scan:
     samples: int
     peak: float
     found: Cutoff
+    floors: list[Floor | None]
     spans: tuple[tuple[float, float], ...] | None
     blocks: list[np.ndarray] | None
 
@@ -243,6 +253,7 @@ def _scan(path: Path, cutoff: float | None, parts: bool, told: Callable[[float],
         if channels > MAX_CHANNELS:
             raise OvertoneError(f"{path} has {channels} channels; up to {MAX_CHANNELS} are allowed")
         meter = SpectrumMeter(rate)
+        noise = HissMeter(rate, channels)
         parts_meter = PartsMeter(rate, channels) if parts else None
         for block in decoding.ahead(decoding.blocks(file, path)):
             highest = float(np.abs(block).max())
@@ -255,6 +266,7 @@ def _scan(path: Path, cutoff: float | None, parts: bool, told: Callable[[float],
                 meter.add(block)
             if parts_meter:
                 parts_meter.add(block)
+            noise.add(block)
             samples += block.shape[1]
             peak = max(peak, highest)
             if samples * channels > KEPT:
@@ -269,7 +281,7 @@ def _scan(path: Path, cutoff: float | None, parts: bool, told: Callable[[float],
         found, spans = parts_meter.parts() or (meter.cutoff(), ())
     else:
         found = meter.cutoff() if cutoff is None else Cutoff(cutoff, 1.0, False, "given")
-    return _Scan(rate, channels, samples, peak, found, spans, kept)
+    return _Scan(rate, channels, samples, peak, found, noise.floors(found.hz), spans, kept)
 
 
 def _tags(source: Path, target: Path, scan: _Scan, added: bool) -> dict[str, Any]:

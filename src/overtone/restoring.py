@@ -27,6 +27,7 @@ from overtone.device import choose_device, fast_in_bfloat16
 from overtone.errors import OvertoneError
 from overtone.evening import Evening
 from overtone.fifo import Fifo
+from overtone.hiss import Filling, Floor
 from overtone.models import Network
 from overtone.panning import Panning
 
@@ -87,6 +88,7 @@ class Restorer:
             the network's.
         spans: start and end in seconds of the parts in which treble is added, in order, apart from each
             other by more than 40 ms; by default it is added everywhere.
+        floors: of noise, which goes on above the cutoff, as `overtone.hiss.HissMeter` finds them.
 
     Raises:
         OvertoneError: a rate is out of range, or the cutoff is not between 500 Hz and the highest
@@ -103,6 +105,7 @@ class Restorer:
         out_rate: int | None = None,
         keep_low: bool = True,
         spans: Sequence[tuple[float, float]] | None = None,
+        floors: Sequence[Floor | None] | None = None,
     ) -> None:
         self.rate = check_rate(rate)
         self.out_rate = default_rate(rate) if out_rate is None else check_rate(out_rate)
@@ -116,7 +119,12 @@ class Restorer:
         # Twice mid and side of stereo, or the channels.
         start = made_from(cutoff, rate)
         nets = [net, models.for_side(net)] if channels == 2 else [net] * channels
-        self._signals = [_Signal(each, start, keep_low) for each in nets]
+        self._signals = [
+            _Signal(
+                each, start, keep_low, floor and floor._replace(density=floor.density / self._peak**2), seed
+            )
+            for seed, (each, floor) in enumerate(zip(nets, floors or [None] * channels, strict=True))
+        ]
         self._panning = Panning(start, MODEL_RATE) if channels == 2 and keep_low else None
         # The pieces that are worked on: of each what is added to the signals, and whether it is the last.
         self._running: deque[tuple[list[Future[np.ndarray]], bool]] = deque()
@@ -140,7 +148,8 @@ class Restorer:
     def latency(self) -> float:
         """How far the output lags behind the input at most, in seconds: two pieces and the network."""
         panning = 0 if self._panning is None else self._panning.latency
-        return ((1 + AHEAD) * PIECE + self._signals[0].latency + panning) / MODEL_RATE
+        signals = max(signal.latency for signal in self._signals)
+        return ((1 + AHEAD) * PIECE + signals + panning) / MODEL_RATE
 
     def process(self, block: np.ndarray) -> np.ndarray:
         """Take (channels, time) float32 samples; give those of the output that are ready.
@@ -223,11 +232,12 @@ class Restorer:
 class _Signal:
     """What is added to one signal, at the networks' scale, a piece at a time."""
 
-    def __init__(self, net: Network, cutoff: float, keep_low: bool) -> None:
+    def __init__(self, net: Network, cutoff: float, keep_low: bool, floor: Floor | None, seed: int) -> None:
         self._device = next(net.parameters()).device
         self._half = net.half_precision and fast_in_bfloat16(self._device)
         self._stream = net.stream(cutoff)
         self._evening = Evening(self._device)
+        self._filling = floor and Filling(floor, cutoff, MODEL_RATE, seed, self._device)
         self._response = _response(cutoff).to(self._device) if keep_low else None
         # From `_start` on: the signal, and what the network changes in it, which comes later.
         self._signal = self._change = torch.zeros(1, 0, device=self._device)
@@ -236,7 +246,8 @@ class _Signal:
     @property
     def latency(self) -> int:
         """How many samples what comes out lags behind at most."""
-        return self._evening.latency + self._stream.latency + MARGIN
+        filling = self._filling.latency if self._filling else 0
+        return self._evening.latency + self._stream.latency + filling + MARGIN
 
     @torch.inference_mode()
     def __call__(self, samples: np.ndarray, last: bool) -> np.ndarray:
@@ -250,6 +261,8 @@ class _Signal:
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
             made = self._stream(heard, last)
         made = self._evening.undo(made)
+        if self._filling:
+            made = self._filling(made, last)
         self._signal = torch.cat([self._signal, signal], dim=-1)
         at = self._change.shape[-1]
         self._change = torch.cat([self._change, made - self._signal[:, at : at + made.shape[-1]]], dim=-1)

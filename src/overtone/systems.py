@@ -21,7 +21,7 @@ in any process that sees the same files.
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -35,6 +35,7 @@ from overtone.costs import Cost
 from overtone.device import choose_device
 from overtone.errors import OvertoneError
 from overtone.evaluation import Take
+from overtone.hiss import find_floors
 from overtone.models import Network
 from overtone.restoring import MODEL_RATE, Restorer, above_crossover
 from overtone.stems import Findings, Separator, StemsRestorer, demucs_named, open_separator
@@ -233,7 +234,10 @@ def whole(
 ) -> Tensor:
     """Restore (channels, time) as ``overtone restore`` does; what is scored is what people get."""
     peak = float(samples.abs().max())
-    restorer = by(net, rate, len(samples), cutoff, peak, out_rate=rate, keep_low=keep_low)
+    options: dict[str, Any] = {"keep_low": keep_low}
+    if by is Restorer and keep_low:
+        options["floors"] = find_floors(samples.numpy(), rate, cutoff)
+    restorer = by(net, rate, len(samples), cutoff, peak, out_rate=rate, **options)
     return torch.from_numpy(np.concatenate([restorer.process(samples.numpy()), restorer.flush()], axis=1))
 
 
