@@ -88,6 +88,7 @@ def test_it_is_heard_in_the_pauses_of_music(under):
         noise(10, -6) * np.abs(np.sin(np.arange(10 * RATE) / RATE))[None],  # it swells
         np.zeros((1, 10 * RATE)),
         noise(0.5),  # too short to tell
+        1e-5 * noise(10),  # that nobody hears
     ],
 )
 def test_music_without_any_has_no_floor(music):

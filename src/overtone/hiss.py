@@ -41,6 +41,8 @@ GEOMETRIC = 10 * 0.5772 / math.log(10)
 WIDTH, STEP, LEAST, SHARE, SOFTER = 1.0, 0.25, 8, 0.03, 0.01
 # How much less flat than noise they may be, in dB.
 FLAT = 1.5
+# The least density: that of white noise at -90 dB of full scale and 44.1 kHz. Nobody hears less.
+FAINT = 1e-9 / 44100
 # Samples of a frame that is filled, and from one to the next; bins over which what is there is averaged.
 SIZE, HOP, NEIGHBOURS = 2048, 1024, 33
 
@@ -147,7 +149,8 @@ def _floor(
     slope, level = np.polyfit(octaves, levels, 1, w=np.sqrt(widths))
     if slope > 0:
         slope, level = 0.0, np.average(levels, weights=widths)
-    return Floor(cutoff, float(10 ** (level / 10)), float(slope))
+    density = float(10 ** (level / 10))
+    return Floor(cutoff, density, float(slope)) if density >= FAINT else None
 
 
 def _lowest_crowd(levels: np.ndarray) -> float | None:
