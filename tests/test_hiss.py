@@ -163,6 +163,17 @@ def test_hiss_goes_on_above_the_cutoff_of_what_is_restored(net, channels):
             assert abs(decibels(density(heard, 9000, 18000) / (1e-4 / RATE))) < 1.5
 
 
+def test_hiss_that_is_the_same_in_both_channels_stays_so(net):
+    music = notes(12, pause=0.5)
+    samples = 0.01 * noise(30)[:, : music.shape[1]] + np.concatenate([music, -music])
+    low = lowpassed(torch.from_numpy(samples), 4000.0, RATE).numpy()
+    mid, side = find_floors(low, RATE, 4000.0)
+    assert mid is not None
+    assert side is None
+    made = restore(low, RATE, cutoff=4000.0, model=net)
+    assert abs(decibels(density(made.sum(0, keepdims=True) / 2, 9000, 18000) / (1e-4 / RATE))) < 1.5
+
+
 def test_silence_and_silent_channels_stay_silent(net):
     hissing = lowpassed(torch.from_numpy(0.01 * noise(10)), 4000.0, RATE).numpy()
     hissing[:, 4 * RATE : 6 * RATE] = 0

@@ -119,19 +119,24 @@ class Restorer:
         # Twice mid and side of stereo, or the channels.
         start = made_from(cutoff, rate)
         nets = [net, models.for_side(net)] if channels == 2 else [net] * channels
+        device = next(net.parameters()).device
+        fillings: list[Filling | None] = [None] * channels
+        if floors and any(floors):
+            # All are filled where one is, if with nothing: they must come out together.
+            scaled = [
+                floor._replace(density=floor.density / self._peak**2) if floor else Floor(start, 0.0, 0.0)
+                for floor in floors
+            ]
+            fillings = [Filling(floor, start, MODEL_RATE, seed, device) for seed, floor in enumerate(scaled)]
         self._signals = [
-            _Signal(
-                each, start, keep_low, floor and floor._replace(density=floor.density / self._peak**2), seed
-            )
-            for seed, (each, floor) in enumerate(zip(nets, floors or [None] * channels, strict=True))
+            _Signal(each, start, keep_low, filling) for each, filling in zip(nets, fillings, strict=True)
         ]
         self._panning = Panning(start, MODEL_RATE) if channels == 2 and keep_low else None
         # The pieces that are worked on: of each what is added to the signals, and whether it is the last.
         self._running: deque[tuple[list[Future[np.ndarray]], bool]] = deque()
         # A signal has the same worker from beginning to end, which takes its pieces in turn.
         threads = torch.get_num_threads()
-        on_cpu = next(net.parameters()).device.type == "cpu"
-        jobs = min(AT_ONCE, threads, channels) if on_cpu else 1
+        jobs = min(AT_ONCE, threads, channels) if device.type == "cpu" else 1
         self._workers = [
             ThreadPoolExecutor(1, "restorer", torch.set_num_threads, (threads // jobs,)) for _ in range(jobs)
         ]
@@ -148,8 +153,7 @@ class Restorer:
     def latency(self) -> float:
         """How far the output lags behind the input at most, in seconds: two pieces and the network."""
         panning = 0 if self._panning is None else self._panning.latency
-        signals = max(signal.latency for signal in self._signals)
-        return ((1 + AHEAD) * PIECE + signals + panning) / MODEL_RATE
+        return ((1 + AHEAD) * PIECE + self._signals[0].latency + panning) / MODEL_RATE
 
     def process(self, block: np.ndarray) -> np.ndarray:
         """Take (channels, time) float32 samples; give those of the output that are ready.
@@ -232,12 +236,12 @@ class Restorer:
 class _Signal:
     """What is added to one signal, at the networks' scale, a piece at a time."""
 
-    def __init__(self, net: Network, cutoff: float, keep_low: bool, floor: Floor | None, seed: int) -> None:
+    def __init__(self, net: Network, cutoff: float, keep_low: bool, filling: Filling | None) -> None:
         self._device = next(net.parameters()).device
         self._half = net.half_precision and fast_in_bfloat16(self._device)
         self._stream = net.stream(cutoff)
         self._evening = Evening(self._device)
-        self._filling = floor and Filling(floor, cutoff, MODEL_RATE, seed, self._device)
+        self._filling = filling
         self._response = _response(cutoff).to(self._device) if keep_low else None
         # From `_start` on: the signal, and what the network changes in it, which comes later.
         self._signal = self._change = torch.zeros(1, 0, device=self._device)
