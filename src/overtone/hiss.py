@@ -12,7 +12,7 @@ missing of it above is added as noise::
         octave   cutoff
 
 A stretch is 0.2 s. Under music its level comes out differently every time; of noise alone it is the same to
-half a dB, and its spectrum is flat from bin to bin. Digital silence counts for nothing.
+half a dB, as noise's statistics say, and its spectrum is flat from bin to bin. Digital silence is left out.
 """
 
 import math
@@ -36,9 +36,12 @@ LEAST_BINS, LEAST_BANDS, UNTOUCHED = 4, 4, 0.92
 TINY = 1e-20
 # The mean logarithm of noise's power lies so much under the logarithm of its mean, in dB: Euler's constant.
 GEOMETRIC = 10 * 0.5772 / math.log(10)
-# Stretches of noise alone lie within a dB of each other. They are so many at least, and such a share; those a
-# dB louder or softer are half as many at most, and next to none is softer still.
-WIDTH, STEP, LEAST, SHARE, SOFTER = 1.0, 0.25, 8, 0.03, 0.01
+# A bin's level in one frame of noise has this standard deviation in dB. Under a Hann window, of three
+# neighbours two are independent.
+DEVIATION, INDEPENDENT = 5.57, 2 / 3
+# The levels of noise alone crowd within so many of their standard deviations. The crowd is of so many stretches
+# at least, and of such a share; beside it there are half as many at most, and next to none is softer still.
+CROWD, LEAST, SHARE, SOFTER = 2.4, 8, 0.03, 0.01
 # How much less flat than noise they may be, in dB.
 FLAT = 1.5
 # The least density: that of white noise at -90 dB of full scale and 44.1 kHz. Nobody hears less.
@@ -99,8 +102,12 @@ class HissMeter:
     def add(self, block: np.ndarray) -> None:
         """Take the next samples, (channels, time) float32, any number of them; nobody may change them."""
         self._held.append(block)
-        while self._held.size >= self._stride * self._length:
-            self._stretches.append(self._measure(self._held.take(self._stride * self._length)))
+        # As many at once as there are: one by one they take three times as long.
+        while count := min(
+            self._held.size // (step := self._stride * self._length), MOST - len(self._stretches)
+        ):
+            taken = self._held.take(count * step).reshape(self._channels, count, step)
+            self._stretches += list(self._measure(taken[..., : self._length]))
             if len(self._stretches) == MOST:
                 del self._stretches[1::2]
                 self._stride *= 2
@@ -116,19 +123,20 @@ class HissMeter:
         return [_floor(mean, of_mean, middles, widths, cutoff) for mean, of_mean in zip(*levels, strict=True)]
 
     def _measure(self, samples: np.ndarray) -> np.ndarray:
-        """The levels of a stretch's bands, of the first samples of these."""
-        stretch = torch.from_numpy(np.ascontiguousarray(samples[:, : self._length]))
+        """The levels of stretches' bands: (channels, stretches, time) to (stretches, 2, signals, bands)."""
+        signals = torch.from_numpy(np.ascontiguousarray(samples.swapaxes(0, 1)))
         if self._channels == 2:
-            stretch = torch.stack([stretch[0] + stretch[1], stretch[0] - stretch[1]]) / 2
-        frames = stretch.reshape(len(stretch), PER_STRETCH, -1) * self._window
+            signals = torch.stack([signals[:, 0] + signals[:, 1], signals[:, 0] - signals[:, 1]], dim=1) / 2
+        frames = signals.reshape(*signals.shape[:2], PER_STRETCH, -1) * self._window
         spectrum = torch.fft.rfft(frames)[..., : self._edges[-1]]
         power = spectrum.real.square() + spectrum.imag.square()
         silent = (power.amax(-1) < TINY).any(-1, keepdim=True)
         power = power.clamp_min(TINY)
-        levels = torch.where(silent, -torch.inf, 10 * power.log10().mean(1))
-        of_bins = torch.stack([levels, power.mean(1)]).numpy()
-        mean, of_mean = np.add.reduceat(of_bins, self._edges[:-1], axis=-1) / np.diff(self._edges)
-        return np.stack([mean, 10 * np.log10(of_mean)]) - self._scale
+        levels = torch.where(silent, -torch.inf, 10 * power.log10().mean(2))
+        of_bins = torch.stack([levels, power.mean(2)], dim=1).numpy()
+        bands: np.ndarray = np.add.reduceat(of_bins, self._edges[:-1], axis=-1) / np.diff(self._edges)
+        bands[:, 1] = 10 * np.log10(bands[:, 1])
+        return bands - self._scale
 
 
 def _floor(
@@ -137,10 +145,11 @@ def _floor(
     """A signal's floor by its levels, (stretches, bands) in dB of full scale per Hz; None if it has none."""
     loudness = np.average(mean, axis=1, weights=widths)
     heard = np.sort(loudness[np.isfinite(loudness)])
-    start = _lowest_crowd(heard)
+    width = CROWD * DEVIATION / math.sqrt(widths.sum() * PER_STRETCH * INDEPENDENT)
+    start = _lowest_crowd(heard, width)
     if start is None:
         return None
-    noise = (loudness >= start) & (loudness < start + WIDTH)
+    noise = (loudness >= start) & (loudness < start + width)
     flatness = np.average((mean - of_mean)[noise] + GEOMETRIC, axis=1, weights=widths).mean()
     if flatness < -FLAT:
         return None
@@ -153,8 +162,8 @@ def _floor(
     return Floor(cutoff, density, float(slope)) if density >= FAINT else None
 
 
-def _lowest_crowd(levels: np.ndarray) -> float | None:
-    """Where the softest WIDTH of levels begins, sorted and in dB, in which noise's are; None if none is."""
+def _lowest_crowd(levels: np.ndarray, width: float) -> float | None:
+    """Where the softest crowd of noise's begins among sorted levels in dB, so wide; None if there is none."""
     if not len(levels):
         return None
 
@@ -162,12 +171,13 @@ def _lowest_crowd(levels: np.ndarray) -> float | None:
         first, end = np.searchsorted(levels, (low, high))
         return int(end - first)
 
-    best, most = None, 0
-    for start in np.arange(levels[0] - WIDTH / 2, levels[-1], STEP):
-        if count(-np.inf, start - WIDTH / 2) > SOFTER * len(levels) + 1:
+    best, most, step = None, 0, width / 4
+    for start in np.arange(levels[0] - width / 2, levels[-1], step):
+        if count(-np.inf, start - width / 2) > SOFTER * len(levels) + 1:
             break
-        crowd, gap = count(start, start + WIDTH), WIDTH + STEP
-        beside = max(count(start + gap, start + gap + WIDTH), count(start - gap, start - STEP))
+        end = start + width
+        crowd = count(start, end)
+        beside = max(count(start - step - width, start - step), count(end + step, end + step + width))
         if crowd >= max(LEAST, SHARE * len(levels)) and crowd >= 2 * beside and crowd > most:
             best, most = float(start), crowd
     return best
