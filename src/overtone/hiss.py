@@ -39,8 +39,8 @@ GEOMETRIC = 10 * 0.5772 / math.log(10)
 # A bin's level in one frame of noise has this standard deviation in dB. Under a Hann window, of three
 # neighbours two are independent.
 DEVIATION, INDEPENDENT = 5.57, 2 / 3
-# The levels of noise alone crowd within so many of their standard deviations. A crowd has so many stretches at
-# least, and such a share; beside it there are half as many at most, and next to none is softer still.
+# The levels of noise alone crowd within so many of their standard deviations. A crowd has so many stretches
+# at least, and such a share; beside it there are half as many at most, and next to none is softer still.
 CROWD, LEAST, SHARE, SOFTER = 2.4, 8, 0.03, 0.01
 # How much less flat than noise they may be, in dB.
 FLAT = 1.5
