@@ -20,10 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import fft
 from torch import Tensor, nn
 
-from overtone.cutoff import hann
 from overtone.fifo import Fifo
 
 # To the next power of two: 2048 samples at 44.1 kHz. A stretch is four frames that do not overlap.
@@ -94,22 +92,27 @@ class HissMeter:
         count = max(0, int(BANDS_PER_OCTAVE * math.log2(frame / 2 / lowest)))
         self._edges = np.round(lowest * 2 ** (np.arange(count + 1) / BANDS_PER_OCTAVE)).astype(int)
         self._hertz = self._edges * rate / frame
-        self._window = hann(frame)
-        self._scale = 10 * math.log10(float((self._window**2).sum()) * rate)
+        self._window = torch.hann_window(frame)
+        self._scale = 10 * math.log10(float(self._window.square().sum()) * rate)
         # Of every stretch: (2, signals, bands), the mean of a band's levels and the level of its mean, in dB.
         self._stretches: list[np.ndarray] = []
         self._stride = 1
+        self._skip = 0  # samples from here to the next stretch
         self._held = Fifo(channels)
 
     def add(self, block: np.ndarray) -> None:
         """Take the next samples, (channels, time) float32, any number of them; nobody may change them."""
         self._held.append(block)
-        # As many at once as there are: one by one they take three times as long.
-        while count := min(
-            self._held.size // (step := self._stride * self._length), MOST - len(self._stretches)
-        ):
-            taken = self._held.take(count * step).reshape(self._channels, count, step)
-            self._stretches += list(self._measure(taken[..., : self._length]))
+        while True:
+            self._skip -= self._held.take(self._skip).shape[1]
+            # As many at once as there are: one by one they take three times as long.
+            most = MOST - len(self._stretches) if self._stride == 1 else 1
+            count = min(self._held.size // self._length, most)
+            if self._skip or not count:
+                return
+            taken = self._held.take(count * self._length).reshape(self._channels, count, self._length)
+            self._stretches += list(self._measure(taken))
+            self._skip = (self._stride - 1) * self._length
             if len(self._stretches) == MOST:
                 del self._stretches[1::2]
                 self._stride *= 2
@@ -126,17 +129,16 @@ class HissMeter:
 
     def _measure(self, samples: np.ndarray) -> np.ndarray:
         """The levels of stretches' bands: (channels, stretches, time) to (stretches, 2, signals, bands)."""
-        signals = samples.swapaxes(0, 1)
+        signals = torch.from_numpy(np.ascontiguousarray(samples.swapaxes(0, 1)))
         if self._channels == 2:
-            signals = np.stack([signals[:, 0] + signals[:, 1], signals[:, 0] - signals[:, 1]], axis=1) / 2
+            signals = torch.stack([signals[:, 0] + signals[:, 1], signals[:, 0] - signals[:, 1]], dim=1) / 2
         frames = signals.reshape(*signals.shape[:2], PER_STRETCH, -1) * self._window
-        # By SciPy: PyTorch's threads take the processor on which the file is decoded meanwhile.
-        spectrum = fft.rfft(frames)[..., : self._edges[-1]]
-        power = spectrum.real**2 + spectrum.imag**2
-        silent = (power.max(-1) < TINY).any(-1, keepdims=True)
-        power = np.maximum(power, TINY)
-        levels = np.where(silent, -np.inf, 10 / math.log(10) * np.log(power).mean(2))
-        of_bins = np.stack([levels, power.mean(2)], axis=1)
+        spectrum = torch.fft.rfft(frames)[..., : self._edges[-1]]
+        power = spectrum.real.square() + spectrum.imag.square()
+        silent = (power.amax(-1) < TINY).any(-1, keepdim=True)
+        power = power.clamp_min(TINY)
+        levels = torch.where(silent, -torch.inf, 10 * power.log10().mean(2))
+        of_bins = torch.stack([levels, power.mean(2)], dim=1).numpy()
         bands: np.ndarray = np.add.reduceat(of_bins, self._edges[:-1], axis=-1) / np.diff(self._edges)
         bands[:, 1] = 10 * np.log10(bands[:, 1])
         return bands - self._scale
