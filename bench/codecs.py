@@ -17,7 +17,8 @@ import torch
 from quality import RATE, load, music_and_models, name_rows
 from top import levels
 
-from overtone import audio, coding, models, parallel, restore, scores, sound_files, spectral
+from overtone import audio, coding, models, parallel, restore, scores, sound_files
+from overtone.bandwidth import measure_bandwidth
 from overtone.baselines import BASELINES
 from overtone.cutoff import SpectrumMeter
 from overtone.restoring import made_from
@@ -80,7 +81,7 @@ def judge(path, folders, seconds):
         found = meter.cutoff()
         original = torch.from_numpy(whole if channels == 2 else whole.mean(0, keepdims=True))
         stereo = len(original) == 2 and bool((original[0] != original[1]).any())
-        reach, start = spectral.bandwidth(original, RATE), made_from(found.hz, rate)
+        reach, start = measure_bandwidth(original, RATE), made_from(found.hz, rate)
         if found.full_band or reach < start + 2000:
             continue
         again = audio.resample(samples, rate, RATE) if rate != RATE else samples

@@ -127,7 +127,7 @@ def main():
         "| the guest's call | the talk | found | cutoff | guest | host |",
         "| --- | --- " + "| ---: " * 4 + "|",
     ]
-    distances = []
+    lines = []
     for number, kind in enumerate(kinds):
         rows = [row for row in judged[number * TALKS :][:TALKS] if row]
         cutoff, guest, host = (
@@ -136,12 +136,12 @@ def main():
         )
         text.append(f"| {' | '.join(kind)} | {len(rows)} | {cutoff:.0f} | {guest:.0%} | {host:.0%} |")
         by_way = np.mean([row[3:] for row in rows], axis=0).reshape(2, len(WAYS)).T
-        distances += [
+        lines += [
             f"| {' | '.join(kind)} | {way} | {of_guest:.2f} | {of_host:.2f} |"
             for way, (of_guest, of_host) in zip(WAYS, by_way, strict=True)
         ]
     text += ["", "| the guest's call | the talk | restored | LSD guest | LSD host |"]
-    text += ["| --- | --- | --- | ---: | ---: |", *distances, ""]
+    text += ["| --- | --- | --- | ---: | ---: |", *lines, ""]
     for what, paths in folders.items():
         shares = {
             path.name: share

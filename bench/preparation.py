@@ -18,8 +18,9 @@ from machine import machine, peak_memory, pipeline, save
 from torchaudio.functional import resample
 
 from overtone import parallel, params
+from overtone.bandwidth import music_end
 from overtone.degrade import DegradeSettings, lowpass, sections
-from overtone.shards import music_end, write_shard
+from overtone.shards import write_shard
 
 ROUNDS = 5
 WHOLE, LIMIT = "`write_shard`, all of it", "limit: decoding and resampling alone"

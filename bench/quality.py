@@ -27,7 +27,8 @@ import pandas as pd
 import soundfile
 import torch
 
-from overtone import audio, models, parallel, perceptual, probe, scores, sound_files, spectral, tables
+from overtone import audio, models, parallel, perceptual, probe, scores, sound_files, tables
+from overtone.bandwidth import measure_bandwidth
 from overtone.baselines import BASELINES
 from overtone.evaluation import lowpassed, middle
 from overtone.systems import whole
@@ -76,10 +77,10 @@ def load(path, seconds):
 def score(original, estimate, cutoff, reach, known):
     """The columns of one row but for the probe; ``known`` is the row that there is already, if any."""
     both, ranges = (original, estimate), [(cutoff, reach), (0, reach)]
-    distances = scores.log_spectral_distances(*both, RATE, ranges)
+    by_range = scores.log_spectral_distances(*both, RATE, ranges)
     values = {
-        "lsd_high": distances[0],
-        "lsd": distances[1],
+        "lsd_high": by_range[0],
+        "lsd": by_range[1],
         "snr": scores.snr(*both),
         "visqol": None,  # its place among the columns
         **scores.measure_treble(*both, RATE, cutoff, reach),
@@ -131,7 +132,7 @@ def judge(track_id, path, folders, seconds, known):
     torch.set_num_threads(1)
     nets = {name: models.load(folder)[0] for name, folder in folders.items()}
     original = load(path, seconds)
-    reach = spectral.bandwidth(original, RATE)
+    reach = measure_bandwidth(original, RATE)
     rows, seen = [], {}
     for cutoff in CUTOFFS:
         if reach < cutoff + 2000:

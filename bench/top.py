@@ -18,8 +18,8 @@ import torch
 from quality import RATE, load, music_and_models, name_rows, restored
 
 from overtone import models, parallel, scores, sound_files, spectral
+from overtone.bandwidth import music_end
 from overtone.evaluation import lowpassed
-from overtone.shards import music_end
 
 CUTOFFS = (4000, 8000)
 EDGES = (12000, 15000, 17000, 18500, 20000)
@@ -52,9 +52,9 @@ def judge(track_id, path, folders, seconds):
     for cutoff in CUTOFFS:
         damaged = lowpassed(original, cutoff, RATE)
         for name, estimate in restored(damaged, cutoff, nets).items():
-            distances = scores.log_spectral_distances(original, estimate, RATE, BANDS)
+            by_band = scores.log_spectral_distances(original, estimate, RATE, BANDS)
             off = [made - there for made, there in zip(levels(estimate, BANDS), true, strict=True)]
-            rows += [(cutoff, name, track_id, *values) for values in zip(BANDS, off, distances, strict=True)]
+            rows += [(cutoff, name, track_id, *values) for values in zip(BANDS, off, by_band, strict=True)]
     return rows
 
 

@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 
 from overtone import (
-    catalog,
     costs,
     evaluation,
     examples,
@@ -21,6 +20,7 @@ from overtone import (
     systems,
     tables,
 )
+from overtone.catalog import read_table
 from overtone.degrade import DegradeSettings
 from overtone.device import choose_device
 from overtone.evaluation import EvaluateSettings
@@ -44,7 +44,7 @@ def main() -> None:
         perceptual.check()
     segments = pd.read_csv("data/segments.csv")
     test = segments[segments["split"] == "test"]
-    subset = catalog.read_table(Path("data/subset.csv"))
+    subset = read_table(Path("data/subset.csv"))
 
     for folder in (FOLDER, Path("plots/spectrograms"), Path("metrics")):
         folder.mkdir(parents=True, exist_ok=True)

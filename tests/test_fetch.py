@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from overtone import download, fetch, params
+from overtone import download, params
+from overtone import fetch as sources
 from overtone.catalog import read_catalog, read_table
 from overtone.errors import OvertoneError
 from overtone.fetch import Archive, DownloadSettings, provide, provide_archives
@@ -462,7 +463,7 @@ def test_bundled_music_is_whole(tmp_path):
 
 def test_bundled_archive_that_changed_says_how_to_restore_it(tmp_path, monkeypatch):
     (tmp_path / "fma_mini.zip").write_bytes(b"not the archive")
-    monkeypatch.setattr(fetch, "BUNDLE", tmp_path)
+    monkeypatch.setattr(sources, "BUNDLE", tmp_path)
     with pytest.raises(OvertoneError, match=r"restore it: git checkout .*fma_mini.zip"):
         provide(DownloadSettings("mini", None), tmp_path / "fma")
     assert (tmp_path / "fma_mini.zip").exists()

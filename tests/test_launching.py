@@ -13,7 +13,7 @@ from overtone.errors import OvertoneError
 RANK = "import os, signal, sys, time; rank = int(os.environ['RANK']); "
 
 
-def launch(code, count=2):
+def start(code, count=2):
     launching.launch([sys.executable, "-c", RANK + code], count)
 
 
@@ -26,7 +26,7 @@ def test_each_rank_is_told_its_number_and_where_to_meet_the_others(tmp_path, mon
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(launching, "workers", lambda: 8)
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
-    launch(f"open(f'{tmp_path}/{{rank}}', 'w').write(' '.join(os.environ[name] for name in {names}))", 3)
+    start(f"open(f'{tmp_path}/{{rank}}', 'w').write(' '.join(os.environ[name] for name in {names}))", 3)
     told = [(tmp_path / str(rank)).read_text().split() for rank in range(3)]
     ports = {line.pop(4) for line in told}
     assert len(ports) == 1
@@ -38,7 +38,7 @@ def test_each_rank_is_told_its_number_and_where_to_meet_the_others(tmp_path, mon
 def test_a_killed_rank_ends_the_others_and_is_named(victim, tmp_path):
     began = time.monotonic()
     with pytest.raises(OvertoneError) as caught:
-        launch(
+        start(
             f"open(f'{tmp_path}/{{os.getpid()}}', 'w'); "
             f"os.kill(os.getpid(), signal.SIGKILL) if rank == {victim} else time.sleep(60)"
         )
@@ -54,12 +54,12 @@ def test_a_killed_rank_ends_the_others_and_is_named(victim, tmp_path):
 
 def test_ranks_that_lose_a_killed_one_do_not_hide_it():
     with pytest.raises(OvertoneError, match=r"rank 2 of 3 was killed \(SIGKILL\)"):
-        launch("os.kill(os.getpid(), signal.SIGKILL) if rank == 2 else sys.exit(3)", 3)
+        start("os.kill(os.getpid(), signal.SIGKILL) if rank == 2 else sys.exit(3)", 3)
 
 
 def test_ranks_that_only_lost_one_another_say_so():
     with pytest.raises(OvertoneError, match="the 2 ranks lost one another; run again"):
-        launch("sys.exit(3)")
+        start("sys.exit(3)")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_ranks_that_only_lost_one_another_say_so():
 )
 def test_an_error_of_ranks_is_said_once_and_its_code_passed_on(code, said, capfd):
     with pytest.raises(SystemExit) as caught:
-        launch(code)
+        start(code)
     assert caught.value.code == 2
     assert capfd.readouterr().err == said
 

@@ -17,6 +17,7 @@ from overtone.discriminators import AdversarialSettings
 from overtone.errors import OvertoneError
 from overtone.models.spectral import Spectral, SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
+from overtone.training import TrainSettings
 
 CPU = torch.device("cpu")
 DAMAGE = AugmentSettings(
@@ -138,7 +139,7 @@ def alone(whole):
 
 @pytest.fixture(scope="module")
 def whole():
-    return training.TrainSettings(
+    return TrainSettings(
         loss={"l1": 1.0},
         lr=0.001,
         batch=4,
@@ -315,6 +316,6 @@ def test_a_part_of_a_batch_gets_the_damage_that_it_gets_in_the_whole(own, monkey
     monkeypatch.setenv("OVERTONE_JOBS", "1")
     data, rows = Noise(6), Rows(6, own)
     everything = augment(data.batch(list(range(6))), DAMAGE, 44100, seed=5)
-    part = augment(data.batch(rows.read(DAMAGE)), DAMAGE, 44100, 5, rows)
+    part = augment(data.batch(rows.read(DAMAGE.filters)), DAMAGE, 44100, 5, rows)
     for ours, theirs in zip(part, everything, strict=True):
         torch.testing.assert_close(ours, theirs[own])

@@ -13,7 +13,8 @@ import soundfile
 import yaml
 from PIL import Image
 
-from overtone import embedding, report, tables
+from overtone import embedding, tables
+from overtone import report as page_module
 from overtone.columns import IN_GENRES, SCORES, VIEWS
 from overtone.errors import OvertoneError
 
@@ -125,7 +126,7 @@ def folder(tmp_path_factory, sound):
 
 @pytest.fixture(scope="module")
 def text(folder):
-    return report.page(folder)
+    return page_module.page(folder)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +191,7 @@ def test_with_one_cutoff_there_is_no_picture_by_cutoff(folder):
     kept = path.read_text()
     try:
         tables.write({key: value for key, value in json.loads(kept).items() if key != "cutoffs"}, path)
-        assert 'id="cutoffs"' not in report.page(folder)
+        assert 'id="cutoffs"' not in page_module.page(folder)
     finally:
         path.write_text(kept)
 
@@ -284,7 +285,7 @@ def test_the_scores_of_a_track_are_those_of_its_row(folder, page):
 
 
 def test_the_same_files_give_the_same_bytes(folder, text):
-    assert report.page(folder) == text
+    assert page_module.page(folder) == text
 
 
 def test_what_dvc_recorded_stands_in_it_but_not_of_other_files(folder, text):
@@ -293,7 +294,7 @@ def test_what_dvc_recorded_stands_in_it_but_not_of_other_files(folder, text):
     lock = folder / "dvc.lock"
     lock.write_text(yaml.safe_dump({"stages": {"train": {"outs": outs}}}))
     try:
-        told = report.page(folder)
+        told = page_module.page(folder)
     finally:
         lock.unlink()
     assert "sum of data/model" in told
@@ -302,8 +303,8 @@ def test_what_dvc_recorded_stands_in_it_but_not_of_other_files(folder, text):
 
 
 def test_sounds_beyond_the_limit_stay_in_their_folder(folder, monkeypatch):
-    monkeypatch.setattr(report, "SOUND_LIMIT", 1000)
-    told = report.page(folder)
+    monkeypatch.setattr(page_module, "SOUND_LIMIT", 1000)
+    told = page_module.page(folder)
     assert len(Page(told).sounds()) == 3
     assert "1 more are in" in told
 
@@ -313,7 +314,7 @@ def test_a_missing_file_is_named(folder):
     kept = path.rename(folder / "kept")
     try:
         with pytest.raises(OvertoneError, match=r"split\.csv is not here; `dvc repro` writes it"):
-            report.write(folder / "plots/report.html", folder)
+            page_module.write(folder / "plots/report.html", folder)
     finally:
         kept.rename(path)
     assert not (folder / "plots/report.html").exists()

@@ -9,9 +9,10 @@ import soxr
 import torch
 from sound import CUTOFF, RATE, band, level, make
 
-from overtone import models, panning, restoring, windows
+from overtone import models, panning, windows
+from overtone import restoring as restorer_module
 from overtone.errors import OvertoneError
-from overtone.restoring import Restorer, Unchanged
+from overtone.restoring import Restorer, Unchanged, open_model
 
 
 @pytest.fixture(params=["unet", "spectral"])
@@ -32,7 +33,7 @@ def run(net, samples, rate=RATE, cuts=(), **options):
 )
 def test_windows_and_blocks_leave_no_trace(net, low, monkeypatch, cuts):
     whole = run(net, low)
-    monkeypatch.setattr(restoring, "PIECE", 5000)
+    monkeypatch.setattr(restorer_module, "PIECE", 5000)
     monkeypatch.setattr(windows, "WINDOW", 1 << 14)
     chunks = run(net, low, cuts=cuts)
     assert level(whole - low) > -60  # something is added
@@ -59,7 +60,7 @@ def test_a_click_changes_nothing_a_second_away(net, low):
 
 
 def test_the_caller_may_write_over_blocks_given_and_taken(low, monkeypatch):
-    monkeypatch.setattr(restoring, "PIECE", 5000)
+    monkeypatch.setattr(restorer_module, "PIECE", 5000)
     net = make("spectral")
     restorer, outputs = Restorer(net, RATE, 2, CUTOFF), []
     for part in np.array_split(low, 100, axis=1):
@@ -72,7 +73,7 @@ def test_the_caller_may_write_over_blocks_given_and_taken(low, monkeypatch):
 
 
 def test_the_output_lags_by_no_more_than_the_latency(net, low, monkeypatch):
-    monkeypatch.setattr(restoring, "PIECE", 5000)
+    monkeypatch.setattr(restorer_module, "PIECE", 5000)
     monkeypatch.setattr(windows, "WINDOW", 1 << 14)
     restorer, behind, most = Restorer(net, RATE, 2, CUTOFF), 0, 0
     for block in np.split(np.concatenate([low, low], axis=1), 100, axis=1):
@@ -204,11 +205,11 @@ def test_a_model_on_another_device_is_a_copy(monkeypatch):
     """Others may be at work with it where it is."""
     net = make("spectral")
     there = torch.device("meta")
-    monkeypatch.setattr(restoring, "choose_device", lambda asked: there)
-    moved = restoring.open_model(net, "meta")
+    monkeypatch.setattr(restorer_module, "choose_device", lambda asked: there)
+    moved = open_model(net, "meta")
     assert next(moved.parameters()).device == there
     assert next(net.parameters()).device.type == "cpu"
-    restoring.open_model(None, None)
+    open_model(None, None)
     assert next(models.default()[0].parameters()).device.type == "cpu"
 
 

@@ -8,7 +8,8 @@ import pytest
 import soundfile
 import torch
 
-from overtone import cli, scores, scoring, spectral
+from overtone import cli, scores, scoring
+from overtone.bandwidth import measure_bandwidth
 from overtone.errors import OvertoneError
 
 RATE, CUTOFF = 44100, 6000.0
@@ -34,7 +35,7 @@ def test_files_get_the_scores_of_their_samples(sound, save, rng):
     reference, restored = save("a.wav", sound), save("b.wav", other)
     (found,) = scoring.score_files(reference, [restored], CUTOFF, visqol=False)
     true, made = torch.from_numpy(sound), torch.from_numpy(other)
-    bandwidth = spectral.bandwidth(true, RATE)
+    bandwidth = measure_bandwidth(true, RATE)
     assert found.values == scores.measure(true, made, RATE, CUTOFF, bandwidth)
     assert found.bandwidth == bandwidth
 

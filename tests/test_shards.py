@@ -6,10 +6,11 @@ import soundfile
 import torch
 from tracks_on_disk import music, write
 
-from overtone import shards, spectral
+from overtone import shards
+from overtone.bandwidth import measure_bandwidth, music_end
 from overtone.degrade import degrade
 from overtone.errors import OvertoneError
-from overtone.shards import Pairs, music_end, write_shard
+from overtone.shards import Pairs, write_shard
 
 RATE = 44100
 
@@ -36,7 +37,7 @@ def test_lossy_music_ends_at_its_codecs_cliff_not_where_its_ragged_bands_do(rng)
     )  # as a codec's window does
     lossy = np.round(32768 * (music[: len(frames)] + ragged[: len(frames)] * frames)) / 32768
     lossy = torch.from_numpy(lossy.astype(np.float32))[None]
-    assert spectral.bandwidth(lossy, RATE) == pytest.approx(19000, abs=400)
+    assert measure_bandwidth(lossy, RATE) == pytest.approx(19000, abs=400)
     assert music_end(lossy, RATE) == pytest.approx(0.985 * 16000, rel=0.02)
 
 

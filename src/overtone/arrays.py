@@ -9,12 +9,12 @@ from torch import Tensor
 
 from overtone.cutoff import Cutoff, SpectrumMeter
 from overtone.errors import OvertoneError
-from overtone.files import LOUDEST
 from overtone.hiss import find_floors
 from overtone.models import Network
 from overtone.parts import check_alone, find_parts
 from overtone.restoring import (
     BLOCK,
+    LOUDEST,
     MAX_CHANNELS,
     Restorer,
     Unchanged,

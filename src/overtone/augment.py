@@ -50,9 +50,9 @@ class Rows(NamedTuple):
     size: int
     own: list[int]
 
-    def read(self, settings: "AugmentSettings") -> list[int]:
-        """Those that `augment` must be given: these and what may be added to them."""
-        if not settings.filters:
+    def read(self, mixed: bool) -> list[int]:
+        """List the segments to read: these, and where segments are mixed, those that may be added to them."""
+        if not mixed:
             return self.own
         return sorted({*self.own, *(self.before(row) for row in self.own)})
 
@@ -141,7 +141,7 @@ def augment(
         return batch
     original, device = batch.original, batch.original.device
     rows = rows or Rows(len(original), list(range(len(original))))
-    size, time, here = rows.size, original.shape[1], rows.read(settings)
+    size, time, here = rows.size, original.shape[1], rows.read(settings.filters)
     own = [here.index(row) for row in rows.own]
     before = [here.index(rows.before(row)) for row in rows.own]
     # Drawn on the CPU: the same numbers on every device.

@@ -10,7 +10,9 @@ import torch
 from scipy import signal
 from torch import Tensor
 
-from overtone import perceptual, scores, spectral
+from overtone import perceptual as visqol_metric
+from overtone import scores
+from overtone.bandwidth import measure_bandwidth
 from overtone.degrade import CUTOFFS
 from overtone.params import check
 from overtone.segments import scaled
@@ -144,11 +146,11 @@ def score(
     The paper's three are taken segment by segment, scaled to a peak of 1 as its segments are, since
     they depend on the scale; ViSQOL on what is enough for it from the middle; the others on the whole.
     """
-    reach = spectral.bandwidth(take.original, rate)
+    reach = measure_bandwidth(take.original, rate)
     values = scores.measure(take.original, estimate, rate, cutoff, reach)
     if visqol and estimate.shape[-1] >= LEAST_HEARD * rate:
-        true, made = (middle(sound, perceptual.HEARD, rate) for sound in (take.original, estimate))
-        values["visqol"] = perceptual.visqol(true, made, rate)
+        true, made = (middle(sound, visqol_metric.HEARD, rate) for sound in (take.original, estimate))
+        values["visqol"] = visqol_metric.visqol(true, made, rate)
     own = take.segments
     if own.empty:  # a last part shorter than a segment
         return values

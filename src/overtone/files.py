@@ -24,6 +24,7 @@ from overtone.jobs import default_target
 from overtone.models import Network
 from overtone.parts import PartsMeter, check_alone
 from overtone.restoring import (
+    LOUDEST,
     MAX_CHANNELS,
     Restorer,
     Unchanged,
@@ -36,8 +37,6 @@ from overtone.restoring import (
 from overtone.stems import Findings, Separator, StemsRestorer
 from overtone.tags import read_tags
 
-# Beyond this, in full scales, samples are no sound; integers read as floats go up to 8,400,000.
-LOUDEST = 1e7
 # A file of up to so many samples (6 minutes of stereo, 128 MB) is kept in memory between the passes.
 KEPT = 1 << 25
 # Share of the time that the first pass takes.

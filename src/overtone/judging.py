@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from overtone import align, evaluation, probe, scores, spectral, systems
+from overtone import align, evaluation, probe, scores, systems
 from overtone.align import Correction
+from overtone.bandwidth import measure_bandwidth
 from overtone.costs import Cost
 from overtone.errors import OvertoneError
 from overtone.evaluation import Part
@@ -107,7 +108,7 @@ def _judge(
     pairs = Pairs(work.pairs)
     rate = pairs.rate
     take = evaluation.read(pairs, part, cutoff if anew else None)
-    reach = spectral.bandwidth(take.original, rate)
+    reach = measure_bandwidth(take.original, rate)
     probed = work.probe and reach - cutoff >= scores.LEAST_TREBLE
 
     def seen(samples: torch.Tensor) -> np.ndarray | None:

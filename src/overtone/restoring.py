@@ -63,6 +63,8 @@ FADE = 0.02
 # Samples of a block that goes through a stream at a time.
 BLOCK = 1 << 16
 MAX_CHANNELS = 64
+# Beyond this, in full scales, samples are no sound; integers read as floats go up to 8,400,000.
+LOUDEST = 1e7
 
 # Digital silence stays silent: what is added fades out within this many samples (12 ms) of it.
 HUSH = 512

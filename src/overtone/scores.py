@@ -32,7 +32,7 @@ def measure(
         reference, estimate: shaped (channels, time) alike.
         rate: their rate in Hz.
         cutoff: where the treble begins, in Hz.
-        bandwidth: where the reference itself ends, in Hz (`overtone.spectral.bandwidth`): lossy music ends
+        bandwidth: where the reference itself ends, in Hz (`overtone.bandwidth.measure_bandwidth`): lossy music ends
             at 16 to 20 kHz, and to compare above that would reward silence.
 
     Returns:

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overtone import audio, perceptual, scores, spectral
+from overtone import audio, scores
+from overtone import perceptual as visqol_metric
+from overtone.bandwidth import measure_bandwidth
 from overtone.decoding import blocks, open_sound
 from overtone.errors import OvertoneError
-from overtone.files import LOUDEST
+from overtone.restoring import LOUDEST
 
 RATE = 44100  # Hz; all files are compared at this rate
 TOLERANCE = 0.1  # seconds by which lengths may differ: coders pad the end; the longer file is cut
@@ -60,7 +62,7 @@ def score_files(
     true = _read(reference)
     if not true.any():
         raise OvertoneError(f"{reference} is silent, and nothing can be compared with it; name the original")
-    bandwidth = spectral.bandwidth(true, RATE)
+    bandwidth = measure_bandwidth(true, RATE)
     if cutoff is not None and bandwidth - cutoff < scores.LEAST_TREBLE:
         raise OvertoneError(
             f"{reference} ends at {bandwidth:.0f} Hz, so that there is no treble to compare above a cutoff "
@@ -76,9 +78,9 @@ def score_files(
         if cutoff is None:
             del values["lsd_low"]
         if visqol:
-            heard = min(length, perceptual.HEARD * RATE)
+            heard = min(length, visqol_metric.HEARD * RATE)
             middle = slice((length - heard) // 2, (length - heard) // 2 + heard)
-            values["visqol"] = perceptual.visqol(pair[0][:, middle], pair[1][:, middle], RATE)
+            values["visqol"] = visqol_metric.visqol(pair[0][:, middle], pair[1][:, middle], RATE)
         found.append(Scored(reference, path, length / RATE, cutoff, bandwidth, values))
     return found
 

@@ -31,9 +31,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from overtone import params, spectral
+from overtone import params
 from overtone.audio import parts, resample
-from overtone.cutoff import RATE_EDGE, SURE, SpectrumMeter
+from overtone.bandwidth import music_end
 from overtone.degrade import DegradeSettings, degrade
 from overtone.errors import OvertoneError
 from overtone.onthefly import Damage
@@ -45,8 +45,6 @@ from overtone.places import Place, is_address, local, put, span
 PART_SECONDS = 120
 CONTEXT_SECONDS = 1
 CPU = torch.device("cpu")
-# A codec's low-pass begins to fall a little below the cliff.
-CLIFF_EDGE = 0.985
 
 INDEX = ("pair", "track_id", "part", "channel", "shard", "start", "samples", "scale", "rate", "bandwidth")
 
@@ -131,22 +129,6 @@ class ShardWriter:
     def __exit__(self, *_: object) -> None:
         self._file.close()
         self._part.unlink(missing_ok=True)
-
-
-def music_end(samples: torch.Tensor, rate: int) -> float:
-    """Where the music of (channels, time) samples ends, in Hz: at a codec's cliff, if it has one.
-
-    Above its cliff a codec keeps bands in some frames and drops them in others. That lies within the
-    bandwidth and is no music: a model that learns it is too soft there on all that is full band
-    (docs/experiments.md, 40 and 42).
-    """
-    bandwidth = spectral.bandwidth(samples, rate)
-    meter = SpectrumMeter(rate)
-    meter.add(samples.numpy())
-    found = meter.cutoff()
-    sure = found.kind in ("cliff", "full band") and found.confidence >= SURE
-    cliff = sure and found.hz <= RATE_EDGE * rate / 2
-    return min(bandwidth, CLIFF_EDGE * found.hz) if cliff else bandwidth
 
 
 def write_shard(

@@ -89,27 +89,3 @@ def high_band(samples: Tensor, cutoff: float, rate: int) -> Tensor:
     spectrum[..., : math.ceil(cutoff * mirrored.shape[-1] / rate)] = 0  # bin k lies at k * rate / length
     filtered: Tensor = torch.fft.irfft(spectrum, n=mirrored.shape[-1])
     return filtered[..., : samples.shape[-1]]
-
-
-def bandwidth(samples: Tensor, rate: int) -> float:
-    """The frequency in Hz up to which a recording holds anything above 16-bit quantisation noise.
-
-    The highest band of 200 Hz whose power, in the loudest twentieth of the frames, stands 12 dB over
-    the noise of rounding to 16 bits (a mean of 1 / 12 of a step squared per sample).
-
-    Shape:
-        (channels, time) -> a number, at most rate / 2.
-    """
-    # A Hann window's side lobes beside a loud edge would stand over the noise for several hundred Hz.
-    window = torch.blackman_window(N_FFT)
-    frames = samples.unfold(-1, N_FFT, N_FFT * 2) if samples.shape[-1] >= N_FFT else None
-    if frames is None or not frames.shape[1]:
-        return rate / 2
-    power = torch.fft.rfft(frames * window).abs().square().flatten(0, 1)
-    width = max(1, round(200 / (rate / N_FFT)))
-    bands = power[:, : power.shape[1] // width * width].unflatten(1, (-1, width)).mean(-1)
-    loud = torch.quantile(bands, 0.95, dim=0)
-    noise = float(window.square().sum()) / 12 / 32768**2
-    heard = (loud > 16 * noise).nonzero()
-    highest = int(heard.max()) + 1 if len(heard) else 0
-    return rate / 2 if highest == len(loud) else highest * width * rate / N_FFT

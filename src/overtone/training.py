@@ -339,7 +339,7 @@ def _ahead(
 
     def read(at: int) -> Batch:
         rows = parts[at].rows
-        batch = data.batch([todo[at][row] for row in rows.read(settings.augment)])
+        batch = data.batch([todo[at][row] for row in rows.read(settings.augment.filters)])
         return augment(batch.to(here), settings.augment, data.rate, seeds[at], rows, data.side)
 
     with ThreadPoolExecutor(max_workers=1) as reader:
