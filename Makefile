@@ -34,8 +34,8 @@ check: $(VENV)/ready
 	@mypy
 
 table: $(VENV)/ready
-	@python -m overtone.tables metrics/test.json
-	@test ! -f data/systems.json || { echo; python -m overtone.costs data/systems.json; }
+	@python -m overtone.report.tables metrics/test.json
+	@test ! -f data/systems.json || { echo; python -m overtone.report.runtime_cost_table data/systems.json; }
 
 # The paper's second run and its first: Free Music Archive, small subset (7.2 GiB to download).
 PAPER = -S download.subset=small -S split.by=track -S segment.scale=separate \

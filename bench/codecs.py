@@ -1,6 +1,6 @@
 """What restoring makes of files as codecs leave them, with the cutoff found from the sound.
 
-    bash docs/music.sh docs/music_test.csv FOLDER
+    bash recipes/music.sh recipes/music_test.csv FOLDER
     python bench/codecs.py FOLDER [MODEL ...] [--seconds 15]
 
 bench/quality.py judges behind a clean low-pass. A codec that is short of bits also leaves holes below its
@@ -17,11 +17,16 @@ import torch
 from quality import RATE, load, music_and_models, name_rows
 from top import levels
 
-from overtone import audio, coding, models, parallel, restore, scores, sound_files
-from overtone.bandwidth import measure_bandwidth
-from overtone.baselines import BASELINES
-from overtone.cutoff import SpectrumMeter
-from overtone.restoring import made_from
+from overtone import formats, restore
+from overtone.audio import resample
+from overtone.audio.bandwidth import measure_bandwidth
+from overtone.audio.cutoff import SpectrumMeter
+from overtone.core import parallel
+from overtone.evaluation.comparison.baselines import BASELINES
+from overtone.evaluation.metrics import distances
+from overtone.models import registry
+from overtone.restoration.stream.limits import made_from
+from overtone.training import codecs
 
 FILLS = ("noise fill", "band replication")
 
@@ -31,7 +36,7 @@ def mp3(rate, kilobits):
     return {
         "format": "MP3",
         "subtype": "MPEG_LAYER_III",
-        "compression_level": coding.mp3_level(rate, kilobits),
+        "compression_level": codecs.mp3_level(rate, kilobits),
         "bitrate_mode": "AVERAGE",
     }
 
@@ -57,8 +62,8 @@ def coded(original, rate, channels, kind):
     """(channels, time) at RATE as a file of that kind gives it back, at the file's rate."""
     if channels == 1:
         original = original.mean(0, keepdims=True)
-    samples = audio.resample(original, RATE, rate) if rate != RATE else original
-    decoded = coding.round_trip(samples.T.clip(-1, 1), rate, **kind)
+    samples = resample.resample(original, RATE, rate) if rate != RATE else original
+    decoded = codecs.round_trip(samples.T.clip(-1, 1), rate, **kind)
     return np.ascontiguousarray(decoded.T[:, : samples.shape[1]])
 
 
@@ -72,7 +77,7 @@ def judge(path, folders, seconds):
     """One track behind every codec: a row per system; none where it is full band all the same."""
     torch.set_num_threads(1)
     whole = load(path, seconds).numpy()
-    nets = {name: models.load(folder)[0] for name, folder in folders.items()}
+    nets = {name: registry.load(folder)[0] for name, folder in folders.items()}
     rows = []
     for name, rate, channels, kind in FILES:
         samples = coded(whole, rate, channels, kind)
@@ -84,7 +89,7 @@ def judge(path, folders, seconds):
         reach, start = measure_bandwidth(original, RATE), made_from(found.hz, rate)
         if found.full_band or reach < start + 2000:
             continue
-        again = audio.resample(samples, rate, RATE) if rate != RATE else samples
+        again = resample.resample(samples, rate, RATE) if rate != RATE else samples
         made = {fill: BASELINES[fill](torch.from_numpy(again), start, RATE) for fill in FILLS}
         for model, net in nets.items():
             restored = restore(samples, rate, cutoff=found.hz, model=net, out_rate=RATE)
@@ -92,8 +97,8 @@ def judge(path, folders, seconds):
         for system, estimate in made.items():
             length = min(original.shape[1], estimate.shape[1])
             pair = original[:, :length], estimate[:, :length]
-            distance = scores.log_spectral_distances(*pair, RATE, [(start, reach)])[0]
-            error = scores.measure_treble(*pair, RATE, start, reach)["level_error"]
+            distance = distances.log_spectral_distances(*pair, RATE, [(start, reach)])[0]
+            error = distances.measure_treble(*pair, RATE, start, reach)["level_error"]
             side = softer(*(sound.diff(dim=0) for sound in pair), (start, reach)) if stereo else np.nan
             rows.append((name, system, found.hz, distance, error, softer(*pair, (start, reach)), side))
     return rows
@@ -103,7 +108,7 @@ def main():
     """Score every system behind every codec and write the results."""
     asked = music_and_models(__doc__, 15).parse_args()
     folders = name_rows(asked.models)
-    paths = sorted(path for path in asked.music.rglob("*") if sound_files.is_sound(path))
+    paths = sorted(path for path in asked.music.rglob("*") if formats.is_sound(path))
     calls = [(path, folders, asked.seconds) for path in paths]
     rows = [row for found in parallel.each(judge, calls) for row in found]
     table = pd.DataFrame(rows, columns=["file", "system", "cutoff", "lsd", "level", "softer", "side"])

@@ -24,8 +24,8 @@ from joblib import Parallel, delayed
 from scipy import signal
 from torchaudio import functional
 
-from overtone.coding import round_trip
-from overtone.cutoff import FULL_BAND_HZ, Cutoff, SpectrumMeter
+from overtone.audio.cutoff import FULL_BAND_HZ, Cutoff, SpectrumMeter
+from overtone.training.codecs import round_trip
 
 BUNDLE = Path(__file__).parents[1] / "data/bundle/fma_mini.zip"
 CUTOFFS = (3000, 4000, 5500, 8000, 11000, 14000)

@@ -1,6 +1,6 @@
 """How steady noise, such as a tape's hiss, goes on above the cutoff: by itself, and in the pauses of music.
 
-    bash docs/music.sh docs/music_test.csv FOLDER
+    bash recipes/music.sh recipes/music_test.csv FOLDER
     python bench/hiss.py FOLDER [MODEL ...] [--seconds 10]
 
 Noise of three slopes alone, and white noise under the middle seconds of every track, so many dB under the
@@ -16,8 +16,12 @@ import pandas as pd
 import torch
 from quality import RATE, load, music_and_models, name_rows, restored
 
-from overtone import models, parallel, scores, sound_files, spectral
-from overtone.evaluation import lowpassed
+from overtone import formats
+from overtone.audio import stft
+from overtone.core import parallel
+from overtone.evaluation.comparison.chunks import lowpassed
+from overtone.evaluation.metrics import distances
+from overtone.models import registry
 
 CUTOFFS = (4000, 8000)
 EDGES = (4000, 8000, 12000, 15000, 18000)
@@ -42,17 +46,17 @@ def noise(length, slope, seed):
 def compare(kind, number, original, folders):
     """One sound under every system and cutoff: a row per band above the cutoff, in the frames that count."""
     torch.set_num_threads(1)
-    nets = {name: models.load(folder)[0] for name, folder in folders.items()}
-    hertz = spectral.frequencies(RATE)
-    true, rows = spectral.stft(original), []
+    nets = {name: registry.load(folder)[0] for name, folder in folders.items()}
+    hertz = stft.frequencies(RATE)
+    true, rows = stft.stft(original), []
     for cutoff in CUTOFFS:
         damaged = lowpassed(original, cutoff, RATE)
-        loudness = spectral.stft(damaged).abs().square().sum((0, 1))
+        loudness = stft.stft(damaged).abs().square().sum((0, 1))
         soft = loudness <= loudness.quantile(SOFT) if number else loudness > 0
         for name, estimate in restored(damaged, cutoff, nets).items():
-            both = [spectrum[..., soft] for spectrum in (true, spectral.stft(estimate))]
+            both = [spectrum[..., soft] for spectrum in (true, stft.stft(estimate))]
             inside = (hertz >= cutoff) & (hertz < EDGES[-1])
-            theirs, ours = (scores.log_power(spectrum[:, inside]) for spectrum in both)
+            theirs, ours = (distances.log_power(spectrum[:, inside]) for spectrum in both)
             row = {"LSD": float((ours - theirs).square().mean(1).sqrt().mean())}
             for low, high in BANDS:
                 if low >= cutoff:
@@ -80,7 +84,7 @@ def main():
     """Score every system in every band and write the results."""
     asked = music_and_models(__doc__, 10).parse_args()
     folders = name_rows(asked.models)
-    paths = sorted(path for path in asked.music.rglob("*") if sound_files.is_sound(path))
+    paths = sorted(path for path in asked.music.rglob("*") if formats.is_sound(path))
     rows = []
     for slope in SLOPES:
         sound = 0.02 * noise(asked.seconds * RATE, slope, -slope)

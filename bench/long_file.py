@@ -19,14 +19,14 @@ import numpy as np
 import soundfile
 import soxr
 
-from overtone.models import SHIPPED
+from overtone.models.registry import SHIPPED
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE, BAND_RATE, BLOCK = 44100, 16000, 1 << 16
 LIMIT_GB = 1.5
 # The command, and its peak resident memory in KiB as the last line on standard error.
 RUN = (
-    "import resource, sys; from overtone.cli import main; code = main();"
+    "import resource, sys; from overtone.cli.main import main; code = main();"
     "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(code)"
 )
 

@@ -93,7 +93,7 @@ def _run(work: object, name: str, folder: str) -> None:
 
 def _from_archives() -> None:
     """What the stage does with FMA's archives, with those in the folder archives/."""
-    from overtone.fetch import Archive, provide_archives
+    from overtone.data.sources.provide import Archive, provide_archives
 
     os.environ["OVERTONE_DOWNLOADS"] = "archives"
     sums = json.loads(Path("archives/sums.json").read_text())

@@ -13,8 +13,8 @@ import torch
 from machine import machine, pipeline, save
 from measured import measure, size_of
 
-from overtone.segments import Segments
-from overtone.shards import Pairs
+from overtone.data.dataset.reader import Pairs
+from overtone.data.dataset.segments import Segments
 
 ROUNDS = 5
 BATCH = 8

@@ -1,13 +1,13 @@
 """How well the parts are found that end lower than the rest, and what restoring them alone gains.
 
-    python docs/voices.py VOICES
-    bash docs/music.sh docs/music_test.csv MUSIC
+    python recipes/voices.py VOICES
+    bash recipes/music.sh recipes/music_test.csv MUSIC
     python bench/parts.py VOICES MUSIC
 
 Talks are made up: a host in full band and a guest whose voice went through a lower rate take turns, over a
 soft hiss; both are voices that reach 15.5 kHz. Then every file of both folders is looked through for parts by
-itself. The constants of overtone.parts were chosen on the same voices in other talks. OVERTONE_JOBS talks at
-a time; six minutes of a core in all. Writes bench/results/parts.md.
+itself. The constants of overtone.restoration.stream.narrowband were chosen on the same voices in other talks.
+OVERTONE_JOBS talks at a time; six minutes of a core in all. Writes bench/results/parts.md.
 """
 
 import argparse
@@ -18,9 +18,13 @@ import soxr
 import torch
 from quality import RATE, load
 
-from overtone import coding, models, parallel, restore, scores, sound_files
-from overtone.cutoff import SpectrumMeter
-from overtone.parts import find_parts
+from overtone import formats, restore
+from overtone.audio.cutoff import SpectrumMeter
+from overtone.core import parallel
+from overtone.evaluation.metrics import distances
+from overtone.models import registry
+from overtone.restoration.stream.narrowband import find_parts
+from overtone.training import codecs
 
 TALKS = 24  # of each kind
 TURNS, SHORTEST, LONGEST = 8, 2.0, 8.0  # seconds
@@ -78,12 +82,12 @@ def judge_talk(paths, rate, afterwards, seed):
     before, after, who = talk([voice(path) for path in paths], rate, rng)
     if afterwards != AFTERWARDS[0]:
         kind = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
-        coded = coding.round_trip(after.T, RATE, **kind, compression_level=coding.mp3_level(RATE, 128))
+        coded = codecs.round_trip(after.T, RATE, **kind, compression_level=codecs.mp3_level(RATE, 128))
         after = np.ascontiguousarray(coded.T[:, : after.shape[1]])
     found = find_parts(after, RATE)
     if found is None:
         return None
-    net, _ = models.default()
+    net, _ = registry.default()
     inside = np.zeros(len(who), bool)
     for start, end in found.spans:
         inside[round(start * RATE) : round(end * RATE)] = True
@@ -92,7 +96,7 @@ def judge_talk(paths, rate, afterwards, seed):
     for speaker in (1, 0):
         for samples in made:
             pair = (torch.from_numpy(x[:, who == speaker].copy()) for x in (before, samples))
-            row.append(scores.log_spectral_distance(*pair, RATE, found.cutoff.hz, 15000))
+            row.append(distances.log_spectral_distance(*pair, RATE, found.cutoff.hz, 15000))
     return row
 
 
@@ -110,7 +114,7 @@ def main():
     parser.add_argument("music", type=Path, metavar="MUSIC")
     asked = parser.parse_args()
     folders = {
-        what: sorted(path for path in folder.rglob("*") if sound_files.is_sound(path))
+        what: sorted(path for path in folder.rglob("*") if formats.is_sound(path))
         for what, folder in (("voices", asked.voices), ("music", asked.music))
     }
     able = [path for path in folders["voices"] if voice(path) is not None]

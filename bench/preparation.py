@@ -17,10 +17,10 @@ import torch
 from machine import machine, peak_memory, pipeline, save
 from torchaudio.functional import resample
 
-from overtone import parallel, params
-from overtone.bandwidth import music_end
-from overtone.degrade import DegradeSettings, lowpass, sections
-from overtone.shards import write_shard
+from overtone.audio.bandwidth import music_end
+from overtone.core import parallel, params
+from overtone.data.pairs.degradation import DegradeSettings, lowpass, sections
+from overtone.data.preparation.shard_writer import write_shard
 
 ROUNDS = 5
 WHOLE, LIMIT = "`write_shard`, all of it", "limit: decoding and resampling alone"

@@ -1,9 +1,9 @@
 """Models beside what needs no training, on tracks of artists that they were not trained on.
 
-    bash docs/music.sh docs/music_test.csv FOLDER
+    bash recipes/music.sh recipes/music_test.csv FOLDER
     python bench/quality.py FOLDER [MODEL ...] [--seconds 30] [--every 1] [--to quality]
 
-    python docs/voices.py VOICES
+    python recipes/voices.py VOICES
     python bench/quality.py VOICES --seconds 15 --to quality_voices
 
 FOLDER is the music to judge by, each MODEL a model folder, whose name is its row's; by default the model
@@ -27,11 +27,16 @@ import pandas as pd
 import soundfile
 import torch
 
-from overtone import audio, models, parallel, perceptual, probe, scores, sound_files, tables
-from overtone.bandwidth import measure_bandwidth
-from overtone.baselines import BASELINES
-from overtone.evaluation import lowpassed, middle
-from overtone.systems import whole
+from overtone import formats
+from overtone.audio import resample
+from overtone.audio.bandwidth import measure_bandwidth
+from overtone.core import parallel
+from overtone.evaluation.comparison import intervals
+from overtone.evaluation.comparison.baselines import BASELINES
+from overtone.evaluation.comparison.chunks import lowpassed, middle
+from overtone.evaluation.comparison.systems import whole
+from overtone.evaluation.metrics import c2st, distances, visqol
+from overtone.models import registry
 
 RATE = 44100
 CUTOFFS = (4000, 5500, 8000, 11000)
@@ -70,20 +75,20 @@ def load(path, seconds):
         length = min(file.frames, seconds * file.samplerate)
         file.seek((file.frames - length) // 2)
         samples = file.read(length, dtype="float32", always_2d=True).T[:2]
-        samples = audio.resample(np.ascontiguousarray(samples), file.samplerate, RATE)
+        samples = resample.resample(np.ascontiguousarray(samples), file.samplerate, RATE)
     return torch.from_numpy(samples)
 
 
 def score(original, estimate, cutoff, reach, known):
     """The columns of one row but for the probe; ``known`` is the row that there is already, if any."""
     both, ranges = (original, estimate), [(cutoff, reach), (0, reach)]
-    by_range = scores.log_spectral_distances(*both, RATE, ranges)
+    by_range = distances.log_spectral_distances(*both, RATE, ranges)
     values = {
         "lsd_high": by_range[0],
         "lsd": by_range[1],
-        "snr": scores.snr(*both),
+        "snr": distances.snr(*both),
         "visqol": None,  # its place among the columns
-        **scores.measure_treble(*both, RATE, cutoff, reach),
+        **distances.measure_treble(*both, RATE, cutoff, reach),
     }
     same = known is not None and all(
         abs(value - known[key]) <= SAME for key, value in values.items() if key != "visqol"
@@ -91,7 +96,7 @@ def score(original, estimate, cutoff, reach, known):
     values["visqol"] = (
         known["visqol"]
         if same
-        else perceptual.visqol(*(middle(sound, perceptual.HEARD, RATE) for sound in both), RATE)
+        else visqol.visqol(*(middle(sound, visqol.HEARD, RATE) for sound in both), RATE)
     )
     return values
 
@@ -130,7 +135,7 @@ def restored(damaged, cutoff, nets):
 def judge(track_id, path, folders, seconds, known):
     """One track under every system and cutoff: its rows, and what the probe sees of each."""
     torch.set_num_threads(1)
-    nets = {name: models.load(folder)[0] for name, folder in folders.items()}
+    nets = {name: registry.load(folder)[0] for name, folder in folders.items()}
     original = load(path, seconds)
     reach = measure_bandwidth(original, RATE)
     rows, seen = [], {}
@@ -138,11 +143,11 @@ def judge(track_id, path, folders, seconds, known):
         if reach < cutoff + 2000:
             continue
         damaged = lowpassed(original, cutoff, RATE)
-        seen[cutoff, REAL] = probe.features(original, RATE, cutoff, reach)
+        seen[cutoff, REAL] = c2st.features(original, RATE, cutoff, reach)
         for name, estimate in restored(damaged, cutoff, nets).items():
             values = score(original, estimate, cutoff, reach, known.get((cutoff, name)))
             rows.append({"cutoff": cutoff, "system": name, "track": track_id, **values})
-            seen[cutoff, name] = probe.features(estimate, RATE, cutoff, reach)
+            seen[cutoff, name] = c2st.features(estimate, RATE, cutoff, reach)
     return rows, seen
 
 
@@ -165,7 +170,7 @@ def compared(table, first):
             for name, of_system in rows.groupby("system", sort=False)
         }
         genres = dict.fromkeys(rows["track"], "")
-        found = tables.summarize(by_system, genres, RESAMPLES, against=first)
+        found = intervals.summarize(by_system, genres, RESAMPLES, against=first)
         for name, values in found["systems"].items():
             cells = []
             for key in SURE:
@@ -197,7 +202,7 @@ def music_and_models(description, seconds):
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("music", type=Path, metavar="FOLDER", help="what to judge by")
-    parser.add_argument("models", type=Path, nargs="*", default=[models.SHIPPED], metavar="MODEL")
+    parser.add_argument("models", type=Path, nargs="*", default=[registry.SHIPPED], metavar="MODEL")
     parser.add_argument("--seconds", type=int, default=seconds, help="of every track, from its middle")
     return parser
 
@@ -216,7 +221,7 @@ def main():
     began = time.monotonic()
     asked = arguments()
     folders = name_rows(asked.models)
-    paths = sorted(path for path in asked.music.rglob("*") if sound_files.is_sound(path))
+    paths = sorted(path for path in asked.music.rglob("*") if formats.is_sound(path))
     folder = Path(__file__).parent / "results"
     known = known_rows(folder / f"{asked.to}.csv")
     names = {path: str(path.relative_to(asked.music)) for path in paths[:: asked.every]}
@@ -234,7 +239,7 @@ def main():
     for cutoff, name in means.index:
         if name in asked.keep:
             continue
-        told = probe.accuracy(seen[cutoff, REAL], seen[cutoff, name])
+        told = c2st.accuracy(seen[cutoff, REAL], seen[cutoff, name])
         means.loc[(cutoff, name), "probe"] = 100 * told
     # Mono has no place between the channels.
     columns = {key: name for key, name in COLUMNS.items() if key in means}

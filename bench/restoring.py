@@ -19,11 +19,11 @@ import soxr
 import torch
 from machine import ROOT, machine, save
 
-from overtone import memory, models
-from overtone.files import restore_file
-from overtone.models import UNet, UNetSettings
-from overtone.restoring import MODEL_RATE
-from overtone.windows import WINDOW
+from overtone.models import registry
+from overtone.models.unet import UNet, UNetSettings
+from overtone.models.windowed import WINDOW
+from overtone.restoration.restore_file import restore_file
+from overtone.restoration.stream.limits import MODEL_RATE
 
 CUTOFF, MINUTES, ROUNDS = 7200.0, 3, 9
 
@@ -90,8 +90,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--to", default="restoring", metavar="NAME", help="bench/results/NAME.md")
     name_of_results = parser.parse_args().to
-    memory.keep_freed()  # as the command does
-    shipped, _ = models.default()
+    shipped, _ = registry.default()
     with tempfile.TemporaryDirectory() as name:
         source, seconds = stereo_file(Path(name))
         rounds = []

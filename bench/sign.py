@@ -15,13 +15,14 @@ import torch
 from machine import machine, pipeline, save
 from torch import Tensor
 
-from overtone.augment import KINDS, AugmentSettings
-from overtone.discriminators import AdversarialSettings
-from overtone.losses import stft_magnitude
+from overtone.data.dataset.reader import Pairs
+from overtone.data.dataset.segments import Segments, SegmentSettings, cut
 from overtone.models.unet import UNet, UNetSettings
-from overtone.segments import Segments, SegmentSettings, cut
-from overtone.shards import Pairs
-from overtone.training import TrainSettings, fit
+from overtone.training.augment import KINDS, AugmentSettings
+from overtone.training.discriminators import AdversarialSettings
+from overtone.training.loop import fit
+from overtone.training.losses import stft_magnitude
+from overtone.training.settings import TrainSettings
 
 # Every 14th segment is trained on and checked after an epoch; the results are measured on all.
 LENGTH, EPOCHS, EVERY = 16384, 8, 14
@@ -112,13 +113,13 @@ def page(trained: int, checked: int, rest: list[str], runs: list[dict[str, Any]]
 
 {machine()}
 
-The small U-Net (8, 16, 32, 64 channels) trained on the bundled music by `overtone.training.fit`: {trained}
-segments of {LENGTH} samples, {EPOCHS} epochs, batch 2, float32, Adam at 0.003, halved after an epoch without
-gain; segments scaled as the authors' code does (`separate`). Results are means over all {checked} validation
-segments, by artists that training never hears. *Before* is the correlation of the fresh net's output with
-the original, *epoch 1* that after one epoch; the validation losses, each run's own, are those after the
-first epoch, half of them and the last. *Last layer negated* is an intervention: the same fresh net, but its
-last layer's weights and bias multiplied by -1 before training, and so its output too.
+The small U-Net (8, 16, 32, 64 channels) trained on the bundled music by `overtone.training.loop.fit`:
+{trained} segments of {LENGTH} samples, {EPOCHS} epochs, batch 2, float32, Adam at 0.003, halved after an
+epoch without gain; segments scaled as the authors' code does (`separate`). Results are means over all
+{checked} validation segments, by artists that training never hears. *Before* is the correlation of the fresh
+net's output with the original, *epoch 1* that after one epoch; the validation losses, each run's own, are
+those after the first epoch, half of them and the last. *Last layer negated* is an intervention: the same
+fresh net, but its last layer's weights and bias multiplied by -1 before training, and so its output too.
 
 | loss | seed | before | epoch 1 | validation loss | correlation | magnitude loss | L1 | MSE |
 | --- | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |

@@ -1,7 +1,7 @@
 """The very top of full-band music: how loud and how near it is, band by band.
 
-    bash docs/music.sh docs/music_test.csv FOLDER
-    bash docs/music.sh docs/music_held_out.csv FOLDER
+    bash recipes/music.sh recipes/music_test.csv FOLDER
+    bash recipes/music.sh recipes/music_held_out.csv FOLDER
     python bench/top.py FOLDER [MODEL ...] [--seconds 15]
 
 Most music that anyone trains on is lossy and ends at 16 to 19 kHz, and a score over all of it says little of
@@ -17,9 +17,13 @@ import pandas as pd
 import torch
 from quality import RATE, load, music_and_models, name_rows, restored
 
-from overtone import models, parallel, scores, sound_files, spectral
-from overtone.bandwidth import music_end
-from overtone.evaluation import lowpassed
+from overtone import formats
+from overtone.audio import stft
+from overtone.audio.bandwidth import music_end
+from overtone.core import parallel
+from overtone.evaluation.comparison.chunks import lowpassed
+from overtone.evaluation.metrics import distances
+from overtone.models import registry
 
 CUTOFFS = (4000, 8000)
 EDGES = (12000, 15000, 17000, 18500, 20000)
@@ -32,10 +36,10 @@ too soft. LSD: log-spectral distance in bels over the band's bins."""
 
 def levels(samples, bands):
     """Power of (channels, time) samples in each band, a pair of frequencies in Hz, in dB."""
-    hertz = spectral.frequencies(RATE)
+    hertz = stft.frequencies(RATE)
     bins = [(hertz >= low) & (hertz < high) for low, high in bands]
     powers = [0.0] * len(bands)
-    for part in spectral.blocks(samples):
+    for part in stft.blocks(samples):
         for number, inside in enumerate(bins):
             powers[number] += float(part[..., inside, :].abs().square().sum())
     return [10 * math.log10(power + 1e-12) for power in powers]
@@ -47,12 +51,12 @@ def judge(track_id, path, folders, seconds):
     original = load(path, seconds)
     if music_end(original, RATE) < EDGES[-1]:
         return []
-    nets = {name: models.load(folder)[0] for name, folder in folders.items()}
+    nets = {name: registry.load(folder)[0] for name, folder in folders.items()}
     true, rows = levels(original, BANDS), []
     for cutoff in CUTOFFS:
         damaged = lowpassed(original, cutoff, RATE)
         for name, estimate in restored(damaged, cutoff, nets).items():
-            by_band = scores.log_spectral_distances(original, estimate, RATE, BANDS)
+            by_band = distances.log_spectral_distances(original, estimate, RATE, BANDS)
             off = [made - there for made, there in zip(levels(estimate, BANDS), true, strict=True)]
             rows += [(cutoff, name, track_id, *values) for values in zip(BANDS, off, by_band, strict=True)]
     return rows
@@ -62,7 +66,7 @@ def main():
     """Score every system in every band and write the results."""
     asked = music_and_models(__doc__, 15).parse_args()
     folders = name_rows(asked.models)
-    paths = sorted(path for path in asked.music.rglob("*") if sound_files.is_sound(path))
+    paths = sorted(path for path in asked.music.rglob("*") if formats.is_sound(path))
     calls = [(str(path.relative_to(asked.music)), path, folders, asked.seconds) for path in paths]
     rows = [row for found in parallel.each(judge, calls) for row in found]
     table = pd.DataFrame(rows, columns=["cutoff", "system", "track", "band", "level", "lsd"])

@@ -21,22 +21,23 @@ import torch
 from machine import machine, peak_memory, pipeline, save
 from torch.utils.flop_counter import FlopCounterMode
 
-from overtone import models, ranks
-from overtone.augment import AugmentSettings, augment
-from overtone.device import choose_device, compile_where_asked
-from overtone.losses import weighted
+from overtone.data.dataset.reader import Pairs
+from overtone.data.dataset.segments import Segments
+from overtone.models import registry
+from overtone.models.device import choose_device, compile_where_asked
 from overtone.models.spectral import Spectral, SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
-from overtone.segments import Segments
-from overtone.shards import Pairs
-from overtone.training import _step, _WithLoss
+from overtone.training import distributed
+from overtone.training.augment import AugmentSettings, augment
+from overtone.training.loop import _step, _WithLoss
+from overtone.training.losses import weighted
 
 ROUNDS = 4
 SMALL, MEDIUM, PAPER = (8, 16, 32, 64), (16, 32, 64, 128), (64, 128, 256, 512)
 # A U-Net by its channels, or the spectral network as it is shipped.
 Net = tuple[int, ...] | SpectralSettings
 # From its card: every process that is measured imports this, and its weights would count as memory.
-CARD = json.loads((models.SHIPPED / "model.json").read_text())
+CARD = json.loads((registry.SHIPPED / "model.json").read_text())
 SHIPPED = SpectralSettings(**CARD["settings"])
 NETS: tuple[tuple[Net, str], ...] = (
     (SMALL, "stft"),
@@ -105,7 +106,7 @@ class Run:
         places = self.todo[self.taken % len(self.todo)]
         batch = self.data.batch(places).to(self.device)
         self.taken += 1
-        part = ranks.part(self.batch, self.batch)
+        part = distributed.part(self.batch, self.batch)
         self.wait()
         wall, cpu = time.perf_counter(), time.process_time()
         _step(self.net, self.optimiser, batch, part, self.precision, None, 0)
@@ -242,7 +243,7 @@ def main() -> None:
 
 {machine()}
 
-Forward, loss, backward and optimiser of `overtone.training` on segments of 65536 samples of the bundled
+Forward, loss, backward and optimiser of `overtone.training.loop` on segments of 65536 samples of the bundled
 music, on {where}; *batch* is its seconds of audio. Medians of {ROUNDS} steps after a first one,
 the networks taking turns. *Speed* is seconds of audio per second by wall clock; *per CPU s* is the
 steadier figure on a shared machine. *GFLOP/s* counts the multiplications and additions of convolutions and

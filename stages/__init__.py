@@ -33,7 +33,7 @@ share_folders(ROOT)
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage; a fault in what was given is one line on stderr and exit code 2."""
-    from overtone.errors import OvertoneError
+    from overtone.core.errors import OvertoneError
 
     try:
         main()

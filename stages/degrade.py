@@ -13,10 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from overtone import parallel, params
-from overtone.degrade import DegradeSettings
-from overtone.places import place
-from overtone.shards import INDEX, write_settings, write_shard, write_store
+from overtone.core import parallel, params
+from overtone.core.storage import place
+from overtone.data.pairs.degradation import DegradeSettings
+from overtone.data.pairs.format import INDEX
+from overtone.data.preparation.shard_writer import write_settings, write_shard, write_store
 from stages import run
 
 SOURCE, FOLDER = Path("data/fma"), Path("data/pairs")

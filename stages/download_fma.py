@@ -4,10 +4,10 @@ import sys
 import time
 from pathlib import Path
 
-from overtone import params
-from overtone.download import Progress
-from overtone.errors import OvertoneError
-from overtone.fetch import DownloadSettings, provide
+from overtone.core import params
+from overtone.core.errors import OvertoneError
+from overtone.data.sources.http import Progress
+from overtone.data.sources.provide import DownloadSettings, provide
 from stages import run
 
 FMA = Path("data/fma")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from overtone import params
-from overtone.device import choose_device
-from overtone.errors import OvertoneError
-from overtone.segments import SegmentSettings, cut
-from overtone.shards import Pairs
+from overtone.core import params
+from overtone.core.errors import OvertoneError
+from overtone.data.dataset.reader import Pairs
+from overtone.data.dataset.segments import SegmentSettings, cut
+from overtone.models.device import choose_device
 from stages import run
 
 say = partial(print, flush=True)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from overtone import catalog, params
+from overtone.core import params, tables
+from overtone.data import catalog
 from stages import run
 
 
@@ -11,7 +12,7 @@ def main() -> None:
     settings = params.read("select", catalog.SelectSettings)
     tracks = catalog.read_catalog(Path("data/fma"))
     subset = catalog.select_subset(tracks, settings)
-    catalog.write_table(subset, Path("data/subset.csv"))
+    tables.write_table(subset, Path("data/subset.csv"))
     genres = ", ".join(f"{genre} {count}" for genre, count in subset["genre"].value_counts().items())
     print(f"{len(subset)} of {len(tracks)} tracks: {genres}")
 

@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from overtone import catalog, params
+from overtone.core import params, tables
+from overtone.data import catalog
 from stages import run
 
 
 def main() -> None:
     """Write data/split.csv."""
     settings = params.read("split", catalog.SplitSettings)
-    subset = catalog.read_table(Path("data/subset.csv"))
+    subset = tables.read_table(Path("data/subset.csv"))
     split = catalog.split_tracks(subset, settings)
-    catalog.write_table(split, Path("data/split.csv"))
+    tables.write_table(split, Path("data/split.csv"))
     for name, tracks in subset.groupby(split["split"]):
         genres = ", ".join(f"{genre} {count}" for genre, count in tracks["genre"].value_counts().items())
         print(f"{name}: {len(tracks)} tracks by {tracks['artist'].nunique()} artists: {genres}")

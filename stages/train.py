@@ -8,13 +8,16 @@ import pandas as pd
 import torch
 import yaml
 
-from overtone import finetuning, launching, losses, models, params, plots, ranks
-from overtone.checkpoint import Checkpoint, fingerprint
-from overtone.degrade import DegradeSettings
-from overtone.params import plain
-from overtone.segments import Segments, SegmentSettings
-from overtone.shards import Pairs
-from overtone.training import OwnLoss, TrainSettings, choose_precision, fit
+from overtone.core import params
+from overtone.core.params import plain
+from overtone.data.dataset.reader import Pairs
+from overtone.data.dataset.segments import Segments, SegmentSettings
+from overtone.data.pairs.degradation import DegradeSettings
+from overtone.models import registry
+from overtone.training import distributed, finetune, launch, losses
+from overtone.training.checkpoint import Checkpoint, fingerprint
+from overtone.training.loop import OwnLoss, choose_precision, fit
+from overtone.training.settings import TrainSettings
 from stages import run
 
 LOSS = Path("plots/loss.csv")
@@ -25,7 +28,13 @@ def decides(pairs: Path) -> list[Path]:
     """The files that decide the run: what dvc.yaml lists, with the pairs named by their checksums."""
     deps = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]["train"]["deps"]
     named = [pairs / "index.csv", pairs / "shards.csv", *pairs.glob("degrade.json")]
-    return [Path(dep) for dep in deps if Path(dep) != pairs] + named
+    files = [
+        file
+        for dep in map(Path, deps)
+        if dep != pairs
+        for file in (sorted(dep.rglob("*.py")) if dep.is_dir() else [dep])
+    ]
+    return files + named
 
 
 def write_curve(history: list[dict[str, float]]) -> None:
@@ -56,10 +65,10 @@ def tell(line: str) -> None:
 def main() -> None:
     """Run the stage."""
     settings = params.read("train", TrainSettings)
-    model = params.read("model", models.ModelSettings)
+    model = params.read("model", registry.ModelSettings)
     degrade = params.read("degrade", DegradeSettings)
     segment = params.read("segment", SegmentSettings)
-    device = launching.join()
+    device = launch.join()
     precision = choose_precision(settings.precision, device)
     pairs = Pairs("data/pairs")
     table = pd.read_csv("data/segments.csv")
@@ -77,9 +86,9 @@ def main() -> None:
     everything = {"train": plain(settings), "model": plain(model), "segment": plain(segment)}
     torch.manual_seed(settings.seed)
     if settings.from_ is None:
-        net = models.build(model)
+        net = registry.build(model)
     else:
-        net, everything["started_from"] = finetuning.start(settings.from_, model, MODEL)
+        net, everything["started_from"] = finetune.start(settings.from_, model, MODEL)
         print(f"starting from the weights of {settings.from_}")
     if isinstance(net, OwnLoss):
         print(f"{model.name} is trained on a loss of its own; train.loss is not used")
@@ -92,15 +101,15 @@ def main() -> None:
     size = sum(weight.numel() for weight in net.parameters())
     print(f"{model.name}, {size:,} parameters, on {device} in {precision}; {len(training)} segments")
 
-    name = ranks.agreed(fingerprint(everything | {"precision": precision}, decides(pairs.folder)))
+    name = distributed.agreed(fingerprint(everything | {"precision": precision}, decides(pairs.folder)))
     checkpoint = Checkpoint(name)
-    state = ranks.from_first(checkpoint.load() if ranks.number() == 0 else None)
+    state = distributed.from_first(checkpoint.load() if distributed.number() == 0 else None)
     if state is not None:
         print(f"going on in epoch {state['epoch']}, at step {state['step']}, from {checkpoint.folder}")
     # Rank 0 alone writes.
-    tools = (checkpoint.keep, report, tell) if ranks.number() == 0 else ()
+    tools = (checkpoint.keep, report, tell) if distributed.number() == 0 else ()
     state = fit(net, training, validation, settings, device, precision, state, *tools)
-    if ranks.number() > 0:
+    if distributed.number() > 0:
         return
 
     history = state["history"]
@@ -115,11 +124,10 @@ def main() -> None:
     Path("metrics").mkdir(exist_ok=True)
     Path("metrics/train.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     write_curve(history)
-    plots.loss_curves(history, Path("plots/loss.png"))
     about = everything | {"degrade": plain(degrade), "precision": precision, "result": result}
-    models.save(net.cpu(), model.name, MODEL, about)
+    registry.save(net.cpu(), model.name, MODEL, about)
     checkpoint.delete()
 
 
 if __name__ == "__main__":
-    run(lambda: launching.run(main, [sys.executable, "-m", "stages.train"]))
+    run(lambda: launch.run(main, [sys.executable, "-m", "stages.train"]))

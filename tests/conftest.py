@@ -10,12 +10,14 @@ import soundfile
 import soxr
 import torch
 
-from overtone.augment import KINDS, AugmentSettings
-from overtone.degrade import DegradeSettings
-from overtone.discriminators import AdversarialSettings
-from overtone.segments import SegmentSettings, cut
-from overtone.shards import INDEX, Pairs, write_shard
-from overtone.training import TrainSettings
+from overtone.data.dataset.reader import Pairs
+from overtone.data.dataset.segments import SegmentSettings, cut
+from overtone.data.pairs.degradation import DegradeSettings
+from overtone.data.pairs.format import INDEX
+from overtone.data.preparation.shard_writer import write_shard
+from overtone.training.augment import KINDS, AugmentSettings
+from overtone.training.discriminators import AdversarialSettings
+from overtone.training.settings import TrainSettings
 
 # Tensors are small here: a second thread costs more than it gives, most of all on a busy machine.
 torch.set_num_threads(1)
@@ -112,16 +114,10 @@ def object_store():
     server.stop()
 
 
-@pytest.fixture(autouse=True)
-def _freed_memory_goes_back(monkeypatch):
-    """The command's own setting of malloc would stay for all tests after it."""
-    monkeypatch.setattr("overtone.memory.keep_freed", lambda: None)
-
-
 @pytest.fixture
 def pairs(tmp_path, rng, degrade_settings, monkeypatch):
     """Pairs of noise: a stereo track of 1.5 s in two parts, and a mono one of 0.6 s, channels kept apart."""
-    monkeypatch.setattr("overtone.shards.PART_SECONDS", 1)
+    monkeypatch.setattr("overtone.data.preparation.shard_writer.PART_SECONDS", 1)
     tracks = []
     for track_id, channels, seconds in ((1, 2, 1.5), (2, 1, 0.6)):
         path = tmp_path / f"{track_id}.wav"

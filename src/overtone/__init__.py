@@ -7,21 +7,23 @@ they are first used: ``import overtone`` brings in neither PyTorch nor NumPy.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from overtone.arrays import restore
-    from overtone.errors import OvertoneError
-    from overtone.files import Report, restore_file
-    from overtone.restoring import Restorer
+from overtone.version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["OvertoneError", "Report", "Restorer", "restore", "restore_file"]
+if TYPE_CHECKING:
+    from overtone.core.errors import OvertoneError
+    from overtone.restoration.restore_array import restore
+    from overtone.restoration.restore_file import restore_file
+    from overtone.restoration.result import Report
+    from overtone.restoration.stream.restorer import Restorer
+
+__all__ = ["OvertoneError", "Report", "Restorer", "__version__", "restore", "restore_file"]
 
 _HOMES = {
-    "OvertoneError": "overtone.errors",
-    "Report": "overtone.files",
-    "Restorer": "overtone.restoring",
-    "restore": "overtone.arrays",
-    "restore_file": "overtone.files",
+    "OvertoneError": "overtone.core.errors",
+    "Report": "overtone.restoration.result",
+    "Restorer": "overtone.restoration.stream.restorer",
+    "restore": "overtone.restoration.restore_array",
+    "restore_file": "overtone.restoration.restore_file",
 }
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from overtone.cli import main
+from overtone.cli.main import main
 
 sys.exit(main())

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from overtone.params import check
-from overtone.windows import Windows
+from overtone.core.params import check
+from overtone.models.windowed import Windows
 
 RATE = 44100
 N_FFT, HOP = 1024, 256

@@ -19,19 +19,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from overtone.core.params import check
 from overtone.models import harmonics
-from overtone.params import check
+from overtone.models.spectral_frames import (
+    BINS,
+    FLOOR,
+    HOP,
+    N_FFT,
+    RATE,
+    log_magnitude,
+    octave_shift,
+    overlap_add,
+    with_moved_phases,
+)
+from overtone.models.spectral_stream import Stream
 
-N_FFT, HOP = 2048, 512
-BINS = N_FFT // 2 + 1
-PARTS = N_FFT // HOP
-RATE = 44100
-# Log magnitudes are floored here: -114 dB for a full-scale tone, under 16-bit quantisation noise.
-FLOOR = 1e-3
 KERNEL = 7
 DILATIONS = (1, 2, 4)
-# Frames that overlap one that is still to come.
-HELD = PARTS - 1
 # What the names of weights for the side of stereo begin with.
 SIDE = "side."
 # What an untrained network continues the octave below with: -12 dB per octave, as a factor of 10.
@@ -268,7 +272,7 @@ class Spectral(nn.Module):
         lowest = int(first.min())
         bins = torch.arange(lowest, BINS, device=first.device)
         magnitude = magnitude if fine is None else magnitude * fine
-        made = _with_moved_phases(magnitude, spectrum, bins, octave_shift(first, bins), start)
+        made = with_moved_phases(magnitude, spectrum, bins, octave_shift(first, bins), start)
         kept = spectrum[..., lowest:]
         # Under one cutoff for all there is nothing to choose.
         if kept.shape[-1]:
@@ -295,138 +299,3 @@ class Spectral(nn.Module):
     def first_bin(self, cutoff: Tensor) -> Tensor:
         """The first bin that is made anew, (batch,), of cutoffs in Hz."""
         return (cutoff / (RATE / N_FFT)).ceil().long().clamp(4, BINS - 1)
-
-
-class Stream:
-    """One signal restored a block at a time: each block keeps what it still needs, nothing is made twice.
-
-    Every convolution holds the last frames that came to it, so what comes out lags behind what goes in::
-
-        samples - frames - convolution, holds 2 reach frames - ... - frames - samples, holds 3 frames
-
-    Args:
-        net: in evaluation mode.
-        cutoff: in Hz.
-    """
-
-    def __init__(self, net: Spectral, cutoff: float) -> None:
-        device = net.window.device
-        self._net = net
-        self._first = net.first_bin(torch.tensor([cutoff], device=device))
-        features = net.settings.features
-        # Silence before the start: half a frame of it, and as many frames as a convolution reaches back.
-        self._samples = torch.zeros(1, N_FFT // 2, device=device)
-        self._before = [torch.zeros(1, reach, features, device=device) for reach in net.blocks.reaches]
-        # Frames on their way through the convolutions, after some that are through, which harmonics look back
-        # at, up to the cutoff; and made ones that samples to come are part of.
-        self._spectrum = torch.zeros(1, 0, int(self._first), dtype=torch.complex64, device=device)
-        self._through = 0
-        self._level = torch.zeros(1, 0, 1, device=device)
-        self._made = torch.zeros(1, 0, N_FFT, device=device)
-        self._frames = 0  # that are made
-        self._taken = self._given = 0
-
-    @property
-    def latency(self) -> int:
-        """How many samples the output lags behind at most."""
-        return sum(self._net.blocks.reaches) * HOP + N_FFT
-
-    def __call__(self, samples: Tensor, last: bool) -> Tensor:
-        """Take (1, time) samples, any number of them; give those that are ready, at the last call all."""
-        self._taken += samples.shape[-1]
-        self._samples = torch.cat([self._samples, samples], dim=-1)
-        if last:
-            self._samples = nn.functional.pad(self._samples, (0, -self._taken % HOP + N_FFT // 2))
-        x = self._enter()
-        blocks = self._net.blocks
-        for number, (block, reach) in enumerate(zip(blocks, blocks.reaches, strict=True)):
-            x = torch.cat([self._before[number], x], dim=1)
-            if last:
-                x = nn.functional.pad(x, (0, 0, 0, reach))
-            self._before[number] = x[:, -2 * reach :]
-            x = block(x) if x.shape[1] > 2 * reach else x[:, :0]
-        return self._leave(x, last)
-
-    def _enter(self) -> Tensor:
-        """Take the frames that are complete from the samples: (1, frames, features)."""
-        count = max(0, (self._samples.shape[-1] - N_FFT) // HOP + 1)
-        if not count:
-            return self._before[0][:, :0]
-        spectrum = self._net.analysis(self._samples)[..., : int(self._first)]
-        self._samples = self._samples[:, count * HOP :]
-        x, level = self._net.heard(spectrum, self._first)
-        self._spectrum = torch.cat([self._spectrum, spectrum], dim=1)
-        self._level = torch.cat([self._level, level], dim=1)
-        return x
-
-    def _leave(self, x: Tensor, last: bool) -> Tensor:
-        """Make the frames whose features these are, and the samples that are whole with them."""
-        count = x.shape[1]
-        if count:
-            here = slice(self._through, self._through + count)
-            level, self._level = self._level[:, :count], self._level[:, count:]
-            magnitude = self._net.told(x, level, self._first, int(self._first))
-            # There are frames to look ahead at: a convolution looks as far.
-            fine = self._net.fine_structure(self._spectrum[:, : here.stop + harmonics.REACH], self._first)
-            fine = fine if fine is None else fine[:, here]
-            made = self._net.remade(self._spectrum[:, here], magnitude, fine, self._first, self._frames)
-            self._made = torch.cat([self._made, self._net.frames(made)], dim=1)
-            self._frames += count
-            self._through = min(here.stop, harmonics.REACH)
-            self._spectrum = self._spectrum[:, here.stop - self._through :]
-        # There the next frame begins.
-        end = self._taken if last else self._frames * HOP - N_FFT // 2
-        if end <= self._given:
-            return self._samples[:, :0]
-        start = (self._frames - self._made.shape[1]) * HOP - N_FFT // 2
-        ready = self._net.joined(self._made, slice(self._given - start, end - start))
-        self._given = end
-        self._made = self._made[:, -HELD:]
-        return ready
-
-
-def overlap_add(frames: Tensor) -> Tensor:
-    """Add up frames (batch, frames, N_FFT) that are HOP samples apart, to (batch, time).
-
-    On a processor, torch.istft takes several times as long for this.
-    """
-    hops = frames.reshape(*frames.shape[:2], PARTS, HOP)
-    total = nn.functional.pad(hops[:, :, 0], (0, 0, 0, PARTS - 1))
-    for part in range(1, PARTS):
-        total = total + nn.functional.pad(hops[:, :, part], (0, 0, part, PARTS - 1 - part))
-    return total.flatten(1)
-
-
-def log_magnitude(spectrum: Tensor) -> Tensor:
-    """log10 of magnitudes over the floor, about 0 to 6."""
-    power = spectrum.real**2 + spectrum.imag**2
-    return 0.5 * (power / FLOOR**2 + 1).log10()
-
-
-def octave_shift(first: Tensor, bins: Tensor) -> Tensor:
-    """How many bins lower the source of a bin lies: in the octave below the first bin that is made anew.
-
-    Shape:
-        (batch,), (bins,) -> (batch, bins).
-    """
-    width = (first // 2)[:, None]
-    return (width * (1 + (bins - first[:, None]).clamp_min(0) // width)).minimum(bins)
-
-
-def _with_moved_phases(
-    magnitude: Tensor, spectrum: Tensor, bins: Tensor, shift: Tensor, start: int
-) -> Tensor:
-    """Magnitudes of these bins with the phases of bins further down, by as many as ``shift`` says.
-
-    Bin k takes the phase of bin k - m w (w bins in the octave), advanced by the turns that the shift
-    by m w bins makes up to its frame's start: m w HOP / N_FFT a frame. ``start`` is the number of the
-    first frame.
-    """
-    source = (bins - shift)[:, None].expand(*spectrum.shape[:2], len(bins))
-    real, imaginary = spectrum.real.gather(2, source), spectrum.imag.gather(2, source)
-    size = (real**2 + imaginary**2).clamp_min(1e-18).rsqrt() * magnitude
-    octave = torch.complex(real * size, imaginary * size)
-    # A hop is a quarter of a frame: four frames on, every shift comes round.
-    quarters = (torch.arange(PARTS, device=bins.device) - PARTS // 2)[:, None] * shift[:, None] % PARTS
-    turns = torch.polar(torch.ones_like(quarters, dtype=size.dtype), quarters * (2 * torch.pi / PARTS))
-    return octave * turns[:, (start + torch.arange(spectrum.shape[1], device=bins.device)) % PARTS]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from overtone.params import check
-from overtone.windows import Windows
+from overtone.core.params import check
+from overtone.models.windowed import Windows
 
 KERNEL, UP_KERNEL, SLOPE = 15, 16, 0.2
 STRIDES = (1, 2, 2, 2)

@@ -1,0 +1,30 @@
+"""Put a trained model into the package: half-precision weights and its card.
+
+    python recipes/ship.py RUN/data/model
+
+Takes the figures that bench/quality.py measured of it on music and, with ``--to quality_voices``, on voices,
+and the words of recipes/model_card.json.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from overtone.models import registry
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Write src/overtone/shipped."""
+    net, about = registry.load(sys.argv[1])
+    card = json.loads((ROOT / "recipes/model_card.json").read_text(encoding="utf-8"))
+    figures = {
+        name: json.loads((ROOT / f"bench/results/{result}.json").read_text(encoding="utf-8"))
+        for name, result in (("figures", "quality"), ("figures on voices", "quality_voices"))
+    }
+    registry.save(net.half(), "spectral", registry.SHIPPED, card | figures | {"recipe": about})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""The command: what each sub-command does, and its exit code; heavy parts load when needed."""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from overtone.cli import parser
+from overtone.cli.inputs import STANDARD, Job, plan
+from overtone.cli.terminal import Bar, complain, drop_output, libraries_silenced, printable
+from overtone.core.errors import OvertoneError
+from overtone.version import __version__
+
+if TYPE_CHECKING:
+    from overtone.models.registry import Network
+    from overtone.restoration.result import Report
+    from overtone.restoration.stream.stems import Separator
+
+ALL_GOOD, SOME_FAILED, NOTHING_DONE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    for name in ("stdin", "stdout", "stderr"):
+        # One that is closed would leave its number to the next file that is opened.
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+"))
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name need not be valid text.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    # Windows has no terminal that hangs up.
+    for ends in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+        # Ends like an error, so that temporary files are removed; nohup has the second ignored.
+        if signal.getsignal(ends) != signal.SIG_IGN:
+            signal.signal(ends, lambda number, _: sys.exit(128 + number))
+    try:
+        args = parser.parser().parse_args(argv)
+        code = COMMANDS[args.command](args)
+        sys.stdout.flush()
+    except OvertoneError as error:
+        complain(str(error))
+        return NOTHING_DONE
+    except KeyboardInterrupt:
+        # Nothing is left but to wait for what threads are at: a second Ctrl-C ends that at once.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        return INTERRUPTED
+    except BrokenPipeError:
+        drop_output()
+        return BROKEN_PIPE
+    except OSError as error:
+        if error.filename is not None:
+            complain(f"{error.filename}: {error.strerror}")
+            return NOTHING_DONE
+        # What names no file is the line that could not be printed.
+        drop_output()
+        complain(f"standard output cannot be written: {error.strerror or error}")
+        return NOTHING_DONE
+    return code
+
+
+def _restore(args: argparse.Namespace) -> int:
+    """Restore all inputs; a failure is a line and does not stop the others."""
+    jobs, failures = plan(args.inputs, args.output)
+    for failure in failures:
+        complain(failure)
+    if not jobs:
+        return NOTHING_DONE
+    if args.parts:
+        from overtone.restoration.stream.narrowband import check_alone
+
+        check_alone(args.cutoff, args.stems)
+    if args.picture:
+        from overtone.cli import spectrogram
+
+        spectrogram.check_installed()
+    from overtone.restoration.stream.load import open_model
+
+    net = open_model(args.model, args.device)
+    separator = None
+    if args.stems:
+        from overtone.restoration.stream import stems
+
+        separator = stems.open_separator(args.device)
+    done = 0
+    with libraries_silenced():
+        for number, job in enumerate(jobs):
+            bar = Bar(f"[{number + 1}/{len(jobs)}] " if len(jobs) > 1 else "", job.source)
+            try:
+                report = _restore_one(job, net, separator, args, bar)
+            except (OvertoneError, OSError, MemoryError) as error:
+                if isinstance(error, BrokenPipeError):
+                    raise
+                bar.clear()
+                complain(str(error) or "out of memory")
+                continue
+            finally:
+                bar.clear()
+            done += 1
+            # Standard output may be the sound itself.
+            out = sys.stderr if job.target == STANDARD else sys.stdout
+            print(json.dumps(report.json()) if args.json else printable(report.line()), file=out, flush=True)
+    if done == len(jobs) and not failures:
+        return ALL_GOOD
+    return SOME_FAILED if done else NOTHING_DONE
+
+
+def _restore_one(
+    job: Job, net: "Network", separator: "Separator | None", args: argparse.Namespace, bar: "Bar"
+) -> "Report":
+    """Restore one file, by way of temporary files for standard input and output."""
+    from overtone.restoration.restore_file import restore_file
+
+    with contextlib.ExitStack() as stack:
+        source, target = job
+        if STANDARD in job:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="overtone-")))
+        if source == STANDARD:
+            source = folder / "standard input"
+            with source.open("wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        if target == STANDARD:
+            target = folder / "standard output.wav"
+        picture_path = target.with_suffix(".png")
+        if args.picture and job.target == STANDARD:
+            raise OvertoneError("--picture is named after the output file; name one with -o")
+        if args.picture and os.path.exists(picture_path) and not args.force:
+            raise OvertoneError(f"{picture_path} exists; overwrite it with --force")
+        try:
+            report = restore_file(
+                source,
+                target,
+                cutoff=args.cutoff,
+                model=net,
+                out_rate=args.rate,
+                bits=args.bits,
+                force=args.force,
+                progress=bar.show,
+                separator=separator,
+                parts=args.parts,
+            )
+        except OvertoneError as error:
+            if STANDARD not in job:
+                raise
+            raise OvertoneError(str(error).replace(f"{folder}{os.sep}", "")) from None
+        if args.picture:
+            from overtone.cli import spectrogram
+
+            files = {"before": source, "after": target}
+            spectrogram.draw(files, picture_path, report.seconds, report.cutoff.hz, job.source.name)
+        if job.target == STANDARD:
+            try:
+                with target.open("rb") as file:
+                    shutil.copyfileobj(file, sys.stdout.buffer)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                drop_output()
+                raise OvertoneError(f"standard output cannot be written: {error.strerror}") from None
+        return dataclasses.replace(report, source=job.source, target=job.target)
+
+
+def _score(args: argparse.Namespace) -> int:
+    """Print what files score against a reference; all of them, or what is wrong with the first bad one."""
+    from importlib.util import find_spec
+
+    from overtone.cli import score
+    from overtone.report import tables
+
+    heard = find_spec("visqol") is not None
+    with libraries_silenced():
+        found = score.score_files(Path(args.reference), [*map(Path, args.restored)], args.cutoff, heard)
+    if args.json:
+        for one in found:
+            print(json.dumps(one.json()))
+    else:
+        told = "no cutoff told" if args.cutoff is None else f"cutoff {args.cutoff:g} Hz"
+        print(printable(f"against {args.reference}: {told}, its own bandwidth {found[0].bandwidth:.0f} Hz"))
+        print(tables.of_files({printable(str(one.restored)): one.values for one in found}), end="")
+    if not heard:
+        complain("no ViSQOL score: it needs an extra: pip install 'overtone[visqol]'")
+    return ALL_GOOD
+
+
+def _models(args: argparse.Namespace) -> int:
+    """Print what is known of a model."""
+    from overtone.cli import model_card
+    from overtone.models import registry
+
+    folder = Path(args.folder or registry.SHIPPED)
+    net, about = registry.load(folder)
+    print(f"model in {printable(str(folder))}")
+    print(f"network: {type(net).__name__}, {sum(weight.numel() for weight in net.parameters()):,} parameters")
+    for line in model_card.lines(about):
+        print(printable(line))
+    print(printable(f"all that is known of it: {folder / 'model.json'}"))
+    return ALL_GOOD
+
+
+def _export(args: argparse.Namespace) -> int:
+    """Write a model as ONNX."""
+    target = Path(args.target)
+    if target.suffix != ".onnx":
+        raise OvertoneError(f"{target} does not end in .onnx")
+    if os.path.exists(target) and not args.force:
+        raise OvertoneError(f"{target} exists; overwrite it with --force")
+    from overtone.cli import onnx_export
+    from overtone.models import registry
+
+    folder = Path(args.model or registry.SHIPPED)
+    net, _ = registry.load(folder)
+    if args.side:
+        if registry.for_side(net) is net:
+            raise OvertoneError(f"the model in {folder} has no other network for the side: leave out --side")
+        net = registry.for_side(net)
+    onnx_export.export(net, target, {"made by": f"overtone {__version__}", "model": str(folder)})
+    size = target.stat().st_size / 1e6
+    print(printable(f"{folder} -> {target}: {type(net).__name__}, {size:.1f} MB"))
+    return ALL_GOOD
+
+
+def _listen(args: argparse.Namespace) -> int:
+    """Serve the listening test, or move its ratings."""
+    for name in ("scipy", "matplotlib", "starlette", "uvicorn"):
+        if importlib.util.find_spec(name) is None:
+            raise OvertoneError(
+                f"listening needs {name}, which is not installed: pip install 'overtone[listen]'"
+            )
+    from overtone.evaluation.listening import examples, exchange, store, summary
+
+    folder, ratings = Path("data/examples"), Path("data/listening.sqlite")
+    if args.take_in:
+        base = store.Store(ratings)
+        for path in args.take_in:
+            given, new = exchange.take_in(path, base)
+            print(printable(f"{path}: {given} ratings, {new} of them new"))
+        return ALL_GOOD
+    if args.summary:
+        test, _ = examples.identify(folder)
+        base = store.Store(ratings)
+        results = summary.summarize(test, base.ratings(test))
+        summary.write(results, Path("metrics/listening.json"), Path("plots/listening.png"))
+        print(summary.text(results))
+        if others := base.elsewhere(test):
+            print(f"left out: {others} ratings of other examples than those in {folder}")
+        print("written: metrics/listening.json, plots/listening.png")
+        return ALL_GOOD
+    found = examples.load(folder)
+    base = store.Store(ratings)
+    if args.export:
+        exchange.export(found, base, args.export)
+        print(printable(f"{args.export}: {len(found.sounds)} samples; what comes back goes in with --import"))
+        return ALL_GOOD
+    from overtone.evaluation.listening import server
+
+    bound = server.listen_on(args.host, args.port)
+    for address in server.addresses(bound):
+        print(f"listening test: {address}", flush=True)
+    print(f"{len(found.sounds)} samples; ratings go into {ratings}; Ctrl-C ends it", flush=True)
+    server.serve(found, base, bound)
+    return ALL_GOOD
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "restore": _restore,
+    "score": _score,
+    "models": _models,
+    "export": _export,
+    "listen": _listen,
+}

@@ -1,0 +1,242 @@
+"""What the command ``overtone`` is asked for: its sub-commands, their options, and what ``--help`` says."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeAlias
+
+from overtone.cli.terminal import printable
+from overtone.version import __version__
+
+RESTORE = """\
+Find where the treble of each file stops, and make what is missing above anew. Below that
+frequency the output is the input. Full-band and silent files come out as they are. Title,
+artist, cover and other tags go along.
+
+The output is IN.restored.flac beside the input, unless -o says otherwise; its suffix decides
+the format: .flac, .wav, .ogg or .mp3. Folders are searched through, except for *.restored.*
+files."""
+
+EXAMPLES = """\
+examples:
+  overtone restore talk.mp3                   talk.restored.flac, beside it
+  overtone restore talk.mp3 -o better.wav     WAV, 24 bits
+  overtone restore tapes/ -o restored/        every sound file in tapes/, sub-folders kept
+  overtone restore radio.ogg --cutoff 4000    the treble is known to stop at 4 kHz
+  overtone restore podcast.mp3 --parts        that of a guest on the telephone alone
+  ffmpeg -i film.mkv -f wav - | overtone restore - -o - > film.wav
+
+exit code:
+  0  all files were restored, or needed nothing
+  1  some files failed; there is a line on standard error for each
+  2  nothing was done: wrong usage, or every file failed"""
+
+EXPORT = """\
+Write a model's network as ONNX, for ONNX Runtime and others that run without PyTorch.
+
+inputs:
+  samples   (batch, time), float32 at 44.1 kHz; `overtone restore` brings soft passages up, mid and side
+            each by itself, until peaks are at -8 dB, and what comes out of them down again
+  cutoff    (batch,), float32: where the treble of each ends, in Hz
+output:
+  restored  (batch, time); what lies below the cutoff is best taken from the input
+
+Stereo is restored as mid and side, and the shipped model has weights of its own for the side: --side."""
+
+EXPORT_EXAMPLES = """\
+examples:
+  overtone export overtone.onnx              the shipped model
+  overtone export side.onnx --side           its weights for left minus right
+  overtone export mine.onnx --model data/model"""
+
+SCORE_EXAMPLES = """\
+examples:
+  overtone score song.wav song.restored.flac --cutoff 8000
+  overtone score song.wav mine.flac theirs.wav --cutoff 8000   a column each"""
+
+LISTEN = """\
+Serve a blind listening test of the examples that the pipeline's evaluate stage wrote, as a page for
+the browser. Each rating is in data/listening.sqlite at once. docs/listening.md says how to run a test."""
+
+LISTEN_EXAMPLES = """\
+examples:
+  overtone listen                       the page, for this machine alone
+  overtone listen --host 0.0.0.0        also for phones in the same network
+  overtone listen --export test/        the page as a folder, for any web server
+  overtone listen --import ratings-*    what the listeners of such a folder sent back
+  overtone listen --summary             metrics/listening.json and plots/listening.png"""
+
+
+_AddParser: TypeAlias = Callable[..., argparse.ArgumentParser]
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    _words: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does; what was given is kept for `error`."""
+        self._words = sys.argv[1:] if args is None else args
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where to read on, and leave with 2."""
+        for word in self._words:
+            # A folder may hold -01.mp3, and then the shell's * gives what looks like an option.
+            if word.startswith("-") and os.path.isfile(word):
+                message = f"{word} begins with a dash and is taken for an option: write ./{word}"
+        self.exit(2, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command; ``command`` of what it finds is the sub-command."""
+    whole = _Parser(prog="overtone", description="Give band-limited music its treble back.")
+    whole.add_argument("--version", action="version", version=f"overtone {__version__}")
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    for add in (_add_restore, _add_score, _add_models, _add_export, _add_listen):
+        add(commands.add_parser)
+    return whole
+
+
+def _add_restore(add_parser: _AddParser) -> None:
+    parser = add_parser(
+        "restore",
+        help="restore the treble of sound files",
+        description=RESTORE,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "inputs",
+        nargs="+",
+        metavar="IN",
+        help="files or folders; - is standard input; -x.wav is written ./-x.wav",
+    )
+    add(
+        "-o",
+        dest="output",
+        metavar="OUT",
+        help="a file; or a folder (always one for several inputs; end a new one in /); - is standard "
+        "output, as WAV",
+    )
+    add("--force", action="store_true", help="overwrite what is there")
+    add(
+        "--cutoff",
+        metavar="HZ",
+        type=_number(float, "a frequency in Hz, 500 or more", 500),
+        help="where the treble stops; found if not given",
+    )
+    add("--model", metavar="FOLDER", help="what the pipeline's train stage wrote; by default the shipped one")
+    add(
+        "--rate",
+        metavar="HZ",
+        type=_number(int, "a whole number of Hz, 8000 to 192000", 8000, 192000),
+        help="the output's sample rate; by default 48000 for 8, 16, 24, 32, 48, 96 and 192 kHz, else 44100",
+    )
+    add(
+        "--bits",
+        type=int,
+        choices=(16, 24, 32),
+        default=24,
+        help="of a FLAC (16, 24) or WAV (16, 24, 32 as float); by default 24",
+    )
+    add("--device", metavar="NAME", help="cpu, cuda or mps; by default a GPU if there is one")
+    add(
+        "--stems",
+        action="store_true",
+        help="separate with Demucs first, and add treble to each stem: many times slower (docs/systems.md)",
+    )
+    add(
+        "--parts",
+        action="store_true",
+        help="add treble only to parts that end lower than the rest, under 9 kHz, such as a guest on the "
+        "telephone; where there are none, to the whole file",
+    )
+    add("--picture", action="store_true", help="draw the spectrogram before and after, as OUT with .png")
+    add("--json", action="store_true", help="print a JSON object per file")
+
+
+def _add_score(add_parser: _AddParser) -> None:
+    parser = add_parser(
+        "score",
+        help="say how far restored files are from a reference",
+        description="Compare files with a full-band reference, by the metrics of the pipeline's test\n"
+        "(docs/metrics.md): at 44.1 kHz, sample by sample, lengths alike to 0.1 s.",
+        epilog=SCORE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("reference", metavar="REFERENCE", help="the original")
+    parser.add_argument("restored", nargs="+", metavar="RESTORED", help="what was made of its lesser copy")
+    parser.add_argument(
+        "--cutoff",
+        metavar="HZ",
+        type=_number(float, "a frequency in Hz, 500 or more", 500),
+        help="where the treble of the lesser copy stopped; without it the treble has no scores of its own",
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object per file")
+
+
+def _add_models(add_parser: _AddParser) -> None:
+    parser = add_parser(
+        "models",
+        help="say what a model was trained on, how, and how good it is",
+        description="Say what a model was trained on, how, and how good it is.",
+    )
+    parser.add_argument("folder", nargs="?", metavar="FOLDER", help="by default the shipped model")
+
+
+def _add_export(add_parser: _AddParser) -> None:
+    parser = add_parser(
+        "export",
+        help="write a model as ONNX, to run without PyTorch",
+        description=EXPORT,
+        epilog=EXPORT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("target", metavar="MODEL.onnx", help="the file to write")
+    add("--side", action="store_true", help="the network for the side of stereo, left minus right")
+    add("--model", metavar="FOLDER", help="what the pipeline's train stage wrote; by default the shipped one")
+    add("--force", action="store_true", help="overwrite what is there")
+
+
+def _add_listen(add_parser: _AddParser) -> None:
+    parser = add_parser(
+        "listen",
+        help="let people judge the examples, blind",
+        description=LISTEN,
+        epilog=LISTEN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", metavar="ADDRESS", help="by default 127.0.0.1, this machine alone")
+    add(
+        "--port",
+        default=8765,
+        metavar="PORT",
+        type=_number(int, "a port, 0 to 65535", 0, 65535),
+        help="by default 8765; 0 is any free one",
+    )
+    task = parser.add_mutually_exclusive_group()
+    add = task.add_argument
+    add("--export", metavar="FOLDER", help="write the page as a static folder, and end")
+    add("--import", dest="take_in", nargs="+", metavar="FILE", help="store ratings that were sent, and end")
+    add("--summary", action="store_true", help="write what all the ratings say, and end")
+
+
+def _number(kind: type[int] | type[float], allowed: str, least: float, most: float = float("inf")) -> Any:
+    """A converter for argparse that names what is allowed."""
+
+    def convert(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = -1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {allowed}")
+        return value
+
+    return convert

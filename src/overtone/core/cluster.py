@@ -1,0 +1,156 @@
+"""A map over tracks on a Dask cluster, with results in order; `overtone.core.parallel` says when.
+
+Joblib's own Dask backend was tried first: it runs everything here, without a word, where the cluster
+has a single thread when it starts, and keeps no more in flight than the workers of that moment can
+take, so that one that joins late may stay idle. Dask's client does neither.
+"""
+
+import re
+import secrets
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from hashlib import sha1
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from overtone.core.errors import OvertoneError
+
+Result = TypeVar("Result")
+
+CONNECT = 10.0
+"""Seconds that the scheduler has to answer."""
+
+ALONE = 60.0
+"""Seconds that the cluster may be without any worker before it counts as having none."""
+
+COMPUTES = ("numpy", "scipy", "torch", "torchaudio", "soundfile", "soxr")
+"""The packages whose version may show in a result's bytes."""
+
+
+def each(
+    address: str, function: Callable[..., Result], calls: Sequence[tuple[Any, ...]], folder: Path | None
+) -> Iterator[Result]:
+    """Call ``function(*call)`` for every call on the cluster, and yield the results in order.
+
+    A call whose worker dies is made again on another one; workers that join get their share.
+
+    Args:
+        address: of the scheduler, ``tcp://HOST:PORT``.
+        function: importable by the workers.
+        calls: their arguments; paths among them are absolute.
+        folder: where the calls write, None for nowhere. It must be shared with the workers.
+
+    Raises:
+        OvertoneError: no scheduler answers, no worker comes, or a worker cannot give the same results:
+            its code or packages differ, or it does not see the same files.
+    """
+    try:
+        from distributed import Client, KilledWorker
+        from distributed.client import FutureCancelledError
+        from distributed.comm.core import CommClosedError
+    except ImportError:
+        raise OvertoneError("OVERTONE_CLUSTER needs Dask: pip install 'overtone[cluster]'") from None
+    if not re.fullmatch(r"(tcp|tls|ws|wss)://.+:\d+", address):
+        raise OvertoneError(f"OVERTONE_CLUSTER is {address!r}; it is a scheduler's address, tcp://HOST:PORT")
+    try:
+        client = Client(address, timeout=CONNECT, set_as_default=False)
+    except (OSError, ValueError):  # Dask's TimeoutError is an OSError
+        raise OvertoneError(
+            f"OVERTONE_CLUSTER is {address!r}; no Dask scheduler answers there: start one "
+            "(docs/cluster.md), or unset it to work on this machine"
+        ) from None
+    mark = folder.absolute() / f".seen-by-workers-{secrets.token_hex(4)}.part" if folder else None
+    try:
+        if mark:
+            mark.touch()
+        work = [(code(), mark, function, call) for call in calls]
+        # Batches, because Dask warns of a message over 10 MB, and 100,000 calls are one.
+        futures = deque(client.map(_call, *zip(*work, strict=True), pure=False, batch_size=1000))
+        while futures:
+            yield _result(futures.popleft(), client, address)
+    except (FutureCancelledError, CommClosedError):
+        raise OvertoneError(
+            f"the Dask scheduler at {address} went away; start it again and run again"
+        ) from None
+    except KilledWorker as error:
+        raise OvertoneError(
+            f"one call killed the workers that took it, the last at {error.last_worker.address}; most likely "
+            "it needs more memory than they have: see their logs"
+        ) from None
+    except ModuleNotFoundError as error:
+        raise OvertoneError(
+            f"a worker of {address} says: {error}; give it this overtone and its packages (docs/cluster.md)"
+        ) from None
+    finally:
+        client.close()
+        if mark:
+            mark.unlink(missing_ok=True)
+
+
+def _result(future: Any, client: Any, address: str) -> Any:
+    """Wait for one result as long as there are workers."""
+    alone_since = time.monotonic()
+    while True:
+        try:
+            return future.result(timeout=min(5.0, ALONE))
+        except TimeoutError:
+            if future.status == "error":  # the call's own
+                return future.result()
+            if client.ncores():
+                alone_since = time.monotonic()
+            elif time.monotonic() - alone_since >= ALONE:
+                raise OvertoneError(
+                    f"the Dask scheduler at {address} has had no worker for {ALONE:.0f} s; start some "
+                    "(docs/cluster.md) and run again"
+                ) from None
+
+
+def _call(wanted: dict[str, str], mark: Path | None, function: Callable[..., Result], call: Any) -> Result:
+    """What a worker does: make sure that the result will be the same as anywhere, then make the call."""
+    from distributed import get_worker
+
+    worker = get_worker().address
+    for name, here in code().items():
+        if here != wanted[name]:
+            raise OvertoneError(
+                f"the worker at {worker} has {name} {here}, this machine {wanted[name]}; results would "
+                "differ: give both the same (docs/cluster.md), start the worker again"
+            )
+    for path in [*_paths(call), *([mark] if mark else [])]:
+        if not path.exists():
+            raise OvertoneError(
+                f"the worker at {worker} does not see {path.parent if path == mark else path} as this "
+                "machine does; put it in a folder that all share under one path (docs/cluster.md)"
+            )
+    try:
+        return function(*call)
+    except OvertoneError as error:
+        raise OvertoneError(f"{error} (on the worker at {worker})") from None
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    """The paths among arguments."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _paths(item)
+
+
+@lru_cache(maxsize=1)
+def code() -> dict[str, str]:
+    """What decides a result besides its arguments: Python, packages, overtone's source and its weights."""
+    source = sha1(usedforsecurity=False)
+    package = Path(__file__).parents[1]
+    for path in sorted([*package.rglob("*.py"), *(package / "shipped").iterdir()]):
+        source.update(path.read_bytes())
+    # A build for another device (2.13.0+cpu, 2.13.0) computes the same on the processor.
+    versions = {name: version(name).partition("+")[0] for name in COMPUTES}
+    return {
+        "overtone's source": source.hexdigest()[:12],
+        "Python": f"{sys.version_info.major}.{sys.version_info.minor}",
+    } | versions

@@ -1,0 +1,95 @@
+"""A map over tracks on this machine's cores, or on a cluster, with results in order."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed
+
+from overtone.core import cluster
+from overtone.core.errors import OvertoneError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+BATCH = 1 << 26
+"""Bytes of small files that are worth a call of their own."""
+
+
+def workers() -> int:
+    """Number of processes: ``OVERTONE_JOBS``, or the cores that this process may use."""
+    asked = os.environ.get("OVERTONE_JOBS")
+    if asked is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not asked.isdigit() or asked == "0":
+        raise OvertoneError(f"OVERTONE_JOBS is {asked!r}; it is a whole number, 1 or more")
+    return int(asked)
+
+
+def each(
+    function: Callable[..., Result], calls: Sequence[tuple[Any, ...]], folder: Path | None = None
+) -> Iterator[Result]:
+    """Call ``function(*call)`` for every call and yield the results in order.
+
+    All on this machine's cores, or where ``OVERTONE_CLUSTER`` is set, on the Dask cluster whose scheduler
+    it names; that changes no result. There, paths in the calls must be absolute.
+
+    Args:
+        function: defined at the top of a module.
+        calls: its arguments.
+        folder: where the calls write files, None for nowhere; a cluster's workers must share it.
+
+    Raises:
+        OvertoneError: as `overtone.core.cluster.each` says.
+    """
+    address = os.environ.get("OVERTONE_CLUSTER")
+    if address and calls:
+        yield from cluster.each(address, function, calls, folder)
+    else:
+        yield from here(function, calls)
+
+
+def here(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
+    """As `each`, on this machine's cores whatever is set: for files that a cluster may not see."""
+    jobs = min(workers(), len(calls))
+    if jobs <= 1:
+        yield from (function(*call) for call in calls)
+        return
+    yield from Parallel(n_jobs=jobs, return_as="generator")(delayed(function)(*call) for call in calls)
+
+
+def place(calls: int) -> str:
+    """Where `each` makes so many calls, in a few words."""
+    if address := os.environ.get("OVERTONE_CLUSTER"):
+        return f"tracks shared out by {address}"
+    jobs = min(workers(), calls)
+    return f"{jobs} tracks at a time" if jobs > 1 else "one track at a time"
+
+
+def batches(items: Iterable[tuple[Item, int]]) -> Iterator[list[Item]]:
+    """Consecutive items in groups of `BATCH` bytes or a little more: (item, its bytes) each."""
+    group, weight = [], 0
+    for item, size in items:
+        group.append(item)
+        weight += size
+        if weight >= BATCH:
+            yield group
+            group, weight = [], 0
+    if group:
+        yield group
+
+
+def progress(
+    results: Iterator[Result], total: int, label: str, say: Callable[[str], None]
+) -> Iterator[Result]:
+    """Pass results on, saying now and then how many are done and how long the rest will take."""
+    began = said = time.monotonic()
+    for done, result in enumerate(results, start=1):
+        now = time.monotonic()
+        if done == total or now - said > 5:
+            said = now
+            left = (now - began) / done * (total - done)
+            say(f"{label} {done}/{total}, {now - began:.0f} s, {left:.0f} s left")
+        yield result

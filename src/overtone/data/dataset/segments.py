@@ -1,0 +1,197 @@
+"""The segments to train on: an index into the pairs, and batches of them as tensors; no audio is copied."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+
+from overtone.core import parallel
+from overtone.core.params import check, one_of
+from overtone.data.dataset.batch import Batch
+from overtone.data.dataset.on_the_fly import Undamaged
+from overtone.data.dataset.reader import Pairs
+
+# Samples read at a time, 24 s: whole parts of two minutes took a worker 850 MB.
+STRETCH = 1 << 20
+# Groups that tracks are shared out in; each opens the pairs' index anew.
+GROUPS = 64
+
+Rows = list[tuple[int, int, int, int, float, float]]
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """The group ``segment`` of params.yaml.
+
+    Attributes:
+        length: samples of a segment.
+        hop: samples from one segment's start to the next.
+        skip: seconds left out at a track's start; FMA's clips begin 5 to 8 times too quiet for 25 ms.
+        silence: segments whose original stays under this peak are left out.
+        per_track: how many segments a track gives, evenly spaced; null for all.
+        scale: ``shared`` divides both of a pair by the original's peak; ``separate`` (the authors'
+            code) divides each by its own.
+    """
+
+    length: int
+    hop: int
+    skip: float
+    silence: float
+    per_track: int | None
+    scale: str
+
+    def __post_init__(self) -> None:
+        check(self.length >= 1024, "segment.length", self.length, "a number of samples, 1024 or more")
+        check(self.hop >= 1, "segment.hop", self.hop, "a number of samples, 1 or more")
+        check(0 <= self.skip < np.inf, "segment.skip", self.skip, "a finite time in seconds, 0 or more")
+        check(0 <= self.silence < 1, "segment.silence", self.silence, "a peak, 0 or more and below 1")
+        many = self.per_track is None or self.per_track >= 1
+        check(many, "segment.per_track", self.per_track, "a whole number, 1 or more, or null for all")
+        one_of("segment.scale", self.scale, ("shared", "separate"))
+
+
+def cut(
+    pairs: Pairs, settings: SegmentSettings, say: Callable[[str], None] = lambda text: None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """List the segments of all pairs.
+
+    Degraded halves that are not stored are made for it, which is most of the work: on processors, tracks
+    are then shared out over this machine's cores.
+
+    Args:
+        pairs: the pairs.
+        settings: the group ``segment``.
+        say: is told of the progress, where tracks are shared out.
+
+    Returns:
+        (segments, left out): columns track_id, pair, start, length, peak_original, peak_degraded; and
+        columns track_id, reason for tracks that gave none.
+    """
+    tracks = np.unique(pairs.index["track_id"])
+    found: Iterable[tuple[Rows, list[dict[str, Any]]]]
+    if pairs.damage is not None and pairs.device.type == "cpu":
+        groups = np.array_split(tracks, min(GROUPS, len(tracks)))
+        calls = [(pairs.folder.absolute(), settings, group.tolist()) for group in groups]
+        found = parallel.progress(parallel.here(_cut_there, calls), len(calls), "segment: group", say)
+    else:
+        found = [_cut(pairs, settings, tracks.tolist())]
+    rows, left_out = zip(*found, strict=True)
+    columns = ["track_id", "pair", "start", "length", "peak_original", "peak_degraded"]
+    return (
+        pd.DataFrame([row for group in rows for row in group], columns=columns),
+        pd.DataFrame([row for group in left_out for row in group], columns=["track_id", "reason"]),
+    )
+
+
+def _cut_there(
+    folder: Path, settings: SegmentSettings, tracks: list[int]
+) -> tuple[Rows, list[dict[str, Any]]]:
+    return _cut(Pairs(folder), settings, tracks)
+
+
+def _cut(pairs: Pairs, settings: SegmentSettings, tracks: list[int]) -> tuple[Rows, list[dict[str, Any]]]:
+    """The segments of some tracks, and the tracks that give none, as rows."""
+    rows: Rows = []
+    left_out = []
+    index = pairs.index[pairs.index["track_id"].isin(tracks)]
+    for track_id, of_track in index.groupby("track_id", sort=True):
+        found: Rows = []
+        for pair, samples in zip(of_track.index.tolist(), of_track["samples"].tolist(), strict=True):
+            last = samples - settings.length
+            starts = range(round(settings.skip * pairs.rate), last + 1, settings.hop)
+            if not starts:
+                continue
+            for start, original, degraded in _peaks(pairs, pair, starts, settings.length):
+                found.append((cast(int, track_id), pair, start, settings.length, original, degraded))
+        heard = [row for row in found if row[4] > settings.silence and row[5] > 0]
+        if not heard:
+            reason = "every segment is silent" if found else "shorter than a segment"
+            left_out.append({"track_id": track_id, "reason": reason})
+        if settings.per_track is not None and len(heard) > settings.per_track:
+            spaced = np.linspace(0, len(heard) - 1, settings.per_track).round().astype(int)
+            heard = [heard[place] for place in spaced]
+        rows += heard
+    return rows, left_out
+
+
+def _peaks(pairs: Pairs, pair: int, starts: range, length: int) -> Iterator[tuple[int, float, float]]:
+    """Each segment's start and the peaks of its original and degraded samples."""
+    many = max(1, STRETCH // starts.step)
+    for first in range(0, len(starts), many):
+        some = starts[first : first + many]
+        read = np.abs(pairs.read(pair, some[0], some[-1] + length - some[0]))
+        for start in some:
+            original, degraded = read[:, start - some[0] :][:, :length].max(axis=1).tolist()
+            yield start, original, degraded
+
+
+def scaled(original: torch.Tensor, other: torch.Tensor, scale: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bring a pair of segments to a peak of 1: by the original's (``shared``), or each by its own."""
+    peak = original.abs().max().clamp_min(1e-9)
+    return original / peak, other / (other.abs().max().clamp_min(1e-9) if scale == "separate" else peak)
+
+
+class Segments:
+    """The segments of one split as batches of tensors, scaled to a peak of 1.
+
+    Args:
+        pairs, table: the pairs, and the segments' rows of segments.csv.
+        scale: as `SegmentSettings` has it.
+        cutoff: of the degraded ones, in Hz.
+        degraded: false where the damage is drawn anew for every batch: the originals alone are read, and
+            stand in the degraded segments' place.
+        side: whether they are the side of stereo.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        table: pd.DataFrame,
+        scale: str,
+        cutoff: float,
+        degraded: bool = True,
+        side: bool = False,
+    ) -> None:
+        self.pairs, self.side = pairs, side
+        self._degraded = degraded
+        self.rate = pairs.rate
+        self._cutoff = cutoff
+        self._bandwidth = pairs.index["bandwidth"].reindex(table["pair"]).to_numpy(np.float32)
+        self.length = int(table["length"].iloc[0])
+        self._where = list(zip(table["pair"], table["start"], strict=True))
+        peaks = table[["peak_original", "peak_degraded"]].to_numpy(np.float32)
+        self._divisor = peaks if scale == "separate" else peaks[:, [0, 0]]
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def batch(self, places: list[int]) -> Batch | Undamaged:
+        """Read segments by their place; degraded ones that are not stored are made by ``to(device)``."""
+        cutoff = torch.full((len(places),), self._cutoff)
+        bandwidth = torch.from_numpy(self._bandwidth[places])
+        where = [self._where[place] for place in places]
+        divisor = self._divisor[places]
+        if self._degraded and self.pairs.damage is not None:
+            windows = [self.pairs.window(pair, start, self.length) for pair, start in where]
+            samples, offsets = zip(*windows, strict=True)
+            step = torch.tensor([self.pairs.step(pair) for pair, _ in where])
+            return Undamaged(
+                self.pairs.damage,
+                [torch.from_numpy(window) for window in samples],
+                offsets,
+                self.length,
+                step,
+                torch.from_numpy(divisor),
+                cutoff,
+                bandwidth,
+            )
+        both = np.empty((2 if self._degraded else 1, len(places), self.length), dtype=np.float32)
+        for row, (pair, start) in enumerate(where):
+            read = self.pairs.read if self._degraded else self.pairs.original
+            both[:, row] = read(pair, start, self.length)
+        both /= divisor.T[: len(both), :, None]
+        return Batch(torch.from_numpy(both[-1]), torch.from_numpy(both[0]), cutoff, bandwidth)

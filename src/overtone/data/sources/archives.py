@@ -1,0 +1,131 @@
+"""A zip archive becomes files, none outside the folder they belong in, each checked against its SHA-1."""
+
+import hashlib
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO
+
+from overtone.core import parallel
+from overtone.core.errors import OvertoneError
+from overtone.core.storage import opened
+from overtone.data.sources.http import BLOCK, Meter, Report, size
+
+
+def unpack(path: Path, folder: Path, only: str | None = None, report: Report | None = None) -> None:
+    """Unpack a zip archive without its top folder, checking each file against its ``checksums``.
+
+    Its files are the work of `parallel.each`, in batches.
+
+    Args:
+        path: the archive.
+        folder: where its files go.
+        only: the one file to take, None for all.
+        report: called with the progress.
+
+    Raises:
+        OvertoneError: the archive is damaged, an entry is a link or would leave the folder, a file
+            does not match its checksum or is missing, or there is too little disk.
+    """
+    with _damage_told(path):
+        with zipfile.ZipFile(path) as archive:
+            entries, sums = _listed(path, archive)
+            if only:
+                if only not in entries:
+                    raise OvertoneError(f"{path} lacks {only}; delete it, run again")
+                entries = {only: entries[only]}
+            total = sum(info.file_size for info in entries.values())
+            check_free(folder, total, path.name)
+            meter = Meter(f"unpack {path.name}", total, report)
+            work = (((name, info, sums.get(name)), info.file_size) for name, info in entries.items())
+            to = folder.absolute()
+            calls = [(path.absolute(), to, batch) for batch in parallel.batches(work)]
+        for count in parallel.each(_extract, calls, to):
+            meter.add(count)
+
+
+def clips(path: Path) -> dict[str, tuple[str, str]]:
+    """The files of an archive that its ``checksums`` list, as they stand in it; nothing is unpacked.
+
+    Returns:
+        Name without the top folder -> (name of the entry, SHA-1).
+
+    Raises:
+        OvertoneError: as `unpack` does, but for what only unpacking shows.
+    """
+    with _damage_told(path), zipfile.ZipFile(path) as archive:
+        entries, sums = _listed(path, archive)
+    return {name: (entries[name].filename, digest) for name, digest in sums.items()}
+
+
+def _listed(path: Path, archive: zipfile.ZipFile) -> tuple[dict[str, zipfile.ZipInfo], dict[str, str]]:
+    """The entries of an archive by name without the top folder, and the SHA-1 of those that have one."""
+    entries = {_inside(path, info): info for info in archive.infolist() if not info.is_dir()}
+    sums = {}
+    if "checksums" in entries:
+        lines = archive.read(entries["checksums"]).decode().splitlines()
+        sums = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+    missing = sorted(sums.keys() - entries.keys())
+    if missing:
+        raise OvertoneError(f"{path} lacks {missing[0]} ({len(missing)} missing); delete it, run again")
+    return entries, sums
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Make what a damaged archive raises one clear line."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
+        # bz2 reports damage as an OSError without a number; one with a number is the disk's.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise OvertoneError(f"{path} does not unpack ({error}); delete it, run again") from None
+
+
+def _extract(path: Path, folder: Path, entries: list[tuple[str, zipfile.ZipInfo, str | None]]) -> int:
+    """Unpack some entries, each (name to give it, entry, SHA-1 or None), and return their bytes."""
+    archive = opened(path)
+    done = 0
+    for name, info, wanted in entries:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha1()
+        with archive.open(info) as packed, (folder / name).open("wb") as file:
+            for block in blocks(packed):
+                file.write(block)
+                digest.update(block)
+                done += len(block)
+        if digest.hexdigest() != (wanted or digest.hexdigest()):
+            raise OvertoneError(
+                f"{path}: {name} does not match its line in checksums; delete the archive, run again"
+            )
+    return done
+
+
+def _inside(path: Path, info: zipfile.ZipInfo) -> str:
+    """An entry's name without the top folder, refused where it could lead out of the target."""
+    name = PurePosixPath(info.filename)
+    leaves = name.is_absolute() or ".." in name.parts or "\\" in info.filename
+    if leaves or PureWindowsPath(info.filename).drive or stat.S_ISLNK(info.external_attr >> 16):
+        raise OvertoneError(f"{path}: its entry {info.filename!r} would leave the folder; do not trust it")
+    return str(PurePosixPath(*name.parts[1:])) if len(name.parts) > 1 else str(name)
+
+
+def check_free(disk: Path, need: int, what: str) -> None:
+    """Raise unless the disk of a folder has so many bytes free."""
+    free = shutil.disk_usage(disk).free
+    if free < need:
+        raise OvertoneError(
+            f"the disk of {disk.resolve()} has {size(free)} free, {what} needs {size(need)}; "
+            "make room, or set OVERTONE_DOWNLOADS to a folder on another disk"
+        )
+
+
+def blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """The rest of a file, a block at a time."""
+    while block := file.read(BLOCK):
+        yield block

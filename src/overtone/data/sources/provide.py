@@ -1,0 +1,245 @@
+"""Where music comes from: a bundled archive, FMA's archives, or a folder of one's own."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from overtone.core import params
+from overtone.core.errors import OvertoneError
+from overtone.core.storage import downloads
+from overtone.data.sources.archives import blocks, check_free, clips, unpack
+from overtone.data.sources.folder import write_own_catalog
+from overtone.data.sources.http import Meter, Report, download
+
+if sys.platform != "win32":
+    import fcntl
+
+BUNDLE = Path("data/bundle")
+SOURCE = "source.json"
+"""The file, written last, that says what the folder beside it holds; without it, that is half-made."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip archive of known content.
+
+    Args:
+        name: its file name, in `BUNDLE` or under FMA's base address.
+        sha1: the SHA-1 of the whole file, in hex.
+        size: bytes; about the same unpacked, because MP3 does not compress further. For the check
+            of free disk alone.
+        bundled: it lies in the repository.
+        only: the one file to unpack, None for all.
+    """
+
+    name: str
+    sha1: str
+    size: int
+    bundled: bool = False
+    only: str | None = None
+
+
+_METADATA = Archive(
+    "fma_metadata.zip", "f0df49ffe5f2a6008d7dc83c6915b31835dfe733", 342 << 20, only="tracks.csv"
+)
+_MINI_METADATA = Archive(
+    "fma_mini_metadata.zip", "1c78d5dead9875029adf16362e28efd7fefb60cc", 4140, bundled=True, only="tracks.csv"
+)
+_MINI = Archive("fma_mini.zip", "22b4c5f09800fe9d3e9ce3fc016a7ea9738542c0", 16_809_452, bundled=True)
+_SMALL = Archive("fma_small.zip", "ade154f733639d52e35e32f5593efe5be76c6d70", int(7.2 * 2**30))
+_MEDIUM = Archive("fma_medium.zip", "c67b69ea232021025fca9231fc1c7c1a063ab50b", 22 << 30)
+_LARGE = Archive("fma_large.zip", "497109f4dd721066b5ce5e5f250ec604dc78939e", 93 << 30)
+_FULL = Archive("fma_full.zip", "0f0ace23fbe9ba30ecb7e95f763e435ea802b8ab", 879 << 30)
+
+SUBSETS = {
+    "mini": (_MINI, _MINI_METADATA),
+    "small": (_SMALL, _METADATA),
+    "medium": (_MEDIUM, _METADATA),
+    "large": (_LARGE, _METADATA),
+    "full": (_FULL, _METADATA),
+}
+
+
+@dataclass(frozen=True)
+class DownloadSettings:
+    """The group `download`: which music to take.
+
+    Args:
+        subset: mini (bundled), small, medium, large or full; unused where a folder is given.
+        folder: a folder of one's own audio or its address in an object store (``s3://bucket/music``),
+            None for the subset.
+        unpack: whether archives are unpacked; false leaves clips in them, to be read there in place.
+    """
+
+    subset: str
+    folder: str | None
+    unpack: bool = True
+
+    def __post_init__(self) -> None:
+        params.one_of("download.subset", self.subset, SUBSETS)
+        params.check(self.folder != "", "download.folder", self.folder, "the path of a folder, or null")
+
+
+def provide(settings: DownloadSettings, target: Path, report: Report | None = None) -> bool:
+    """Fill a folder with music and its `tracks.csv`; say whether there was anything to do.
+
+    It is written under a temporary name, so the folder is whole or not there. An archive becomes
+    ``NNN/NNNNNN.mp3``, ``checksums`` and ``README.txt``; one that is not unpacked and a folder of one's own
+    are not copied, and ``files.csv`` tells where their files are.
+
+    Args:
+        settings: what to take.
+        target: the folder to make; an earlier one is replaced.
+        report: called with the progress of long jobs.
+
+    Raises:
+        OvertoneError: the music cannot be had, is damaged, or does not fit on the disk.
+    """
+    try:
+        if settings.folder is None:
+            return provide_archives(
+                settings.subset, SUBSETS[settings.subset], target, report, settings.unpack
+            )
+        with _whole(target) as folder:
+            write_own_catalog(settings.folder, folder, report)
+            _write_source(folder, {"subset": "folder"})
+        return True
+    except OSError as error:
+        raise OvertoneError(
+            f"{error.filename or target}: {error.strerror or error}; put that right, run again"
+        ) from error
+
+
+def provide_archives(
+    subset: str,
+    archives: tuple[Archive, ...],
+    target: Path,
+    report: Report | None = None,
+    unpacked: bool = True,
+) -> bool:
+    """Get, verify, unpack and verify archives; do nothing where the target holds these already.
+
+    With ``unpacked`` false, only what is ``only`` a part of an archive is unpacked, and the rest listed.
+    """
+    source: dict[str, object] = {"subset": subset, "archives": {one.name: one.sha1 for one in archives}}
+    if not unpacked:
+        source["unpacked"] = False
+    if (target / SOURCE).exists() and json.loads((target / SOURCE).read_text()) == source:
+        return False
+    _check_disk(archives, target, unpacked)
+    with _whole(target) as folder:
+        for archive in archives:
+            with _turn(archive):
+                path = _get(archive, report)
+            if archive.only or unpacked:
+                unpack(path, folder, archive.only, report)
+            else:
+                _write_files(folder / "files.csv", archive, path)
+        _write_source(folder, source)
+    return True
+
+
+def _get(archive: Archive, report: Report | None) -> Path:
+    """The path of an archive whose SHA-1 holds, brought here if need be."""
+    path = part = _place(archive)
+    if archive.bundled and not path.exists():
+        raise OvertoneError(f"{path} is missing; it is in the repository: git checkout {path}")
+    if not path.exists():
+        base = os.environ.get("OVERTONE_FMA_URL") or "https://os.unil.cloud.switch.ch/fma/"
+        part = path.with_name(path.name + ".part")
+        download(f"{base.rstrip('/')}/{archive.name}", part, report)
+    with part.open("rb") as file:
+        digest = hashlib.sha1()
+        meter = Meter(f"verify {archive.name}", part.stat().st_size, report)
+        for block in blocks(file):
+            digest.update(block)
+            meter.add(len(block))
+    if digest.hexdigest() != archive.sha1:
+        fault = f"{part} has SHA-1 {digest.hexdigest()}, it should be {archive.sha1}"
+        if archive.bundled:
+            raise OvertoneError(f"{fault}; restore it: git checkout {path}")
+        part.unlink()
+        raise OvertoneError(f"{fault}; it is removed: run again to download it anew")
+    return part.replace(path)
+
+
+@contextmanager
+def _turn(archive: Archive) -> Iterator[None]:
+    """Wait while another process downloads into the same folder, as an experiment beside this one may."""
+    if archive.bundled or sys.platform == "win32":
+        yield
+        return
+    place = _place(archive).parent
+    place.mkdir(parents=True, exist_ok=True)
+    folder = os.open(place, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems lock no folders
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)  # which gives the lock back, as does the end of the process, however it comes
+
+
+def _place(archive: Archive) -> Path:
+    """Where an archive lies, or will."""
+    return (BUNDLE if archive.bundled else downloads()) / archive.name
+
+
+def _write_files(table: Path, archive: Archive, path: Path) -> None:
+    """List the clips of an archive as `overtone.core.storage` names them; its own SHA-1 has vouched for
+    theirs.
+
+    A downloaded archive goes by its bare name, so that the table is the same wherever downloads lie.
+    """
+    name = str(path) if archive.bundled else archive.name
+    rows = [
+        {"track_id": int(Path(clip).stem), "path": f"zip://{entry}::{name}", "sha1": digest}
+        for clip, (entry, digest) in clips(path).items()
+        if clip.endswith(".mp3")
+    ]
+    pd.DataFrame(rows).sort_values("track_id").to_csv(table, index=False)
+
+
+def _check_disk(archives: tuple[Archive, ...], target: Path, unpacked: bool) -> None:
+    """Raise unless there is room for what is still to come and for what of it is unpacked."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    needs = {target.parent: sum(archive.size for archive in archives if unpacked or archive.only)}
+    for archive in archives:
+        place = _place(archive)
+        if archive.bundled or place.exists():
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part = place.with_name(place.name + ".part")
+        coming = archive.size - (part.stat().st_size if part.exists() else 0)
+        same = place.parent.stat().st_dev == target.parent.stat().st_dev
+        disk = target.parent if same else place.parent
+        needs[disk] = needs.get(disk, 0) + max(coming, 0)
+    for disk, need in needs.items():
+        check_free(disk, need, " and ".join(archive.name for archive in archives))
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """A temporary folder that becomes the target if all goes well, and vanishes otherwise."""
+    folder = target.with_name(target.name + ".part")
+    shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+        if target.exists():
+            shutil.rmtree(target)
+        folder.rename(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_source(folder: Path, source: Mapping[str, object]) -> None:
+    (folder / SOURCE).write_text(json.dumps(source, indent=2) + "\n")

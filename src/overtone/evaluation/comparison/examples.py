@@ -1,0 +1,33 @@
+"""Write excerpts of test tracks to listen to: data/examples/N_SYSTEM.flac."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from overtone.audio import soundfiles
+
+
+def write(
+    number: int, excerpts: Mapping[str, np.ndarray], shown: Sequence[str], rate: int, folder: Path
+) -> None:
+    """Write the versions of an excerpt.
+
+    The first system is N_restored.flac, any other N_SYSTEM.flac, a slash in its name as %2F.
+
+    Args:
+        number: N.
+        excerpts: (channels, time): degraded, original, and outputs of systems, by name.
+        shown: the systems to listen to; the report draws the first.
+        rate: in Hz.
+        folder: where the files go.
+    """
+    versions = {
+        "degraded": excerpts["degraded"],
+        "restored": excerpts[shown[0]],
+        "original": excerpts["original"],
+    }
+    others = {quote(name, safe=" @~"): excerpts[name] for name in shown[1:]}
+    for name, samples in (versions | others).items():
+        soundfiles.write(folder / f"{number}_{name}.flac", samples, rate)

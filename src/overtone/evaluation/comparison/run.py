@@ -1,0 +1,114 @@
+"""Score every system on every chunk of the test tracks, at every cutoff, and gather the results."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from overtone.core import parallel
+from overtone.data.dataset.reader import Pairs
+from overtone.data.pairs.degradation import DegradeSettings
+from overtone.evaluation.comparison import aggregate, chunks, systems
+from overtone.evaluation.comparison.aggregate import ByTrack, Gathered
+from overtone.evaluation.comparison.chunks import EvaluateSettings
+from overtone.evaluation.comparison.runtime_cost import machine
+from overtone.evaluation.comparison.score_chunk import Work, judge
+from overtone.evaluation.metrics import c2st, visqol
+from overtone.models.device import choose_device
+
+# Excerpts of a track, by the name of the system: (channels, time).
+Excerpts = dict[str, np.ndarray]
+
+
+class Comparison(NamedTuple):
+    """All that a run of the comparison found.
+
+    Attributes:
+        results: by cutoff, that of the pipeline first.
+        scores: by cutoff in Hz: system -> track -> metric -> value.
+        excerpts: (track, its excerpts), for the first test tracks.
+        machine: where it ran, in one line.
+    """
+
+    results: list[Gathered]
+    scores: dict[float, ByTrack]
+    excerpts: list[tuple[int, Excerpts]]
+    machine: str
+
+    def named(self, asked: Sequence[str]) -> list[str]:
+        """List the systems to listen to: those asked for that gave output, or the input where none did."""
+        return [name for name in asked if name not in self.results[0].failed] or ["input"]
+
+    def costs(self) -> dict[str, Any]:
+        """List the runtime cost of every row, with the machine."""
+        return {"machine": self.machine, "systems": self.results[0].costs()}
+
+
+def run(
+    pairs: Pairs,
+    test: pd.DataFrame,
+    settings: EvaluateSettings,
+    degrade: DegradeSettings,
+    scale: str,
+    folder: Path,
+    say: Callable[[str], None],
+) -> Comparison:
+    """Score every system on every chunk of the test tracks.
+
+    Args:
+        pairs: the pairs of all tracks.
+        test: the rows of segments.csv that belong to the test split.
+        settings, degrade: the groups ``evaluate`` and ``degrade``.
+        scale: ``segment.scale``.
+        folder: where models and outputs of other programs lie during the run; all workers must see it.
+        say: is given lines of progress.
+
+    Raises:
+        OvertoneError: a setting does not fit the pairs, or a model cannot be loaded.
+    """
+    own_cutoff = degrade.cutoff_hz
+    settings.check_cutoffs(own_cutoff, pairs.rate)
+    if settings.visqol:
+        visqol.check()
+    work = Work(
+        pairs=pairs.folder.absolute(),
+        scale=scale,
+        device=str(choose_device()),
+        visqol=settings.visqol,
+        c2st=test["track_id"].nunique() >= c2st.LEAST,
+        excerpt=settings.excerpt,
+    )
+    parts = chunks.parts(pairs, test)
+    gathered, calls = [], []
+    excerpts: list[tuple[int, Excerpts]] = []
+    with tempfile.TemporaryDirectory(prefix=".systems-", dir=folder) as shared:
+        for number, cutoff in enumerate((own_cutoff, *settings.cutoffs)):
+            lowpass = number > 0
+            read = partial(chunks.takes, pairs, test, cutoff if lowpass else None)
+            made_by = systems.prepare(
+                settings.systems,
+                read,
+                cutoff,
+                pairs.rate,
+                Path(shared).absolute() / str(number),
+                side=degrade.channels == "side",
+            )
+            gathered.append(Gathered(made_by, pairs.rate, cutoff))
+            for index, part in enumerate(parts):
+                with_excerpts = not lowpass and index < settings.pictures
+                calls.append((work, part, made_by.systems, cutoff, lowpass, with_excerpts))
+        scored = parallel.progress(parallel.each(judge, calls), len(calls), "evaluate: chunk", say)
+        for index, chunk in enumerate(scored):
+            gathered[index // len(parts)].add(chunk)
+            excerpts += [(chunk.track_id, chunk.excerpts)] if chunk.excerpts else []
+    scores = {results.cutoff: results.by_track() for results in gathered}
+    return Comparison(gathered, scores, excerpts, machine(work.device, parallel.place(len(calls))))
+
+
+def summary(found: Comparison, genres: dict[str, str], settings: EvaluateSettings) -> dict[str, Any]:
+    """Compute means with intervals, by system and genre: the content of metrics/test.json."""
+    return aggregate.results(found.results, list(found.scores.values()), genres, settings)

@@ -1,0 +1,124 @@
+"""The models by name; building, saving and loading them."""
+
+import functools
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as serialized
+
+from overtone.core.errors import OvertoneError
+from overtone.core.params import one_of
+from overtone.models.nuwave2 import NuWave2, NuWave2Settings
+from overtone.models.spectral import SIDE, Spectral, SpectralSettings
+from overtone.models.unet import UNet, UNetSettings
+
+Network = UNet | Spectral | NuWave2
+MODELS = {
+    "unet": (UNet, UNetSettings),
+    "spectral": (Spectral, SpectralSettings),
+    "nuwave2": (NuWave2, NuWave2Settings),
+}
+
+# The model that comes with the package.
+SHIPPED = Path(__file__).parents[1] / "shipped"
+
+# Raised when a saved model's JSON changes its meaning.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The group ``model`` of params.yaml: a name, and each architecture's own settings."""
+
+    name: str
+    unet: UNetSettings
+    spectral: SpectralSettings
+    nuwave2: NuWave2Settings
+
+    def __post_init__(self) -> None:
+        one_of("model.name", self.name, MODELS)
+
+
+def build(settings: ModelSettings) -> Network:
+    """Build the network that the settings name, with fresh weights."""
+    network, _ = MODELS[settings.name]
+    net: Network = network(getattr(settings, settings.name))
+    return net
+
+
+def save(net: Network, name: str, folder: Path, about: dict[str, Any]) -> None:
+    """Write a network as weights (safetensors) and the JSON that rebuilds it.
+
+    Args:
+        net: the network.
+        name: its key in ``MODELS``.
+        folder: where to; it is made.
+        about: what is known of it (rate, training, scores), kept as it is under ``about``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.contiguous() for key, value in net.state_dict().items()}
+    # Of the network for the side, what it shares with the other is written once.
+    for key in [key for key in weights if key.startswith(SIDE)]:
+        if torch.equal(weights[key], weights[key.removeprefix(SIDE)]):
+            del weights[key]
+    # safetensors' own writing to a file lets nobody else read it.
+    (folder / "weights.safetensors").write_bytes(serialized(weights))
+    card = {"format": FORMAT, "name": name, "settings": asdict(net.settings), "about": about}
+    (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
+    """Load a saved network, ready to run, and what is known of it.
+
+    Raises:
+        OvertoneError: the folder holds no model, or a damaged one, or one of another version.
+    """
+    folder = Path(folder)
+    for part in ("model.json", "weights.safetensors"):
+        if not (folder / part).is_file():
+            raise OvertoneError(f"{folder} holds no model: {part} is missing")
+    try:
+        card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        weights = load_file(folder / "weights.safetensors")
+    except (OSError, SafetensorError, ValueError) as error:
+        raise OvertoneError(f"the model in {folder} is damaged: {error}") from None
+    if not _of_this_version(card):
+        raise OvertoneError(f"the model in {folder} is of another version of overtone; train it again")
+    network, settings = MODELS[card["name"]]
+    try:
+        values = {key: tuple(v) if isinstance(v, list) else v for key, v in card["settings"].items()}
+        net = network(settings(**values))
+        side = {key.removeprefix(SIDE): weights.pop(key) for key in list(weights) if key.startswith(SIDE)}
+        net.load_state_dict(weights)
+        if side:
+            net.give_side(side)
+        about = dict(card["about"])
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError, OvertoneError) as error:
+        raise OvertoneError(f"the model in {folder} is damaged: {str(error).splitlines()[0]}") from None
+    return net.eval(), about
+
+
+def for_side(net: Network) -> Network:
+    """The network for the side of stereo: the same one, unless it has weights of its own for it."""
+    return net.side if isinstance(net, Spectral) and net.side is not None else net
+
+
+def _of_this_version(card: Any) -> bool:
+    """Whether a saved model's JSON is of this format and names a network and settings known here."""
+    if not isinstance(card, dict) or card.get("format") != FORMAT or card.get("name") not in list(MODELS):
+        return False
+    known = {field.name for field in fields(MODELS[card["name"]][1])}
+    given = card.get("settings")
+    # Settings that are no mapping are damaged, of whatever version.
+    return not isinstance(given, dict) or given.keys() <= known
+
+
+@functools.cache
+def default() -> tuple[Network, dict[str, Any]]:
+    """The shipped network, loaded once, and what is known of it."""
+    return load(SHIPPED)

@@ -1,0 +1,230 @@
+"""The report: one HTML page that stands alone, made from what the pipeline's other stages wrote.
+
+Sounds, pictures and styles are inside the page; its policy forbids the browser to load anything. The page's
+text and looks are in ``report.html``, a jinja2 template (DVC brings jinja2): titles of music are other
+people's text, and jinja2 escapes all that is not marked as safe.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import jinja2
+import pandas as pd
+import yaml
+from markupsafe import Markup
+
+from overtone.core import atomic
+from overtone.core.errors import OvertoneError
+from overtone.evaluation.metrics.registry import IN_GENRES, SCORES, TESTED, VIEWS
+from overtone.report import charts, data_uris, tables
+from overtone.report.music import Music
+
+ENDS = 5  # so many of the hardest and of the best tracks are listed
+SOUND_LIMIT = 3_000_000  # characters of sound in the page; examples beyond that stay in data/examples
+STAGE = "report"
+
+
+def write(path: Path, folder: Path = Path()) -> None:
+    """Write the report on the repository in `folder`, whole or not at all.
+
+    Raises:
+        OvertoneError: a file that it tells of is missing or cannot be read.
+    """
+    try:
+        content = page(folder)
+    except FileNotFoundError as error:
+        raise OvertoneError(f"{error.filename} is not here; `dvc repro` writes it") from None
+    atomic.write_text(content, path)
+
+
+def page(folder: Path) -> str:
+    """The report as HTML; the same files give the same bytes."""
+    settings = _yaml(folder / "params.yaml")
+    results = tables.read(folder / "metrics/test.json")
+    scores = pd.read_csv(folder / "plots/scores.csv", dtype={"genre": str}, keep_default_na=False)
+    scores[list(SCORES)] = scores[list(SCORES)].apply(pd.to_numeric)
+    cutoff = float(scores["cutoff"].iloc[0])  # the pipeline's own comes first
+    scores = scores[scores["cutoff"] == cutoff]
+    systems = list(results["systems"])
+    # evaluate wrote its examples with the first of these that gave any output.
+    shown = next((name for name in settings["evaluate"]["systems"] if name in systems), systems[0])
+    music = Music(folder)
+    examples = _examples(folder, cutoff, music)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(
+        settings=settings,
+        settings_text=(folder / "params.yaml").read_text(encoding="utf-8"),
+        cutoff=cutoff,
+        training=_json(folder / "metrics/train.json"),
+        segments=_json(folder / "metrics/segments.json"),
+        music=music,
+        tracks=results["tracks"],
+        views=[_view(title, keys, results["systems"]) for title, keys in VIEWS.items()],
+        failed=results.get("failed", {}),
+        absent=tables.absent(results["systems"]),
+        paired=_paired(results["paired"]),
+        genres=[_by_group(key, "genre", results["genres"]) for key in IN_GENRES],
+        cutoffs=[_by_group(key, "cutoff", _cutoffs(results)) for key in IN_GENRES],
+        ends=_ends(scores, shown, systems[0], music),
+        loss=_loss(pd.read_csv(folder / "plots/loss.csv")),
+        pictures={name: data_uris.png(folder / f"plots/{name}.png") for name in ("spectrum", "distance")},
+        examples=[example for example in examples if example["versions"]],
+        unheard=sum(not example["versions"] for example in examples),
+        shown=shown,
+        metrics={tables.full_name(score): score for score in SCORES.values()},
+        costs=_json(folder / "data/systems.json"),
+        commands=_yaml(folder / "dvc.yaml")["stages"],
+        checksums=_checksums(folder),
+    )
+
+
+def _view(title: str, keys: Collection[str], systems: Mapping[str, Any]) -> dict[str, Any]:
+    """One of the tables: heads, and rows of (mean, interval, is it the best) by system."""
+    keys = [key for key in keys if any(key in values for values in systems.values())]
+    best = {}
+    for key in keys:
+        means = [values[key]["mean"] for values in systems.values() if key in values]
+        best[key] = max(means) if SCORES[key].higher_is_better else min(means)
+    rows = {}
+    for system, values in systems.items():
+        rows[system] = [
+            (
+                tables.mean(values, key),
+                tables.span(values[key], key) if key in values else "",
+                key in values and values[key]["mean"] == best[key],
+            )
+            for key in keys
+        ]
+    return {"title": title, "heads": [tables.heading(key) for key in keys], "rows": rows}
+
+
+def _paired(compared: Mapping[str, Any]) -> dict[str, Any]:
+    """The differences track by track: heads, and rows of (mean, p, is p below 0.05) by system."""
+    systems = compared["systems"]
+    keys = [key for key in TESTED if any(key in values for values in systems.values())]
+    rows = {}
+    for system, values in systems.items():
+        rows[system] = [
+            (
+                tables.mean(values, key),
+                tables.chance(values[key]["p"]) if key in values else "",
+                key in values and values[key]["p"] < 0.05,
+            )
+            for key in keys
+        ]
+    return {"against": compared["against"], "heads": [tables.heading(key) for key in keys], "rows": rows}
+
+
+def _cutoffs(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Cutoff -> system -> metric -> interval; empty where there is one cutoff only."""
+    found = results.get("cutoffs", {})
+    return {f"{float(hertz) / 1000:g} kHz": of_cutoff["systems"] for hertz, of_cutoff in found.items()}
+
+
+def _by_group(key: str, by: str, of_groups: Mapping[str, Any]) -> tuple[str, Markup]:
+    """A metric's heading, and its chart by group and system."""
+    groups = {}
+    for group, systems in of_groups.items():
+        rows = {
+            name: (*(values[key][end] for end in ("mean", "low", "high")), tables.mean(values, key))
+            for name, values in systems.items()
+            if key in values
+        }
+        if rows:
+            groups[group] = rows
+    heading = tables.heading(key)
+    return heading, charts.intervals(f"{heading} by {by}", groups) if groups else Markup("")
+
+
+def _ends(scores: pd.DataFrame, shown: str, beside: str, music: Music) -> dict[str, Any]:
+    """The tracks that a system did worst and best on, by the first metric of the rows per genre."""
+    key = IN_GENRES[0]
+    table = scores.pivot(index="track", columns="system", values=list(IN_GENRES))
+    ranked = table[key, shown].dropna().sort_values(ascending=SCORES[key].higher_is_better, kind="stable")
+    columns = [(name, table[name, system]) for name in IN_GENRES for system in (shown, beside)]
+    rows: list[dict[str, Any]] = []
+    for track in map(int, ranked.index):
+        cells = [tables.mean({name: {"mean": column[track]}}, name) for name, column in columns]
+        rows.append(music.name(track) | {"cells": cells})
+    most = min(ENDS, (len(rows) + 1) // 2)
+    return {
+        "heading": tables.heading(key),
+        "heads": [f"{tables.heading(name)}, {system}" for name in IN_GENRES for system in (shown, beside)],
+        "hardest": rows[:most],
+        "best": rows[most:][-ENDS:][::-1],
+    }
+
+
+def _loss(history: pd.DataFrame) -> Markup:
+    """Training and validation loss by epoch, the best epoch marked."""
+    rows = history.to_dict("records")
+    curves = {
+        name: [(float(row["epoch"]), float(row[column])) for row in rows]
+        for name, column in (("training", "train_loss"), ("validation", "validation_loss"))
+    }
+    best = min(rows, key=lambda row: float(row["validation_loss"]))
+    return charts.lines("epoch", "loss", curves, float(best["epoch"]))
+
+
+def _examples(folder: Path, cutoff: float, music: Music) -> list[dict[str, Any]]:
+    """The examples by number, each with its track and versions; without versions once the page is full."""
+    found: dict[int, dict[str, Path]] = {}
+    for path in (folder / "data/examples").glob("*_*.flac"):
+        number, _, name = path.stem.partition("_")
+        found.setdefault(int(number), {})[unquote(name)] = path
+    examples = []
+    used = 0
+    for place, paths in sorted(found.items()):
+        versions = _versions(paths, cutoff) if used < SOUND_LIMIT else []
+        used += sum(len(version["sound"]) for version in versions)
+        examples.append(music.name(music.takes[place - 1]) | {"versions": versions})
+    return examples
+
+
+def _versions(paths: Mapping[str, Path], cutoff: float) -> list[dict[str, str]]:
+    """Name, spectrogram and sound of each version, the original last; levels are shared."""
+    names = sorted(paths, key=lambda name: (name == "original", name != "degraded", name != "restored", name))
+    read = {name: data_uris.read(paths[name]) for name in names}
+    powers = {name: data_uris.power(samples) for name, (samples, _) in read.items()}
+    loudest = max(float(power.max()) for power in powers.values())
+    versions = []
+    for name, (samples, rate) in read.items():
+        picture = data_uris.spectrogram(powers[name], loudest)
+        drawing = charts.spectrogram(picture, name, len(samples) / rate, rate / 2, cutoff)
+        versions.append({"name": name, "drawing": drawing, "sound": data_uris.sound(samples, rate)})
+    return versions
+
+
+def _checksums(folder: Path) -> list[dict[str, Any]]:
+    """What DVC recorded of the files that the report was made from: path, md5 and size in bytes.
+
+    DVC takes neither dvc.yaml nor dvc.lock as a dependency. For this it needs not: a change to any file named
+    here makes this stage run again.
+    """
+    if not (folder / "dvc.lock").is_file():  # the stage was run by hand, before any `dvc repro`
+        return []
+    used = set(_yaml(folder / "dvc.yaml")["stages"][STAGE]["deps"])
+    stages = _yaml(folder / "dvc.lock")["stages"].values()
+    return [out for stage in stages for out in stage.get("outs", []) if out["path"] in used and "md5" in out]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise OvertoneError(f"{path} is not JSON: {error}") from None
+    return content
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,197 @@
+"""Writing sound files: to a temporary name beside the target until all is there, encoded in a thread."""
+
+import contextlib
+import os
+import secrets
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from overtone.core.errors import OvertoneError
+from overtone.restoration.files.decode import BLOCK, LockedFile, open_sound
+from overtone.restoration.files.tags import write_tags
+from overtone.restoration.stream.limits import MAX_CHANNELS, PIECE
+
+# Suffix -> libsndfile's format, its subtype by bits (None: it has no such choice), most channels.
+FORMATS: dict[str, tuple[str, dict[int, str] | None, int]] = {
+    ".flac": ("FLAC", {16: "PCM_16", 24: "PCM_24"}, 8),
+    ".wav": ("WAV", {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}, MAX_CHANNELS),
+    ".ogg": ("OGG", None, 8),
+    ".mp3": ("MP3", None, 2),
+}
+# Blocks that may wait to be encoded: two pieces.
+WAITING = 2 * PIECE // BLOCK
+# libsndfile's compression levels, 0 to 1. FLAC's files are 0.1 % larger than at its default of 0.625, and
+# encoded 20 % faster. The others' defaults end at 17 and 19 kHz, and would take away again what was added:
+# these are LAME's -V 0 and Vorbis's quality 8, some 250 kbit/s.
+LEVELS = {"FLAC": 0.5, "MP3": 0.0, "OGG": 0.2}
+
+
+class _Sink(LockedFile):
+    """A locked file to write to."""
+
+    def flush(self) -> None:
+        """Leave it to the system when to write to the disk.
+
+        soundfile waits for the disk (fsync) before libsndfile has written the end, which makes nothing safer
+        and let all processors stand still for a fiftieth of a run.
+        """
+
+
+def check_target(source: Path, target: Path, bits: int, force: bool) -> None:
+    """Raise unless the target can be written to: its suffix, its bits, and what lies there."""
+    suffix = target.suffix.lower()
+    if suffix not in FORMATS:
+        raise OvertoneError(f"{target} ends in {suffix or 'no suffix'!r}; it is one of {', '.join(FORMATS)}")
+    subtypes = FORMATS[suffix][1]
+    if subtypes and bits not in subtypes:
+        raise OvertoneError(f"{bits} bits do not fit {target}; {suffix} takes {_either(subtypes)}")
+    try:
+        if target.is_dir():
+            raise OvertoneError(f"{target} is a folder; name a file")
+        if target.exists():
+            if os.path.exists(source) and target.samefile(source):
+                raise OvertoneError(f"{target} is the input itself; name another output")
+            if not force:
+                raise OvertoneError(
+                    f"{target} exists; overwrite it with --force (force=True), or name another"
+                )
+    except OSError as error:
+        raise OvertoneError(f"{target} cannot be written: {error.strerror}") from None
+
+
+def check_target_rate(target: Path, rate: int) -> None:
+    """Raise unless the target's format has a rate in Hz; what MP3 takes its encoder says."""
+    if target.suffix.lower() == ".flac" and rate > 65535 and rate % 10:
+        raise OvertoneError(
+            f"{target} cannot have {rate} Hz; .flac takes up to 65535 Hz, and above that multiples of 10"
+        )
+
+
+def _either(choices: dict[int, str]) -> str:
+    return " or ".join(str(choice) for choice in choices)
+
+
+def write(
+    target: Path,
+    blocks: Iterator[np.ndarray],
+    rate: int,
+    channels: int,
+    bits: int,
+    length: int,
+    tags: dict[str, Any],
+) -> int:
+    """Write blocks to a temporary name beside the target, then rename; returns the samples clipped.
+
+    Args:
+        target: what `check_target` has found nothing wrong with; its folder is made if need be.
+        blocks: (channels, time) float32, none longer than BLOCK.
+        rate: in Hz.
+        channels: at most as many as the format holds.
+        bits: as for `check_target`.
+        length: samples per channel that the blocks have in all.
+        tags: as of `overtone.restoration.files.tags.read_tags`; a WAV of 4 GiB or more has none.
+
+    Raises:
+        OvertoneError: the target cannot be written; nothing is left behind then.
+    """
+    kind, subtypes, _ = FORMATS[target.suffix.lower()]
+    if kind == "WAV" and length * channels * bits // 8 > 0xFFFF0000:
+        kind = "RF64"  # WAV with lengths of 64 bits
+    # Its suffix tells mediafile what it is.
+    temporary = target.with_name(f".overtone-{secrets.token_hex(4)}.part{target.suffix}")
+    new_folders = [folder for folder in target.parents if not folder.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as raw:
+            subtype = subtypes[bits] if subtypes else None
+            with _Sink(
+                raw.fileno(),
+                "w",
+                rate,
+                channels,
+                subtype,
+                format=kind,
+                closefd=False,
+                compression_level=LEVELS.get(kind),
+            ) as file:
+                clipped = _encode(file, blocks, subtype, bits)
+        if tags and kind != "RF64":
+            write_tags(temporary, tags)
+        with open_sound(temporary) as written:
+            if subtypes and written.frames != length:
+                raise OvertoneError(f"{target} was not written whole")
+        os.replace(temporary, target)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise OvertoneError(f"{target} cannot be written: {_reason(temporary, error)}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        # What was made for nothing goes again; a folder that holds the target stays.
+        with contextlib.suppress(OSError):
+            for folder in new_folders:
+                folder.rmdir()
+    return clipped
+
+
+def _encode(file: soundfile.SoundFile, blocks: Iterator[np.ndarray], subtype: str | None, bits: int) -> int:
+    """Write blocks to an open file, in a thread; returns the samples clipped."""
+
+    def one(block: np.ndarray) -> int:
+        clipped = 0
+        if subtype != "FLOAT" and max(block.max(), -block.min()) > 1:
+            clipped = int((np.abs(block) > 1).sum())
+        file.write(_encoded(block, subtype, bits))
+        return clipped
+
+    clipped = 0
+    waiting: deque[Future[int]] = deque()
+    with ThreadPoolExecutor(max_workers=1) as encoder:
+        try:
+            for block in blocks:
+                waiting.append(encoder.submit(one, block))
+                if len(waiting) > WAITING:
+                    clipped += waiting.popleft().result()
+            return clipped + sum(done.result() for done in waiting)
+        except BaseException:
+            # What is broken off is not worth encoding to its end.
+            encoder.shutdown(cancel_futures=True)
+            raise
+
+
+def _encoded(block: np.ndarray, subtype: str | None, bits: int) -> np.ndarray:
+    """A (channels, time) float32 block as libsndfile stores it without change: (time, channels).
+
+    Whole numbers, as int32, but float32 for FLOAT, and float32 clipped for what is lossy. libsndfile's own
+    conversion multiplies by 2^23 - 1 what it divides by 2^23 when it reads.
+    """
+    if subtype == "FLOAT":
+        return block.T
+    if subtype is None:
+        return block.clip(-1, 1).T
+    full = 1 << (bits - 1)
+    # float32 holds all of these exactly, at 16 and 24 bits, before and after the shift to the top of 32.
+    whole = block * np.float32(full)
+    np.rint(whole, out=whole)
+    np.clip(whole, -full, full - 1, out=whole)
+    whole *= np.float32(1 << (32 - bits))
+    return whole.T.astype(np.int32, order="C")
+
+
+def _reason(temporary: Path, error: Exception) -> str:
+    """Why writing failed. libsndfile says "System error": writing a little more tells which."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    try:
+        with temporary.open("ab") as raw:
+            raw.write(bytes(BLOCK))
+    except OSError as cause:
+        return cause.strerror or str(cause)
+    if isinstance(error, soundfile.LibsndfileError):
+        return str(error.error_string).removeprefix("Error : ").rstrip(".")
+    return str(error)

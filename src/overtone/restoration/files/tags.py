@@ -1,0 +1,110 @@
+"""What a sound file says of itself: title, artist, cover and the like, carried over to another file.
+
+mediafile knows each format's own names for them, and mutagen below it writes them without touching the sound.
+"""
+
+import contextlib
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from mediafile import MediaFile, UnreadableFileError
+
+from overtone.restoration.files.decode import open_sound
+
+# Its faults are told by us, or, in reading, leave out a tag.
+logging.getLogger("mediafile").addHandler(logging.NullHandler())
+
+# Of how loud the source is, and what only repeats another tag: a date of day, month and year, which has a day
+# even where the tag has a year alone, and the first picture.
+LEFT = {
+    "art",
+    "date",
+    "original_date",
+    "r128_album_gain",
+    "r128_track_gain",
+    "rg_album_gain",
+    "rg_album_peak",
+    "rg_track_gain",
+    "rg_track_peak",
+}
+# What libsndfile and FFmpeg read and mediafile does not, such as text chunks of WAV, by mediafile's names.
+CHUNKS = {
+    "album": "album",
+    "artist": "artist",
+    "comment": "comments",
+    "copyright": "copyright",
+    "genre": "genre",
+    "title": "title",
+}
+# Those of them that hold a number among other things, such as 2001-05-01 and 3/9.
+NUMBERS = {"date": ("year", r"\d{4}"), "track": ("track", r"\d+"), "tracknumber": ("track", r"\d+")}
+# Bytes of a picture: FLAC holds less than 16 MiB, its description and the like included.
+LARGEST = (1 << 24) - (1 << 16)
+# Bytes of all text, which FLAC holds less than 16 MiB of as well, some of it under up to four names.
+MOST_TEXT = LARGEST // 4
+
+
+def read_tags(path: Path) -> dict[str, Any]:
+    """What a sound file's tags say, by mediafile's names of fields; empty if there are none.
+
+    Tags that do not decode, or are larger than FLAC holds, are left out: the sound is what matters.
+
+    Args:
+        path: a file that `overtone.restoration.files.decode` reads.
+
+    Raises:
+        OvertoneError: it is not.
+    """
+    tags: dict[str, Any] = {}
+    with path.open("rb") as raw:
+        try:
+            found = MediaFile(raw)
+        except UnreadableFileError:
+            found = None
+        for name in MediaFile.fields() if found else ():
+            # mediafile lets through whatever its decoders stumble over in a damaged field.
+            with contextlib.suppress(Exception):
+                if name not in LEFT and (value := getattr(found, name)):
+                    tags[name] = value
+    with open_sound(path) as file:
+        for name, value in file.copy_metadata().items():
+            if name in CHUNKS:
+                tags.setdefault(CHUNKS[name], value)
+            elif name in NUMBERS:
+                field, form = NUMBERS[name]
+                if number := re.search(form, value):
+                    tags.setdefault(field, int(number[0]))
+    # ID3 holds addresses in Latin-1.
+    if not tags.get("url", "").isascii():
+        del tags["url"]
+    pictures = tags.pop("images", [])
+    room = MOST_TEXT
+    for name, value in list(tags.items()):
+        size = len(str(value).encode(errors="replace"))
+        if size <= room:
+            room -= size
+        else:
+            del tags[name]
+    if fit := [picture for picture in pictures if picture.mime_type and len(picture.data) < LARGEST]:
+        tags["images"] = fit
+    return tags
+
+
+def write_tags(path: Path, tags: dict[str, Any]) -> None:
+    """Write tags to a finished sound file, in its format's way (WAV: an ID3 chunk behind the sound).
+
+    Args:
+        path: flac, wav (of less than 4 GiB), ogg or mp3.
+        tags: as of `read_tags`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    try:
+        file = MediaFile(path)
+        file.update(tags)
+        file.save()
+    except UnreadableFileError as error:
+        raise OSError(str(error)) from None

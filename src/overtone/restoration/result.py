@@ -1,0 +1,79 @@
+"""TODO."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from overtone.audio.cutoff import Cutoff
+from overtone.restoration.stream.stems import Findings
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was done to a file.
+
+    Attributes:
+        source, target: the files.
+        seconds: length of the sound.
+        rate, out_rate: sample rates of source and target in Hz.
+        channels: their number.
+        cutoff: where the source's spectrum ends; its kind is ``given`` if it was not looked for.
+        added: whether treble was added; otherwise the sound is the source's.
+        clipped: samples beyond full scale that the target's format could not hold.
+        speed: seconds of sound per second of work, from reading to writing.
+        stems: what separating found, if treble was added stem by stem.
+        parts: start and end in seconds of those that end at the cutoff, if they were looked for; treble was
+            added there alone if there are any.
+        hiss: whether a floor of noise was found, which goes on in the treble
+        (`overtone.restoration.stream.noise_floor`).
+    """
+
+    source: Path
+    target: Path
+    seconds: float
+    rate: int
+    out_rate: int
+    channels: int
+    cutoff: Cutoff
+    added: bool
+    clipped: int
+    speed: float
+    stems: Findings | None = None
+    parts: tuple[tuple[float, float], ...] | None = None
+    hiss: bool = False
+
+    def line(self) -> str:
+        """The report in one line for people."""
+        hertz, kind = f"{self.cutoff.hz / 1000:.3g} kHz", self.cutoff.kind
+        if self.parts:
+            length, sure = sum(end - start for start, end in self.parts), self.cutoff.confidence
+            where = f"{len(self.parts)} {'part' if len(self.parts) == 1 else 'parts'}, {length:.1f} s in all"
+            found = f"cutoff {hertz} ({kind}, confidence {sure:.2f}) in {where}, treble added there"
+        elif kind == "given":
+            found = f"cutoff {hertz} (given), treble added"
+        elif self.added:
+            found = f"cutoff {hertz} ({kind}, confidence {self.cutoff.confidence:.2f}), treble added"
+        elif kind == "silence":
+            found = "silent (but for bass, if any), left as it is"
+        elif self.cutoff.full_band:
+            found = f"full band already (up to {hertz}), left as it is"
+        else:
+            found = (
+                f"no clear cutoff (perhaps {hertz}, confidence {self.cutoff.confidence:.2f}), left as it is; "
+                "name one to restore it all the same"
+            )
+        if self.parts == ():
+            found = f"no parts that end lower than the rest; {found}"
+        if self.hiss:
+            found += " and its hiss gone on"
+        clipped = f"; {self.clipped:,} samples clipped" if self.clipped else ""
+        took = f"{self.seconds:.1f} s at {self.speed:.3g} times real time"
+        if self.stems:
+            found += f" to {self.stems.line()}"
+            took += f", {self.stems.seconds * self.speed / self.seconds:.0%} of it separating"
+        return f"{self.source} -> {self.target}: {found}; {took}{clipped}"
+
+    def json(self) -> dict[str, Any]:
+        """The report as plain values."""
+        stems = self.stems and self.stems.json()
+        return asdict(self) | {"source": str(self.source), "target": str(self.target), "stems": stems}

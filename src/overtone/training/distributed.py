@@ -1,0 +1,200 @@
+"""What the ranks of a training run share: the batch, its sums, its gradients.
+
+Ranks are processes that train one network together (`overtone.training.launch` starts them). Each takes its
+part of every micro-batch, and whatever is a sum over a micro-batch (a loss's sums and counts, batch norm's
+mean and variance, the gradients) is summed over the ranks. So a step is the step that one process would
+have taken, up to the rounding of sums in another order, for any number of ranks.
+
+All of it is the identity in a process that has not joined any others.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from overtone.core.errors import OvertoneError
+from overtone.data.dataset.batch import Rows
+
+Value = TypeVar("Value")
+
+
+def count() -> int:
+    """How many ranks there are; 1 in a process that has joined no others."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def number() -> int:
+    """Which of them this process is, from 0 on."""
+    return dist.get_rank() if count() > 1 else 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """This rank's part of a batch.
+
+    Attributes:
+        rows: its segments, in the order of the micro-batches.
+        sizes: how many of them each micro-batch has.
+        shares: what each micro-batch's loss on this rank counts in the mean over ranks.
+    """
+
+    rows: Rows
+    sizes: list[int]
+    shares: list[float]
+
+
+def part(size: int, micro_batch: int) -> Part:
+    """Cut every micro-batch of a batch evenly, as far as it goes, and take this rank's piece.
+
+    A batch norm or a loss then sees the same micro-batches, whatever the number of ranks. One that has
+    fewer segments than there are ranks, at the end of an epoch, is done whole by all of them: every rank
+    takes part in every sum.
+    """
+    ranks, mine = count(), number()
+    rows, sizes, shares = [], [], []
+    for start in range(0, size, micro_batch):
+        segments = min(micro_batch, size - start)
+        if segments >= ranks:
+            piece = range(mine * segments // ranks, (mine + 1) * segments // ranks)
+            share = len(piece) * ranks / segments
+        else:
+            piece, share = range(segments), 1.0
+        rows += [start + row for row in piece]
+        sizes.append(len(piece))
+        shares.append(segments / size * share)
+    return Part(Rows(size, rows), sizes, shares)
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over the ranks: its gradient is the sum of the ranks' gradients."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _sum(values: Tensor) -> Tensor:
+    total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    return total
+
+
+def whole(values: Tensor) -> Tensor:
+    """Sums over this rank's part of a micro-batch as sums over all of it; gradients pass."""
+    return _sum(values) if count() > 1 else values
+
+
+def norm(values: Tensor) -> Tensor:
+    """The Euclidean norm of all elements that the ranks hold together."""
+    own = torch.linalg.vector_norm(values)
+    # The root's slope at 0 is infinite.
+    return whole(own.square()).clamp_min(torch.finfo(own.dtype).tiny).sqrt() if count() > 1 else own
+
+
+def mean(values: Sequence[float]) -> list[float]:
+    """Means over the ranks, the same on each."""
+    if count() == 1:
+        return list(values)
+    total = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(total)
+    result: list[float] = (total / count()).tolist()
+    return result
+
+
+def from_first(value: Value) -> Value:
+    """The value that rank 0 gave."""
+    if count() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
+    return values[0]
+
+
+def agreed(name: str) -> str:
+    """The name of the run, which every rank must have found alike.
+
+    Raises:
+        OvertoneError: on every rank, where one has other settings, code, data or precision.
+    """
+    if count() == 1:
+        return name
+    names: list[str] = [""] * count()
+    dist.all_gather_object(names, name)
+    other = next((rank for rank, found in enumerate(names) if found != names[0]), None)
+    if other is not None:
+        raise OvertoneError(
+            f"rank {other} of {count()} has another params.yaml, code, data/pairs, data/segments.csv or "
+            "precision than rank 0; give all the same files and the same kind of device"
+        )
+    return name
+
+
+class SyncedBatchNorm(nn.BatchNorm1d):
+    """Batch norm with the mean and variance of the micro-batch on all ranks.
+
+    PyTorch's own (`torch.nn.SyncBatchNorm`) runs on CUDA only.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(batch, channels, time) to the same."""
+        if not self.training:
+            return super().forward(input)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        x = input.float()
+        sums = whole(torch.cat([x.sum((0, 2)), x.new_full((1,), x.shape[0] * x.shape[2])]))
+        average, elements = sums[:-1] / sums[-1], sums[-1].detach()
+        centred = x - average[:, None]
+        variance = whole(centred.square().sum((0, 2))) / elements
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(average, self.momentum)
+            self.running_var.lerp_(variance * elements / (elements - 1), self.momentum)
+        factor = self.weight * (variance + self.eps).rsqrt()
+        return (centred * factor[:, None] + self.bias[:, None]).to(input.dtype)
+
+
+def sync_batch_norm(net: nn.Module) -> None:
+    """Give a network batch norms that see all ranks, in place and under the same names."""
+    if count() == 1:
+        return
+    for parent in list(net.modules()):
+        for name, child in parent.named_children():
+            if type(child) is nn.BatchNorm1d:
+                synced = SyncedBatchNorm(child.num_features, child.eps, child.momentum)
+                synced.load_state_dict(child.state_dict())
+                setattr(parent, name, synced.to(child.weight.device))
+
+
+def spread(net: nn.Module) -> nn.Module:
+    """The network with gradients that are means over the ranks, and rank 0's weights on all of them."""
+    if count() == 1:
+        return net
+    # Buffers are the same on every rank: batch norm is synced, windows are constants.
+    return DistributedDataParallel(net, forward_sync_buffers=False)
+
+
+@contextmanager
+def adding_up(nets: Sequence[nn.Module], last: bool) -> Iterator[None]:
+    """Micro-batches' gradients are added up on each rank, and brought together in the last one."""
+    with ExitStack() as stack:
+        for net in nets:
+            if isinstance(net, DistributedDataParallel) and not last:
+                stack.enter_context(net.no_sync())
+        yield

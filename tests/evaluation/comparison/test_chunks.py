@@ -1,0 +1,121 @@
+import pytest
+import torch
+
+from overtone.core.errors import OvertoneError
+from overtone.evaluation.comparison import chunks
+from overtone.evaluation.comparison.chunks import EvaluateSettings, middle, takes
+from overtone.evaluation.metrics import visqol
+from tests.helpers.sound import band
+
+RATE, CUTOFF = 44100, 4800.0
+GOOD = {
+    "systems": ("model",),
+    "cutoffs": (),
+    "visqol": False,
+    "resamples": 100,
+    "pictures": 1,
+    "excerpt": 1.0,
+    "seed": 1,
+}
+
+
+def test_takes_are_whole_parts_with_all_their_channels(pairs, segments):
+    found = [(take.track_id, take.part, tuple(take.original.shape)) for take in takes(pairs, segments)]
+    assert found == [(1, 0, (2, RATE)), (1, 1, (2, RATE // 2)), (2, 0, (1, int(0.6 * RATE)))]
+
+
+def test_takes_are_only_those_of_the_tracks_asked_for(pairs, segments):
+    assert {take.track_id for take in takes(pairs, segments[segments["track_id"] == 2])} == {2}
+
+
+def test_with_a_cutoff_the_degraded_samples_are_the_originals_without_what_is_above(pairs, segments):
+    stored, anew = next(takes(pairs, segments)), next(takes(pairs, segments, 8000.0))
+    assert torch.equal(stored.original, anew.original)
+    inner = slice(4000, -4000)  # away from the ends, where music is cut off
+    original, found = (samples.numpy()[:, inner] for samples in (anew.original, anew.degraded))
+    assert band(found - original, 100, 7500) < band(original, 100, 7500) - 35  # a ripple of 0.1 dB
+    assert band(found, 8400, 20000) < band(original, 8400, 20000) - 75
+
+
+@pytest.mark.parametrize("time", [1, 20, 34])
+def test_the_shortest_last_part_is_low_passed_too(time):
+    assert chunks.lowpassed(torch.ones(2, time), 8000.0, RATE).shape == (2, time)
+
+
+def test_the_middle_is_as_far_from_both_ends():
+    samples = torch.arange(10.0)[None]
+    assert middle(samples, 0.4, 10)[0].tolist() == [3, 4, 5, 6]
+    assert middle(samples, 2.0, 10).shape == (1, 10)
+
+
+def test_visqol_hears_the_middle_and_only_where_it_is_asked(pairs, segments, monkeypatch):
+    heard = []
+    monkeypatch.setattr(visqol, "HEARD", 0.5)
+    monkeypatch.setattr(chunks, "LEAST_HEARD", 0.55)
+    monkeypatch.setattr("overtone.evaluation.metrics.visqol.visqol", lambda *told: heard.append(told) or 4.0)
+    found = list(takes(pairs, segments))
+    assert "visqol" not in chunks.score(found[0], found[0].degraded, RATE, CUTOFF, "shared")
+    assert not heard
+    for take, asked in zip(found, (True, False, True), strict=True):  # the second lasts half a second
+        values = chunks.score(take, take.degraded, RATE, CUTOFF, "shared", visqol=True)
+        assert ("visqol" in values) == asked
+    assert [told[0].shape[1] for told in heard] == [RATE // 2] * 2
+    assert torch.equal(heard[0][0], middle(found[0].original, 0.5, RATE))
+    assert torch.equal(heard[0][1], middle(found[0].degraded, 0.5, RATE))
+
+
+def test_the_real_visqol_is_asked_where_it_is_installed(pairs, segments):
+    pytest.importorskip("visqol", reason="visqol-python is not installed: no compiler")
+    take = next(takes(pairs, segments))
+    values = chunks.score(take, take.original, RATE, CUTOFF, "shared", visqol=True)
+    assert values["visqol"] == pytest.approx(4.732, abs=1e-3)
+
+
+def test_the_papers_metrics_follow_the_scaling_asked_for(pairs, segments):
+    take = next(takes(pairs, segments))
+    half = take.original / 2
+    shared = chunks.score(take, half, RATE, CUTOFF, "shared")
+    separate = chunks.score(take, half, RATE, CUTOFF, "separate")
+    assert separate["l1"] == pytest.approx(0, abs=1e-6)
+    assert shared["l1"] > 0.1
+    assert shared["snr"] == separate["snr"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"systems": ()}, "evaluate.systems is []; it is a list of names, at least one, each once"),
+        ({"systems": ("a", "a")}, "evaluate.systems is ['a', 'a']; it is a list of names"),
+        ({"systems": ("restored",)}, "it is a list of names, none of them degraded, original, restored"),
+        (
+            {"cutoffs": (100.0,)},
+            "evaluate.cutoffs is [100.0]; it is a list of frequencies in Hz, 500 or more",
+        ),
+        ({"cutoffs": (8000.0, 8000.0)}, "evaluate.cutoffs is [8000.0, 8000.0]; it is a list of frequencies"),
+        ({"resamples": 10}, "evaluate.resamples is 10; it is a whole number, 100 or more"),
+        ({"pictures": 0}, "evaluate.pictures is 0; it is a whole number, 1 or more"),
+        ({"excerpt": 0.0}, "evaluate.excerpt is 0.0; it is a finite time in seconds, above 0.1"),
+        ({"excerpt": float("inf")}, "evaluate.excerpt is inf; it is a finite time in seconds, above 0.1"),
+        ({"seed": -1}, "evaluate.seed is -1; it is a whole number, 0 or more"),
+    ],
+)
+def test_a_bad_param_is_one_line(changes, message):
+    with pytest.raises(OvertoneError) as caught:
+        EvaluateSettings(**(GOOD | changes))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("cutoffs", [(4800.0,), (8000.0, 22050.0)])
+def test_a_cutoff_that_is_degrades_own_or_above_all_sound_is_one_line(cutoffs):
+    settings = EvaluateSettings(**(GOOD | {"cutoffs": cutoffs}))
+    with pytest.raises(
+        OvertoneError, match=r"evaluate.cutoffs is \[.*; it is below 22050 Hz, half the pairs'"
+    ):
+        settings.check_cutoffs(CUTOFF, RATE)
+    EvaluateSettings(**(GOOD | {"cutoffs": (4000.0,)})).check_cutoffs(CUTOFF, RATE)
+
+
+def test_a_cutoff_above_all_that_networks_make_is_one_line():
+    settings = EvaluateSettings(**(GOOD | {"cutoffs": (30000.0,)}))
+    with pytest.raises(OvertoneError, match=r"is \[30000.0\]; it is below 22050 Hz and none that of degrade"):
+        settings.check_cutoffs(CUTOFF, 96000)

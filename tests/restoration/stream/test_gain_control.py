@@ -1,0 +1,83 @@
+"""The level by which signals are evened out: smooth, near the peaks, the same however the signal is cut."""
+
+import numpy as np
+import pytest
+import torch
+
+from overtone.restoration.stream.gain_control import FLOOR, HEARD, HOP, REACH, Evening, Levels
+
+CPU = torch.device("cpu")
+# How far off a change of level is not seen any more: blocks looked at, those smoothed over, and its own.
+FAR = (2 * REACH + 1) * HOP
+
+
+def levels(samples):
+    return Levels(CPU)(samples, True)
+
+
+@pytest.fixture
+def swelling():
+    """Noise from nothing to full scale and back, (1, time)."""
+    noise = torch.rand(1, 300_000, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return noise * torch.hann_window(300_000) ** 4
+
+
+@pytest.mark.parametrize("cuts", [(1,), (10, 50_000, 50_001), tuple(range(0, 300_000, 4096))], ids=len)
+def test_it_is_the_same_however_the_signal_is_cut(swelling, cuts):
+    meter = Levels(CPU)
+    parts = torch.tensor_split(swelling, cuts, dim=1)
+    made = [meter(part, False) for part in parts[:-1]] + [meter(parts[-1], True)]
+    assert torch.equal(torch.cat(made, dim=1), levels(swelling))
+
+
+def test_it_lags_by_no_more_than_is_said(swelling):
+    meter, behind, most = Levels(CPU), 0, 0
+    for part in torch.split(swelling, 1000, dim=1):
+        behind += part.shape[1] - meter(part, False).shape[1]
+        most = max(most, behind)
+    assert 0.8 * Levels.latency < most <= Levels.latency
+
+
+@pytest.mark.parametrize("count", [1, 100, HOP // 2, HOP, HOP + 1, 3 * HOP])
+def test_a_steady_signal_has_its_peak_as_level_to_both_ends(count):
+    made = levels(torch.full((1, count), -0.25))
+    assert made.shape == (1, count)
+    assert torch.allclose(made, torch.tensor(0.25))
+
+
+def test_it_follows_a_fall_and_a_rise_and_is_loud_in_time():
+    samples = torch.full((1, 60 * HOP), 0.01)
+    samples[:, 20 * HOP : 40 * HOP] = 1
+    made = levels(samples)[0]
+    assert torch.allclose(made[: 20 * HOP - FAR], torch.tensor(0.01))
+    assert torch.allclose(made[40 * HOP + FAR :], torch.tensor(0.01))
+    # The rise lies before the sound, the fall behind it.
+    assert made[20 * HOP + HOP // 2 : 40 * HOP - HOP // 2].min() > 0.99
+    assert made[20 * HOP : 40 * HOP].min() > 0.5
+    steps = made.log().diff().abs().max() * 20 / np.log(10)
+    assert 0 < steps < 0.01  # dB a sample
+
+
+def test_silence_and_what_is_near_it_is_lifted_no_further():
+    assert torch.allclose(levels(torch.zeros(1, 50_000)), torch.tensor(FLOOR))
+    assert torch.allclose(levels(torch.full((1, 50_000), FLOOR / 10)), torch.tensor(FLOOR))
+
+
+def test_what_is_heard_is_level_and_comes_back_as_it_was(swelling):
+    evening, waiting = Evening(CPU), torch.zeros(1, 0)
+    heard, back = [], []
+    for number, part in enumerate(torch.split(swelling, 7000, dim=1)):
+        last = number == 42
+        heard.append(evening.even(part, last))
+        # A network gives some of it later.
+        waiting = torch.cat([waiting, heard[-1]], dim=1)
+        ready = waiting.shape[1] if last else max(waiting.shape[1] - 3000, 0)
+        back.append(evening.undo(waiting[:, :ready]))
+        waiting = waiting[:, ready:]
+    assert torch.allclose(torch.cat(back, dim=1), swelling, rtol=1e-5, atol=0)
+    before, after = (
+        samples[0, 50_000:250_000].reshape(-1, 10_000).abs().amax(1)
+        for samples in (swelling, torch.cat(heard, dim=1))
+    )
+    assert before.max() > 50 * before.min()
+    assert 0.2 * HEARD < after.min() < after.max() < 1.1 * HEARD
