@@ -21,7 +21,8 @@ def on_files(files: Files, config: Any) -> Files:
     for path in sorted((ROOT / RESULTS).iterdir()):
         if path.suffix in (".md", ".png"):
             files.append(File.generated(config, f"{RESULTS}/{path.name}", abs_src_path=str(path)))
-    files.append(File.generated(config, LOG, content=_log((ROOT / "docs/experiments.csv").read_text(encoding="utf-8"))))
+    log = _log((ROOT / "docs/experiments.csv").read_text(encoding="utf-8"))
+    files.append(File.generated(config, LOG, content=log))
     return files
 
 
@@ -42,4 +43,7 @@ def _log(text: str) -> str:
     rows = [[cell.replace("|", "\\|") for cell in row] for row in csv.reader(text.splitlines())]
     head, *body = (f"| {' | '.join(row)} |" for row in rows)
     rule = "| " + " | ".join("---" for _ in rows[0]) + " |"
-    return "\n".join(["# Log of experiments", "", "`docs/experiments.csv` as a table.", "", head, rule, *body, ""])
+    wide = ["---", "hide: [navigation, toc]", "---"]  # eight columns need the whole page
+    return "\n".join(
+        [*wide, "# Log of experiments", "", "`docs/experiments.csv` as a table.", "", head, rule, *body, ""]
+    )
