@@ -25,7 +25,7 @@ from overtone.core import parallel
 from overtone.evaluation.comparison.baselines import BASELINES
 from overtone.evaluation.metrics import distances
 from overtone.models import registry
-from overtone.restoration.stream.limits import made_from
+from overtone.restoration.stream.limits import restored_from
 from overtone.training import codecs
 
 FILLS = ("noise fill", "band replication")
@@ -86,7 +86,7 @@ def judge(path, folders, seconds):
         found = meter.cutoff()
         original = torch.from_numpy(whole if channels == 2 else whole.mean(0, keepdims=True))
         stereo = len(original) == 2 and bool((original[0] != original[1]).any())
-        reach, start = measure_bandwidth(original, RATE), made_from(found.hz, rate)
+        reach, start = measure_bandwidth(original, RATE), restored_from(found.hz, rate)
         if found.full_band or reach < start + 2000:
             continue
         again = resample.resample(samples, rate, RATE) if rate != RATE else samples
@@ -98,7 +98,7 @@ def judge(path, folders, seconds):
             length = min(original.shape[1], estimate.shape[1])
             pair = original[:, :length], estimate[:, :length]
             distance = distances.log_spectral_distances(*pair, RATE, [(start, reach)])[0]
-            error = distances.measure_treble(*pair, RATE, start, reach)["level_error"]
+            error = distances.measure_high_band(*pair, RATE, start, reach)["level_error"]
             side = softer(*(sound.diff(dim=0) for sound in pair), (start, reach)) if stereo else np.nan
             rows.append((name, system, found.hz, distance, error, softer(*pair, (start, reach)), side))
     return rows
@@ -110,7 +110,7 @@ def main():
     folders = name_rows(asked.models)
     paths = sorted(path for path in asked.music.rglob("*") if formats.is_sound(path))
     calls = [(path, folders, asked.seconds) for path in paths]
-    rows = [row for found in parallel.each(judge, calls) for row in found]
+    rows = [row for found in parallel.run_all(judge, calls) for row in found]
     table = pd.DataFrame(rows, columns=["file", "system", "cutoff", "lsd", "level", "softer", "side"])
     text = [
         __doc__.splitlines()[0],

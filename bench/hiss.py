@@ -19,7 +19,7 @@ from quality import RATE, load, music_and_models, name_rows, restored
 from overtone import formats
 from overtone.audio import stft
 from overtone.core import parallel
-from overtone.evaluation.comparison.chunks import lowpassed
+from overtone.evaluation.comparison.chunks import lowpass
 from overtone.evaluation.metrics import distances
 from overtone.models import registry
 
@@ -50,7 +50,7 @@ def compare(kind, number, original, folders):
     hertz = stft.frequencies(RATE)
     true, rows = stft.stft(original), []
     for cutoff in CUTOFFS:
-        damaged = lowpassed(original, cutoff, RATE)
+        damaged = lowpass(original, cutoff, RATE)
         loudness = stft.stft(damaged).abs().square().sum((0, 1))
         soft = loudness <= loudness.quantile(SOFT) if number else loudness > 0
         for name, estimate in restored(damaged, cutoff, nets).items():
@@ -90,7 +90,7 @@ def main():
         sound = 0.02 * noise(asked.seconds * RATE, slope, -slope)
         rows += compare(f"noise alone, {slope} dB per octave", 0, sound, folders)
     calls = [(number, path, folders, asked.seconds) for number, path in enumerate(paths, start=1)]
-    rows += [row for found in parallel.each(judge, calls) for row in found]
+    rows += [row for found in parallel.run_all(judge, calls) for row in found]
     means = pd.DataFrame(rows).groupby(["sound", "cutoff", "system"], sort=False).mean()
     heads = [f"{low / 1000:g}-{high / 1000:g} kHz" for low, high in BANDS]
     text = [

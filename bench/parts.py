@@ -23,7 +23,7 @@ from overtone.audio.cutoff import SpectrumMeter
 from overtone.core import parallel
 from overtone.evaluation.metrics import distances
 from overtone.models import registry
-from overtone.restoration.stream.narrowband import find_parts
+from overtone.restoration.stream.narrowband import find_passages
 from overtone.training import codecs
 
 TALKS = 24  # of each kind
@@ -84,10 +84,10 @@ def judge_talk(paths, rate, afterwards, seed):
         kind = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
         coded = codecs.round_trip(after.T, RATE, **kind, compression_level=codecs.mp3_level(RATE, 128))
         after = np.ascontiguousarray(coded.T[:, : after.shape[1]])
-    found = find_parts(after, RATE)
+    found = find_passages(after, RATE)
     if found is None:
         return None
-    net, _ = registry.default()
+    net, _ = registry.load_shipped()
     inside = np.zeros(len(who), bool)
     for start, end in found.spans:
         inside[round(start * RATE) : round(end * RATE)] = True
@@ -103,7 +103,7 @@ def judge_talk(paths, rate, afterwards, seed):
 def look_through(path):
     """What share of a file its parts cover; None if it has none."""
     samples = load(path, MOST_SECONDS).numpy()
-    found = find_parts(samples, RATE)
+    found = find_passages(samples, RATE)
     return found and sum(end - start for start, end in found.spans) * RATE / samples.shape[1]
 
 
@@ -125,7 +125,7 @@ def main():
         for call, afterwards in kinds
         for seed in range(TALKS)
     ]
-    judged = list(parallel.each(judge_talk, calls))
+    judged = list(parallel.run_all(judge_talk, calls))
     text = [__doc__.splitlines()[0], "", f"{TALKS} talks of each kind by {len(able)} voices.", "", NOTES, ""]
     text += [
         "| the guest's call | the talk | found | cutoff | guest | host |",
@@ -149,7 +149,7 @@ def main():
     for what, paths in folders.items():
         shares = {
             path.name: share
-            for path, share in zip(paths, parallel.each(look_through, [(p,) for p in paths]), strict=True)
+            for path, share in zip(paths, parallel.run_all(look_through, [(p,) for p in paths]), strict=True)
             if share
         }
         names = ", ".join(f"{name} ({share:.0%} of it)" for name, share in shares.items())

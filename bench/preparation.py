@@ -91,7 +91,7 @@ def main() -> None:
             began = time.perf_counter()
             by_one = sum(spent(*call) for call in calls)
             halfway = time.perf_counter()
-            by_all = sum(parallel.each(spent, calls))
+            by_all = sum(parallel.run_all(spent, calls))
             cores.append((halfway - began, time.perf_counter() - halfway, by_one, by_all))
         memory = []
         loads = {f"{count} clips of 30 s": many[:count] for count in (0, 6, 12, 24, 96)}
@@ -126,14 +126,15 @@ is 150 times real time.
 
 ## All cores
 
-{len(many)} clips in {len(calls)} shards, {parallel.workers()} workers, as the degrade stage does it. Where
+{len(many)} clips in {len(calls)} shards, {parallel.worker_count()} workers, as the degrade stage does it.
+Where
 other work takes the cores, the last row says what they cost and how much faster they are on idle ones.
 
 | | one process, s | all cores, s | speed-up |
 | --- | ---: | ---: | ---: |
 | first call, with the start of the workers | {cold_one:.1f} | {cold_all:.1f} | {cold_one / cold_all:.2f} |
 | later calls, median of {len(warm)} | {warm_one:.1f} | {warm_all:.1f} | {warm_one / warm_all:.2f} |
-| their processor time | {cpu_one:.1f} | {cpu_all:.1f} | {cpu_one / cpu_all * parallel.workers():.2f} |
+| their processor time | {cpu_one:.1f} | {cpu_all:.1f} | {cpu_one / cpu_all * parallel.worker_count():.2f} |
 
 ## Peak memory of a worker
 

@@ -33,8 +33,8 @@ from overtone.audio.bandwidth import measure_bandwidth
 from overtone.core import parallel
 from overtone.evaluation.comparison import intervals
 from overtone.evaluation.comparison.baselines import BASELINES
-from overtone.evaluation.comparison.chunks import lowpassed, middle
-from overtone.evaluation.comparison.systems import whole
+from overtone.evaluation.comparison.chunks import lowpass, middle
+from overtone.evaluation.comparison.systems import run_network
 from overtone.evaluation.metrics import c2st, distances, visqol
 from overtone.models import registry
 
@@ -88,7 +88,7 @@ def score(original, estimate, cutoff, reach, known):
         "lsd": by_range[1],
         "snr": distances.snr(*both),
         "visqol": None,  # its place among the columns
-        **distances.measure_treble(*both, RATE, cutoff, reach),
+        **distances.measure_high_band(*both, RATE, cutoff, reach),
     }
     same = known is not None and all(
         abs(value - known[key]) <= SAME for key, value in values.items() if key != "visqol"
@@ -96,7 +96,7 @@ def score(original, estimate, cutoff, reach, known):
     values["visqol"] = (
         known["visqol"]
         if same
-        else visqol.visqol(*(middle(sound, visqol.HEARD, RATE) for sound in both), RATE)
+        else visqol.visqol(*(middle(sound, visqol.EXCERPT_SECONDS, RATE) for sound in both), RATE)
     )
     return values
 
@@ -129,7 +129,7 @@ def known_rows(path):
 def restored(damaged, cutoff, nets):
     """Row's name -> what it makes of (channels, time) that end at a cutoff in Hz; fills first."""
     made = {name: system(damaged, cutoff, RATE) for name, system in BASELINES.items()}
-    return made | {name: whole(net, damaged, cutoff, RATE) for name, net in nets.items()}
+    return made | {name: run_network(net, damaged, cutoff, RATE) for name, net in nets.items()}
 
 
 def judge(track_id, path, folders, seconds, known):
@@ -142,7 +142,7 @@ def judge(track_id, path, folders, seconds, known):
     for cutoff in CUTOFFS:
         if reach < cutoff + 2000:
             continue
-        damaged = lowpassed(original, cutoff, RATE)
+        damaged = lowpass(original, cutoff, RATE)
         seen[cutoff, REAL] = c2st.features(original, RATE, cutoff, reach)
         for name, estimate in restored(damaged, cutoff, nets).items():
             values = score(original, estimate, cutoff, reach, known.get((cutoff, name)))
@@ -227,7 +227,7 @@ def main():
     names = {path: str(path.relative_to(asked.music)) for path in paths[:: asked.every]}
     calls = [(name, path, folders, asked.seconds, known.get(name, {})) for path, name in names.items()]
     rows, seen = [], {}
-    for call, (scored, features) in zip(calls, parallel.each(judge, calls), strict=True):
+    for call, (scored, features) in zip(calls, parallel.run_all(judge, calls), strict=True):
         rows += scored
         for name in asked.keep:
             rows += kept(name, scored, known.get(call[0], {}))
@@ -250,7 +250,7 @@ def main():
         __doc__.splitlines()[0],
         "",
         f"Test tracks by cutoff: {tracks.to_dict()}, {asked.seconds} s of each. "
-        f"Took {(time.monotonic() - began) / 60:.1f} minutes on {parallel.workers()} cores.{left}",
+        f"Took {(time.monotonic() - began) / 60:.1f} minutes on {parallel.worker_count()} cores.{left}",
         "",
         NOTES,
         "",

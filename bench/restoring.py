@@ -90,7 +90,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--to", default="restoring", metavar="NAME", help="bench/results/NAME.md")
     name_of_results = parser.parse_args().to
-    shipped, _ = registry.default()
+    shipped, _ = registry.load_shipped()
     with tempfile.TemporaryDirectory() as name:
         source, seconds = stereo_file(Path(name))
         rounds = []

@@ -16,7 +16,7 @@ from machine import machine, pipeline, save
 from torch import Tensor
 
 from overtone.data.dataset.reader import Pairs
-from overtone.data.dataset.segments import Segments, SegmentSettings, cut
+from overtone.data.dataset.segments import Segments, SegmentSettings, list_segments
 from overtone.models.unet import UNet, UNetSettings
 from overtone.training.augment import KINDS, AugmentSettings
 from overtone.training.discriminators import AdversarialSettings
@@ -158,7 +158,7 @@ def main() -> None:
         kinds = {kind: table[table["split"] == kind] for kind in ("training", "validation")}
         training, brief = (Segments(pairs, kind.iloc[::EVERY], "separate", CUTOFF) for kind in kinds.values())
         whole = Segments(pairs, kinds["validation"], "separate", CUTOFF)
-        long, _ = cut(pairs, SegmentSettings(65536, 65536, 0.1, 0.001, None, "separate"))
+        long, _ = list_segments(pairs, SegmentSettings(65536, 65536, 0.1, 0.001, None, "separate"))
         sets = {"validation": whole, "all clips, 65536 samples": Segments(pairs, long, "separate", CUTOFF)}
         runs = [train(*run, training, brief, whole) for run in RUNS]
         rest = [

@@ -21,7 +21,7 @@ from overtone import formats
 from overtone.audio import stft
 from overtone.audio.bandwidth import music_end
 from overtone.core import parallel
-from overtone.evaluation.comparison.chunks import lowpassed
+from overtone.evaluation.comparison.chunks import lowpass
 from overtone.evaluation.metrics import distances
 from overtone.models import registry
 
@@ -39,7 +39,7 @@ def levels(samples, bands):
     hertz = stft.frequencies(RATE)
     bins = [(hertz >= low) & (hertz < high) for low, high in bands]
     powers = [0.0] * len(bands)
-    for part in stft.blocks(samples):
+    for part in stft.stft_blocks(samples):
         for number, inside in enumerate(bins):
             powers[number] += float(part[..., inside, :].abs().square().sum())
     return [10 * math.log10(power + 1e-12) for power in powers]
@@ -54,7 +54,7 @@ def judge(track_id, path, folders, seconds):
     nets = {name: registry.load(folder)[0] for name, folder in folders.items()}
     true, rows = levels(original, BANDS), []
     for cutoff in CUTOFFS:
-        damaged = lowpassed(original, cutoff, RATE)
+        damaged = lowpass(original, cutoff, RATE)
         for name, estimate in restored(damaged, cutoff, nets).items():
             by_band = distances.log_spectral_distances(original, estimate, RATE, BANDS)
             off = [made - there for made, there in zip(levels(estimate, BANDS), true, strict=True)]
@@ -68,7 +68,7 @@ def main():
     folders = name_rows(asked.models)
     paths = sorted(path for path in asked.music.rglob("*") if formats.is_sound(path))
     calls = [(str(path.relative_to(asked.music)), path, folders, asked.seconds) for path in paths]
-    rows = [row for found in parallel.each(judge, calls) for row in found]
+    rows = [row for found in parallel.run_all(judge, calls) for row in found]
     table = pd.DataFrame(rows, columns=["cutoff", "system", "track", "band", "level", "lsd"])
     means = table.groupby(["cutoff", "system", "band"], sort=False)[["level", "lsd"]].mean()
     heads = [f"{low / 1000:g}-{high / 1000:g} kHz" for low, high in BANDS]

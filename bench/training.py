@@ -106,7 +106,7 @@ class Run:
         places = self.todo[self.taken % len(self.todo)]
         batch = self.data.batch(places).to(self.device)
         self.taken += 1
-        part = distributed.part(self.batch, self.batch)
+        part = distributed.share_batch(self.batch, self.batch)
         self.wait()
         wall, cpu = time.perf_counter(), time.process_time()
         _step(self.net, self.optimiser, batch, part, self.precision, None, 0)

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from overtone.core import parallel, params
-from overtone.core.storage import place
+from overtone.core.storage import locate
 from overtone.data.pairs.degradation import DegradeSettings
 from overtone.data.pairs.format import INDEX
 from overtone.data.preparation.shard_writer import write_settings, write_shard, write_store
@@ -29,26 +29,26 @@ def main() -> None:
     settings = params.read("degrade", DegradeSettings)
     subset = pd.read_csv("data/subset.csv", index_col="track_id", usecols=["track_id", "path"])
     tracks = [
-        (track_id, place(SOURCE, path))
+        (track_id, locate(SOURCE, path))
         for track_id, path in zip(subset.index.tolist(), subset["path"], strict=True)
     ]
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     asked, folder = os.environ.get("OVERTONE_SHARDS"), FOLDER.absolute()
-    store = str(place(Path(), asked)) if asked else None
+    store = str(locate(Path(), asked)) if asked else None
     size = settings.tracks_per_shard
     calls = [
         (n, tracks[n * size : (n + 1) * size], store or folder, settings)
         for n in range(-(-len(tracks) // size))
     ]
-    made = parallel.each(write_shard, calls, None if store else folder)
+    made = parallel.run_all(write_shard, calls, None if store else folder)
     with ExitStack() as files:
         # Row by row as they come: held to the end, they would be a kilobyte of memory a track.
         index = _table(files, "index.csv", INDEX)
         left_out = _table(files, "left_out.csv", ("track_id", "reason"))
         shards = _table(files, "shards.csv", ("shard", "sha1"))
         pairs = without = frames = 0
-        for rows, unusable, *named in parallel.progress(made, len(calls), "degrade: shard", say):
+        for rows, unusable, *named in parallel.report_progress(made, len(calls), "degrade: shard", say):
             index.writerows((number, *row.values()) for number, row in enumerate(rows, start=pairs))
             left_out.writerows(row.values() for row in unusable)
             shards.writerow(named)

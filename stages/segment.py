@@ -9,7 +9,7 @@ import pandas as pd
 from overtone.core import params
 from overtone.core.errors import OvertoneError
 from overtone.data.dataset.reader import Pairs
-from overtone.data.dataset.segments import SegmentSettings, cut
+from overtone.data.dataset.segments import SegmentSettings, list_segments
 from overtone.models.device import choose_device
 from stages import run
 
@@ -20,7 +20,7 @@ def main() -> None:
     """Run the stage."""
     settings = params.read("segment", SegmentSettings)
     pairs = Pairs("data/pairs", choose_device())
-    segments, without = cut(pairs, settings, say)
+    segments, without = list_segments(pairs, settings, say)
     split = pd.read_csv("data/split.csv", index_col="track_id")["split"]
     segments.insert(0, "split", segments["track_id"].map(split))
     left_out = pd.concat([pd.read_csv("data/pairs/left_out.csv"), without]).sort_values("track_id")

@@ -101,15 +101,17 @@ def main() -> None:
     size = sum(weight.numel() for weight in net.parameters())
     print(f"{model.name}, {size:,} parameters, on {device} in {precision}; {len(training)} segments")
 
-    name = distributed.agreed(fingerprint(everything | {"precision": precision}, decides(pairs.folder)))
+    name = distributed.check_agreement(
+        fingerprint(everything | {"precision": precision}, decides(pairs.folder))
+    )
     checkpoint = Checkpoint(name)
-    state = distributed.from_first(checkpoint.load() if distributed.number() == 0 else None)
+    state = distributed.broadcast(checkpoint.load() if distributed.rank_index() == 0 else None)
     if state is not None:
         print(f"going on in epoch {state['epoch']}, at step {state['step']}, from {checkpoint.folder}")
     # Rank 0 alone writes.
-    tools = (checkpoint.keep, report, tell) if distributed.number() == 0 else ()
+    tools = (checkpoint.keep, report, tell) if distributed.rank_index() == 0 else ()
     state = fit(net, training, validation, settings, device, precision, state, *tools)
-    if distributed.number() > 0:
+    if distributed.rank_index() > 0:
         return
 
     history = state["history"]

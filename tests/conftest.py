@@ -11,7 +11,7 @@ import soxr
 import torch
 
 from overtone.data.dataset.reader import Pairs
-from overtone.data.dataset.segments import SegmentSettings, cut
+from overtone.data.dataset.segments import SegmentSettings, list_segments
 from overtone.data.pairs.degradation import DegradeSettings
 from overtone.data.pairs.format import INDEX
 from overtone.data.preparation.shard_writer import write_shard
@@ -131,4 +131,4 @@ def pairs(tmp_path, rng, degrade_settings, monkeypatch):
 @pytest.fixture
 def segments(pairs):
     """Two segments of each channel of `pairs`."""
-    return cut(pairs, SegmentSettings(8192, 8192, 0.0, 0.001, 2, "shared"))[0]
+    return list_segments(pairs, SegmentSettings(8192, 8192, 0.0, 0.001, 2, "shared"))[0]

@@ -17,7 +17,7 @@ def noise_file(path, rng, seconds, rate=8000, channels=2):
 def test_parts_cover_a_file_once_and_carry_their_context(tmp_path, rng, seconds):
     whole = noise_file(tmp_path / "a.wav", rng, seconds)
     own, at = [], 0
-    for samples, rate, before, after in soundfiles.parts(tmp_path / "a.wav", seconds=2, context=1):
+    for samples, rate, before, after in soundfiles.read_chunks(tmp_path / "a.wav", seconds=2, context=1):
         length = samples.shape[1] - before - after
         assert before == min(at, rate)
         np.testing.assert_array_equal(samples, whole[:, at - before : at + length + after])
@@ -31,14 +31,17 @@ def test_flac_that_does_not_know_its_length_is_read_whole(tmp_path, rng):
     soundfile.write(tmp_path / "a.flac", whole, 8000)
     forget_length(tmp_path / "a.flac")
     own = [
-        part[:, before:][:, : 2 * 8000] for part, _, before, _ in soundfiles.parts(tmp_path / "a.flac", 2, 1)
+        part[:, before:][:, : 2 * 8000]
+        for part, _, before, _ in soundfiles.read_chunks(tmp_path / "a.flac", 2, 1)
     ]
     np.testing.assert_array_equal(np.concatenate(own, axis=1), whole.T.astype(np.float32))
 
 
 def test_no_part_is_longer_than_asked(tmp_path, rng):
     noise_file(tmp_path / "a.wav", rng, 9)
-    longest = max(part.shape[1] for part, *_ in soundfiles.parts(tmp_path / "a.wav", seconds=2, context=1))
+    longest = max(
+        part.shape[1] for part, *_ in soundfiles.read_chunks(tmp_path / "a.wav", seconds=2, context=1)
+    )
     assert longest == 4 * 8000
 
 
@@ -46,13 +49,13 @@ def test_a_file_that_is_no_audio_is_an_error_that_names_it(tmp_path):
     path = tmp_path / "a.mp3"
     path.write_bytes(b"not audio at all")
     with pytest.raises(OvertoneError, match=r"a\.mp3 does not decode"):
-        list(soundfiles.parts(path, seconds=2, context=1))
+        list(soundfiles.read_chunks(path, seconds=2, context=1))
 
 
 def test_a_file_without_samples_is_an_error_that_names_it(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros((0, 1)), 8000)
     with pytest.raises(OvertoneError, match=r"a\.wav holds no samples"):
-        list(soundfiles.parts(tmp_path / "a.wav", seconds=2, context=1))
+        list(soundfiles.read_chunks(tmp_path / "a.wav", seconds=2, context=1))
 
 
 @pytest.mark.parametrize(("rate", "other"), [(48000, 44100), (44100, 48000), (22050, 44100)])

@@ -35,21 +35,21 @@ def test_a_frame_is_the_windowed_transform_centred_on_its_sample() -> None:
 def test_blocks_are_the_frames_of_stft(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     monkeypatch.setattr(stft, "FRAMES", 7)
     samples = noise(2, length)
-    blocks = list(stft.blocks(samples))
+    blocks = list(stft.stft_blocks(samples))
     assert all(block.shape[-1] <= 7 for block in blocks)
     torch.testing.assert_close(torch.cat(blocks, dim=-1), stft.stft(samples), atol=1e-5, rtol=0)
 
 
 def test_a_short_window_of_a_block_stands_in_the_middle_of_the_frame() -> None:
-    (block,) = stft.blocks(torch.ones(4096), 1024, 120, 600)
+    (block,) = stft.stft_blocks(torch.ones(4096), 1024, 120, 600)
     # The transform at 0 Hz of a constant is the window's sum, and a periodic Hann window sums to half.
     assert float(block[0, 17].abs()) == pytest.approx(300, rel=1e-5)
 
 
 def test_above_starts_with_the_first_bin_at_the_cutoff() -> None:
     exactly = 223 * RATE / 2048
-    assert int(stft.above(exactly, RATE).long().argmax()) == 223
-    assert int(stft.above(exactly + 0.01, RATE).long().argmax()) == 224
+    assert int(stft.bins_above(exactly, RATE).long().argmax()) == 223
+    assert int(stft.bins_above(exactly + 0.01, RATE).long().argmax()) == 224
     assert stft.frequencies(RATE)[-1] == RATE / 2
 
 
@@ -57,7 +57,7 @@ def test_above_starts_with_the_first_bin_at_the_cutoff() -> None:
 def test_high_band_keeps_a_tone_above_and_removes_one_below(length: int) -> None:
     time = torch.arange(length, dtype=torch.float64) / RATE
     low, high = (torch.sin(2 * torch.pi * hertz * time) for hertz in (1000, 9000))
-    kept = stft.high_band((low + high).float(), 4800, RATE)
+    kept = stft.keep_high_band((low + high).float(), 4800, RATE)
     inner = slice(4410, -4410)
     assert float((kept - high)[inner].abs().max()) < 1e-3
 
@@ -65,8 +65,8 @@ def test_high_band_keeps_a_tone_above_and_removes_one_below(length: int) -> None
 @pytest.mark.parametrize("edge", [5000, 16000, 19000])
 @pytest.mark.parametrize("level", [1.0, 0.01])
 def test_bandwidth_is_where_a_recording_ends_whatever_its_level(edge: int, level: float) -> None:
-    samples = stft.high_band(noise(1, 2 * RATE), 0, RATE)
-    limited = level * (samples - stft.high_band(samples, edge, RATE)) / 4
+    samples = stft.keep_high_band(noise(1, 2 * RATE), 0, RATE)
+    limited = level * (samples - stft.keep_high_band(samples, edge, RATE)) / 4
     rounded = (limited * 32767).round() / 32767  # its noise must not count as content
     assert measure_bandwidth(rounded, RATE) == pytest.approx(edge, abs=350)
 

@@ -19,8 +19,8 @@ from overtone.core.errors import OvertoneError
 from overtone.data.preparation.shard_writer import write_shard
 from overtone.data.sources.archives import unpack
 from overtone.evaluation.comparison import systems
-from overtone.evaluation.comparison.chunks import parts
-from overtone.evaluation.comparison.score_chunk import Work, judge
+from overtone.evaluation.comparison.chunks import list_chunks
+from overtone.evaluation.comparison.score_chunk import RunSettings, score_chunk
 from overtone.models import registry
 from tests.helpers import ROOT, remote_work
 from tests.helpers.judged import plain
@@ -148,21 +148,21 @@ def test_an_archive_unpacks_to_the_same_files(on, tmp_path, monkeypatch):
 def test_a_take_is_judged_the_same_to_the_byte(two, pairs, segments, monkeypatch):
     registry.save(make("unet"), "unet", pairs.folder / "model", {})
     made_by = [systems.Baseline("noise fill"), systems.Model("model", pairs.folder / "model")]
-    work = Work(pairs.folder.absolute(), "shared", "cpu", False, True, 0.1)
-    calls = [(work, part, made_by, 4800.0, False, True) for part in parts(pairs, segments)]
+    work = RunSettings(pairs.folder.absolute(), "shared", "cpu", False, True, 0.1)
+    calls = [(work, part, made_by, 4800.0, False, True) for part in list_chunks(pairs, segments)]
     monkeypatch.setenv("OVERTONE_JOBS", "1")
-    here = [plain(judged) for judged in parallel.each(judge, calls)]
+    here = [plain(judged) for judged in parallel.run_all(score_chunk, calls)]
     monkeypatch.setenv("OVERTONE_CLUSTER", two.address)
-    assert [plain(judged) for judged in parallel.each(judge, calls)] == here
+    assert [plain(judged) for judged in parallel.run_all(score_chunk, calls)] == here
     assert list(here[0][1]) == ["noise fill", "model", "network alone", "network alone, aligned"]
 
 
 def test_a_model_that_a_worker_does_not_see_is_one_line(on, pairs, segments, tmp_path):
-    work = Work(pairs.folder.absolute(), "shared", "cpu", False, False, 0.1)
+    work = RunSettings(pairs.folder.absolute(), "shared", "cpu", False, False, 0.1)
     made_by = [systems.Model("far/away", tmp_path / "far/away")]
-    call = (work, parts(pairs, segments)[0], made_by, 4800.0, False, False)
+    call = (work, list_chunks(pairs, segments)[0], made_by, 4800.0, False, False)
     with pytest.raises(OvertoneError, match=r"worker at tcp://\S+ does not see .*far/away as this machine"):
-        list(parallel.each(judge, [call]))
+        list(parallel.run_all(score_chunk, [call]))
 
 
 def test_a_file_that_a_worker_does_not_see_is_no_track_left_out_but_one_line(on, tmp_path, degrade_settings):
@@ -170,7 +170,7 @@ def test_a_file_that_a_worker_does_not_see_is_no_track_left_out_but_one_line(on,
     with pytest.raises(
         OvertoneError, match=r"worker at tcp://\S+ does not see .*nowhere.wav as this machine"
     ):
-        list(parallel.each(write_shard, [call], tmp_path))
+        list(parallel.run_all(write_shard, [call], tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -179,13 +179,13 @@ def test_shards_for_a_store_need_no_folder_of_pairs_in_common(on, tmp_path, degr
     calls = [(n, [music[n]], str(tmp_path / "store"), degrade_settings()) for n in range(2)]
     (tmp_path / "here").mkdir()
     here = [write_shard(n, one, tmp_path / "here", settings) for n, one, _, settings in calls]
-    assert list(parallel.each(write_shard, calls, None)) == here
+    assert list(parallel.run_all(write_shard, calls, None)) == here
     assert {path.stem for path in (tmp_path / "store").iterdir()} == {digest for *_, digest in here}
 
 
 def test_an_error_of_the_call_itself_comes_back(on):
     with pytest.raises(TimeoutError, match="the call's own"):
-        list(parallel.each(remote_work.run_out_of_time, [()]))
+        list(parallel.run_all(remote_work.run_out_of_time, [()]))
 
 
 def test_a_worker_killed_and_one_that_joins_late_change_no_byte(on, tmp_path, degrade_settings):
@@ -201,7 +201,7 @@ def test_a_worker_killed_and_one_that_joins_late_change_no_byte(on, tmp_path, de
         return {number for _, process, number in found if int(process) == on.processes[name].pid}
 
     work = [(marks, *call, folders[1], degrade_settings()) for call in calls]
-    results = parallel.each(remote_work.shard_with_pauses, work, folders[1])
+    results = parallel.run_all(remote_work.shard_with_pauses, work, folders[1])
     there = [next(results)]
     until(lambda: numbers("began", "a") > numbers("ended", "a"))
     on.processes["a"].kill()
@@ -218,13 +218,13 @@ def test_a_worker_killed_and_one_that_joins_late_change_no_byte(on, tmp_path, de
 def test_calls_that_kill_every_worker_end_in_one_line(on, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "ALONE", 0.5)
     with pytest.raises(OvertoneError, match=r"scheduler at \S+ has had no worker for 0 s; start some"):
-        list(parallel.each(remote_work.die, [(1,)]))
+        list(parallel.run_all(remote_work.die, [(1,)]))
 
 
 def test_a_scheduler_that_goes_away_is_one_line(on):
     on.worker("d")
     until(lambda: "d" in on.names())
-    results = parallel.each(time.sleep, [(0.01,), (600,)])
+    results = parallel.run_all(time.sleep, [(0.01,), (600,)])
     next(results)
     on.processes["scheduler"].kill()
     with pytest.raises(OvertoneError, match=r"the Dask scheduler at \S+ went away; start it again"):
@@ -239,14 +239,14 @@ def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch):
         monkeypatch.setattr(cluster, "CONNECT", 0.5)
         message = f"OVERTONE_CLUSTER is '{address}'; no Dask scheduler answers there: start one"
         with pytest.raises(OvertoneError, match=message):
-            list(parallel.each(pow, [(1, 2)]))
+            list(parallel.run_all(pow, [(1, 2)]))
 
 
 @pytest.mark.parametrize("address", ["host:8786", "tcp://host", "tcp://", "http://host:80"])
 def test_what_is_no_schedulers_address_is_one_line(monkeypatch, address):
     monkeypatch.setenv("OVERTONE_CLUSTER", address)
     with pytest.raises(OvertoneError, match=f"OVERTONE_CLUSTER is '{address}'; it is a scheduler's address"):
-        list(parallel.each(pow, [(1, 2)]))
+        list(parallel.run_all(pow, [(1, 2)]))
 
 
 @pytest.fixture
@@ -256,11 +256,11 @@ def as_worker(monkeypatch):
 
 def test_a_worker_with_other_packages_refuses(as_worker):
     with pytest.raises(OvertoneError, match=r"worker at tcp://w:1 has numpy \S+, this machine 1\.0; results"):
-        cluster._call(cluster.code() | {"numpy": "1.0"}, None, pow, (1, 2))
+        cluster._call(cluster.code_versions() | {"numpy": "1.0"}, None, pow, (1, 2))
 
 
 def test_a_worker_that_does_not_share_the_folder_it_writes_to_refuses(as_worker, tmp_path):
     with pytest.raises(
         OvertoneError, match=f"does not see {tmp_path} as this machine does; put it in a folder"
     ):
-        cluster._call(cluster.code(), tmp_path / "mark", pow, (1, 2))
+        cluster._call(cluster.code_versions(), tmp_path / "mark", pow, (1, 2))

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from overtone.core.errors import OvertoneError
-from overtone.core.storage import below, local, place
+from overtone.core.storage import list_below, local_copy, locate
 from overtone.data.dataset.reader import Pairs
 from overtone.data.preparation.shard_writer import write_shard, write_store
 from overtone.data.sources import http
@@ -35,26 +35,26 @@ def bucket(object_store, music, request):
 
 
 def test_a_path_is_relative_to_its_folder_and_an_address_stands_for_itself(tmp_path):
-    assert place(tmp_path, "000/1.mp3") == tmp_path / "000/1.mp3"
-    assert place(tmp_path, "/music/1.mp3") == place(tmp_path / "other", "/music/1.mp3")
-    assert place(tmp_path, "s3://bucket/1.mp3") == "s3://bucket/1.mp3"
+    assert locate(tmp_path, "000/1.mp3") == tmp_path / "000/1.mp3"
+    assert locate(tmp_path, "/music/1.mp3") == locate(tmp_path / "other", "/music/1.mp3")
+    assert locate(tmp_path, "s3://bucket/1.mp3") == "s3://bucket/1.mp3"
 
 
 def test_a_path_is_read_where_it_lies(music):
-    with local(music / "x/a.flac") as path:
+    with local_copy(music / "x/a.flac") as path:
         assert path == music / "x/a.flac"
     assert path.exists()
 
 
 def test_an_object_is_read_from_a_copy_that_goes(bucket, music):
-    with local(f"{bucket}/own/x/a.flac") as path:
+    with local_copy(f"{bucket}/own/x/a.flac") as path:
         assert path.read_bytes() == (music / "x/a.flac").read_bytes()
     assert not path.exists()
 
 
 def test_all_objects_below_an_address_are_found_with_their_bytes(bucket, music):
     files = sorted(path for path in music.rglob("*.*") if path.is_file())
-    assert below(f"{bucket}/own") == [
+    assert list_below(f"{bucket}/own") == [
         (f"{bucket}/own/{path.relative_to(music)}", path.stat().st_size) for path in files
     ]
 
@@ -72,7 +72,7 @@ def test_a_shard_from_a_store_is_the_same_to_the_byte(bucket, music, tmp_path, d
     written = []
     for name, root in (("here", music), ("there", f"{bucket}/own")):
         (tmp_path / name).mkdir()
-        tracks = [(n, place(music, f"{root}/x/{file}")) for n, file in enumerate(["a.flac", "b c.wav"])]
+        tracks = [(n, locate(music, f"{root}/x/{file}")) for n, file in enumerate(["a.flac", "b c.wav"])]
         rows = write_shard(0, tracks, tmp_path / name, degrade_settings())
         written.append((rows, (tmp_path / name / "shard-0000.i16").read_bytes()))
     assert written[0] == written[1]
@@ -92,7 +92,7 @@ def test_shards_in_a_store_are_the_same_to_the_byte(
     if kind == "s3":
         kept = object_store.client.list_objects(Bucket=bucket.removeprefix("s3://"), Prefix="shards/")
         assert [one["Key"] for one in kept["Contents"]] == [f"shards/{digest}.i16"]
-        with local(f"{where}{digest}.i16") as path:
+        with local_copy(f"{where}{digest}.i16") as path:
             assert path.read_bytes() == content
     else:
         assert [path.name for path in (tmp_path / "shared/shards").iterdir()] == [f"{digest}.i16"]

@@ -25,7 +25,7 @@ def continued(samples, cutoff):
     first = net.first_bin(torch.tensor([cutoff]))
     bins = torch.arange(int(first), BINS)
     level = log_magnitude(net.analysis(samples)[..., : int(first)])
-    return harmonics.continued(level, first, bins)[0, 4:-4], bins
+    return harmonics.continue_partials(level, first, bins)[0, 4:-4], bins
 
 
 @pytest.mark.parametrize("pitch", [311.0, 440.0, 523.3, 700.0])

@@ -184,7 +184,7 @@ def test_every_cutoff_has_its_dots_and_their_figures(folder, text):
     )
     for of_cutoff in results["cutoffs"].values():
         for key in IN_GENRES:
-            assert f">{tables.mean(of_cutoff['systems']['model'], key)}</text>" in section
+            assert f">{tables.format_mean(of_cutoff['systems']['model'], key)}</text>" in section
 
 
 def test_with_one_cutoff_there_is_no_picture_by_cutoff(folder):

@@ -14,7 +14,7 @@ import pytest
 from overtone.core.atomic import write_json
 from overtone.evaluation.comparison.intervals import summarize, write_csv
 from overtone.evaluation.metrics.registry import SCORES, TESTED, VIEWS
-from overtone.report.tables import main, span, text
+from overtone.report.tables import format_interval, main, text
 
 SYSTEMS = ("input", "silence", "noise fill", "band replication", "model")
 MEANS = dict.fromkeys(SCORES, 0.5) | {"l1": 0.04, "mse": 0.005, "lsd": 2.6, "si_sdr": 12.0, "snr": 13.0}
@@ -176,7 +176,7 @@ def test_every_genre_and_cutoff_has_each_system_with_its_interval() -> None:
         for line, (system, values) in zip(block, of_system.items(), strict=True):
             snr = values["snr"]
             assert f" {system} " in line
-            assert line.endswith(f"{snr['mean']:.1f} {span(snr, 'snr'):>11}")
+            assert line.endswith(f"{snr['mean']:.1f} {format_interval(snr, 'snr'):>11}")
 
 
 def test_a_system_without_scores_is_a_row_of_each_table_that_says_why() -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from overtone.core.errors import OvertoneError
-from overtone.data.dataset.batch import Batch, Rows
+from overtone.data.dataset.batch import Batch, BatchRows
 from overtone.training.augment import KINDS, LEAST_BAND, AugmentSettings, augment
 
 RATE, TIME, COUNT = 44100, 32768, 40
@@ -159,7 +159,7 @@ def test_a_mix_ends_where_the_first_of_its_two_recordings_ends(batch):
 def test_sides_are_coded_with_the_segment_before_as_mid(batch, monkeypatch):
     given = []
     monkeypatch.setattr("overtone.training.augment.code", lambda *call: given.append(call) or call[:2])
-    plan, rows = settings(coded=0.5, mix=0.5), Rows(COUNT, [1, 2, 5])
+    plan, rows = settings(coded=0.5, mix=0.5), BatchRows(COUNT, [1, 2, 5])
     augment(batch, plan, RATE, 1, side=True)
     mids = given.pop()[-1]
     assert torch.allclose(mids, batch.original.roll(1, 0), atol=1e-5)

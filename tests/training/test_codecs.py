@@ -5,16 +5,16 @@ import torch
 from overtone.core.errors import OvertoneError
 from overtone.training import codecs
 from overtone.training.codecs import (
-    CODINGS,
+    CODECS,
     FASTER,
-    OF_STEREO,
+    LOW_BITRATE_CODECS,
     RATE,
-    SHORT,
+    STEREO_CODECS,
     Choice,
-    as_side,
-    code,
+    apply_codecs,
+    encode_decode,
+    encode_decode_side,
     round_trip,
-    through,
 )
 
 COUNT, TIME = 12, 4096
@@ -33,7 +33,7 @@ def coded(
     choice = Choice(share, 0.0 if whole is None else 1.0, lowest)
     whole = torch.zeros_like(degraded) if whole is None else whole
     cutoff, highest = torch.full((COUNT,), told), torch.full((COUNT,), ends)
-    return code(degraded, cutoff, whole, highest, choice, rate, draws, mids)
+    return apply_codecs(degraded, cutoff, whole, highest, choice, rate, draws, mids)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def used(monkeypatch):
     """What codings were asked for, and how fast, of signals that then stay as they are."""
     calls = []
     stay = lambda samples, choice, faster: calls.append((choice, faster)) or samples  # noqa: E731
-    monkeypatch.setattr(codecs, "through", stay)
+    monkeypatch.setattr(codecs, "encode_decode", stay)
     monkeypatch.setenv("OVERTONE_JOBS", "1")
     return calls
 
@@ -49,13 +49,16 @@ def used(monkeypatch):
 def beside_mid(samples, coding, faster=1.0):
     """As the side of stereo whose mid is noise, as loud."""
     mid = np.random.default_rng(5).normal(size=len(samples)).astype(np.float32)
-    return as_side(samples, mid * samples.std(), coding, faster)
+    return encode_decode_side(samples, mid * samples.std(), coding, faster)
 
 
 every_coding = pytest.mark.parametrize(
     ("send", "choice"),
     dict.fromkeys(
-        [*((through, mono) for mono in CODINGS + SHORT), *((beside_mid, both) for both in OF_STEREO)]
+        [
+            *((encode_decode, mono) for mono in CODECS + LOW_BITRATE_CODECS),
+            *((beside_mid, both) for both in STEREO_CODECS),
+        ]
     ),
     ids=lambda value: getattr(value, "__name__", None) or f"{value.subtype}-{value.rate}-{value.level:.2f}",
 )
@@ -122,7 +125,7 @@ def test_what_goes_in_whole_is_ended_by_the_codec(degraded, used):
     made, told = coded(degraded, told=4000.0, whole=2 * degraded)
     assert torch.equal(made, 2 * degraded)
     for cutoff, (choice, faster) in zip(told.tolist(), used, strict=True):
-        assert choice in SHORT
+        assert choice in LOW_BITRATE_CODECS
         end = choice.limit / faster
         assert end <= 14000
         assert 0.95 * end <= cutoff <= end
@@ -132,7 +135,7 @@ def test_what_goes_in_whole_is_ended_by_the_codec(degraded, used):
 def test_a_side_goes_in_whole_beside_a_mid(degraded, monkeypatch):
     sent = []
     stay = lambda both, coding, faster: sent.append((both, coding)) or both  # noqa: E731
-    monkeypatch.setattr(codecs, "through", stay)
+    monkeypatch.setattr(codecs, "encode_decode", stay)
     monkeypatch.setenv("OVERTONE_JOBS", "1")
     mids = 3 * degraded.roll(1, 0)
     made, _ = coded(degraded, told=4000.0, whole=20 * degraded, mids=mids)
@@ -140,7 +143,7 @@ def test_a_side_goes_in_whole_beside_a_mid(degraded, monkeypatch):
     assert torch.allclose(made, 20 * degraded, atol=1e-5)
     louder = []
     for row, (both, choice) in enumerate(sent):
-        assert choice in OF_STEREO
+        assert choice in STEREO_CODECS
         assert np.abs(both).max() <= 1
         mid, side = (both[:, 0] + both[:, 1]) / 2, (both[:, 0] - both[:, 1]) / 2
         assert np.corrcoef(mid, mids[row])[0, 1] > 0.999
@@ -176,7 +179,7 @@ def test_where_no_codec_ends_low_enough_a_low_pass_stays(degraded):
     assert torch.equal(made[1], behind[1])
 
 
-@pytest.mark.parametrize("few", SHORT, ids=lambda choice: f"{choice.rate}-{choice.level:.2f}")
+@pytest.mark.parametrize("few", LOW_BITRATE_CODECS, ids=lambda choice: f"{choice.rate}-{choice.level:.2f}")
 def test_a_codec_of_few_bits_leaves_holes_and_more_than_where_a_low_pass_is_before_it(rng, few):
     hertz = np.fft.rfftfreq(65536, 1 / RATE)
     hits = np.tile(np.exp(-np.arange(8192) / 800), 8) * rng.normal(size=65536)
@@ -188,7 +191,7 @@ def test_a_codec_of_few_bits_leaves_holes_and_more_than_where_a_low_pass_is_befo
         low, high = (round(min(end, few.limit) * part / RATE * 2048) for part in (0.5, 0.97))
         source, made = (
             np.abs(np.fft.rfft(signal.reshape(-1, 2048) * np.hanning(2048))[:, low:high])
-            for signal in (source, through(source, few))
+            for signal in (source, encode_decode(source, few))
         )
         return np.mean(made < 0.1 * source)
 
@@ -218,7 +221,7 @@ def test_codecs_that_stop_under_the_lowest_cutoff_are_not_used(degraded, used):
     for seed in range(20):
         coded(degraded, lowest=11000.0, seed=seed)
     assert min(choice.limit / faster for choice, faster in used) >= 11000
-    assert {choice.limit for choice, _ in used} == {c.limit for c in CODINGS if c.limit * FASTER >= 11000}
+    assert {choice.limit for choice, _ in used} == {c.limit for c in CODECS if c.limit * FASTER >= 11000}
 
 
 def test_where_all_codecs_end_too_low_a_signal_stays_as_it_is(degraded):
@@ -238,9 +241,11 @@ def test_another_rate_is_one_line(degraded):
 
 def test_a_codec_that_shifts_is_one_line(rng):
     # A constant bitrate too low for the tag that holds the delay.
-    shifting = next(c for c in SHORT if (c.rate, c.limit) == (RATE, 8200))._replace(mode="CONSTANT")
+    shifting = next(c for c in LOW_BITRATE_CODECS if (c.rate, c.limit) == (RATE, 8200))._replace(
+        mode="CONSTANT"
+    )
     with pytest.raises(OvertoneError, match="does not take out the codec's delay") as caught:
-        through(rng.normal(0, 0.1, 8192).astype(np.float32), shifting)
+        encode_decode(rng.normal(0, 0.1, 8192).astype(np.float32), shifting)
     assert "\n" not in str(caught.value)
 
 

@@ -12,7 +12,7 @@ from torch import distributed as dist
 from torch import nn
 
 from overtone.core.errors import OvertoneError
-from overtone.data.dataset.batch import Batch, Rows
+from overtone.data.dataset.batch import Batch, BatchRows
 from overtone.models.spectral import Spectral, SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
 from overtone.training import distributed, loop
@@ -200,7 +200,7 @@ def normed(samples):
     net = nn.Sequential(nn.BatchNorm1d(3))
     nn.init.uniform_(net[0].weight)
     distributed.sync_batch_norm(net)
-    part = distributed.part(len(samples), len(samples))
+    part = distributed.share_batch(len(samples), len(samples))
     own = samples[part.rows.own].clone().requires_grad_()
     made = net(own)
     (made**3).sum().backward()
@@ -263,7 +263,7 @@ def test_a_loss_that_is_not_a_number_on_one_rank_stops_all_with_the_same_line(to
 
 
 def test_more_ranks_than_a_micro_batch_has_segments_is_one_line(monkeypatch, whole):
-    monkeypatch.setattr(distributed, "count", lambda: 8)
+    monkeypatch.setattr(distributed, "rank_count", lambda: 8)
     with pytest.raises(OvertoneError) as caught:
         loop.fit(unet(), Noise(10), Noise(5), whole, CPU, "float32")
     assert str(caught.value) == (
@@ -274,10 +274,10 @@ def test_more_ranks_than_a_micro_batch_has_segments_is_one_line(monkeypatch, who
 
 def talk():
     """What rank 0 says, and whether a name that each makes up by itself is agreed."""
-    heard = distributed.from_first({"rank": distributed.number()})
-    assert distributed.agreed("same") == "same"
+    heard = distributed.broadcast({"rank": distributed.rank_index()})
+    assert distributed.check_agreement("same") == "same"
     try:
-        distributed.agreed(f"run {distributed.number() // 2}")
+        distributed.check_agreement(f"run {distributed.rank_index() // 2}")
     except OvertoneError as error:
         return heard, str(error)
     return heard, ""
@@ -292,11 +292,11 @@ def test_a_rank_with_other_settings_is_found_and_all_are_told(together):
 @pytest.mark.parametrize("size", [1, 2, 3, 8, 11])
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_parts_cover_a_batch_and_their_shares_average_to_one(monkeypatch, size, count):
-    monkeypatch.setattr(distributed, "count", lambda: count)
+    monkeypatch.setattr(distributed, "rank_count", lambda: count)
     micro_batch, parts = 4, []
     for rank in range(count):
-        monkeypatch.setattr(distributed, "number", lambda rank=rank: rank)
-        parts.append(distributed.part(size, micro_batch))
+        monkeypatch.setattr(distributed, "rank_index", lambda rank=rank: rank)
+        parts.append(distributed.share_batch(size, micro_batch))
     assert {row for part in parts for row in part.rows.own} == set(range(size))
     for part in parts:
         assert sum(part.sizes) == len(part.rows.own)
@@ -315,7 +315,7 @@ def test_parts_cover_a_batch_and_their_shares_average_to_one(monkeypatch, size, 
 @pytest.mark.parametrize("own", [[0, 1, 2], [3, 4], [0, 5], [2]])
 def test_a_part_of_a_batch_gets_the_damage_that_it_gets_in_the_whole(own, monkeypatch):
     monkeypatch.setenv("OVERTONE_JOBS", "1")
-    data, rows = Noise(6), Rows(6, own)
+    data, rows = Noise(6), BatchRows(6, own)
     everything = augment(data.batch(list(range(6))), DAMAGE, 44100, seed=5)
     part = augment(data.batch(rows.read(DAMAGE.filters)), DAMAGE, 44100, 5, rows)
     for ours, theirs in zip(part, everything, strict=True):

@@ -21,7 +21,7 @@ class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
-def parts(path: str | Path, seconds: int, context: int) -> Iterator[tuple[np.ndarray, int, int, int]]:
+def read_chunks(path: str | Path, seconds: int, context: int) -> Iterator[tuple[np.ndarray, int, int, int]]:
     """Read a file in parts of bounded length, each with its surroundings.
 
     An hour-long mix is never in memory as a whole: part ``p`` holds the seconds from ``p * seconds``

@@ -39,7 +39,7 @@ def istft(spectrum: Tensor, length: int, n_fft: int = N_FFT, hop: int = HOP) -> 
     return samples.reshape(*spectrum.shape[:-2], length)
 
 
-def blocks(
+def stft_blocks(
     samples: Tensor, n_fft: int = N_FFT, hop: int = HOP, window: int | None = None
 ) -> Iterator[Tensor]:
     """The frames of `stft`, a few at a time, so that a long track costs no more memory than a short one.
@@ -69,12 +69,12 @@ def frequencies(rate: int, n_fft: int = N_FFT) -> Tensor:
     return torch.arange(n_fft // 2 + 1, dtype=torch.float64) * rate / n_fft
 
 
-def above(cutoff: float, rate: int, n_fft: int = N_FFT) -> Tensor:
+def bins_above(cutoff: float, rate: int, n_fft: int = N_FFT) -> Tensor:
     """Which bins lie at or above a cutoff in Hz: booleans, shape (n_fft // 2 + 1,)."""
     return frequencies(rate, n_fft) >= cutoff
 
 
-def high_band(samples: Tensor, cutoff: float, rate: int) -> Tensor:
+def keep_high_band(samples: Tensor, cutoff: float, rate: int) -> Tensor:
     """Only what a signal has at or above a cutoff in Hz: one transform of its whole length, cut there.
 
     An STFT with the bins below the cutoff set to zero still leaks through the window's skirts; this

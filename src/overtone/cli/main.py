@@ -185,7 +185,7 @@ def _score(args: argparse.Namespace) -> int:
     else:
         told = "no cutoff told" if args.cutoff is None else f"cutoff {args.cutoff:g} Hz"
         print(printable(f"against {args.reference}: {told}, its own bandwidth {found[0].bandwidth:.0f} Hz"))
-        print(tables.of_files({printable(str(one.restored)): one.values for one in found}), end="")
+        print(tables.file_table({printable(str(one.restored)): one.values for one in found}), end="")
     if not heard:
         complain("no ViSQOL score: it needs an extra: pip install 'overtone[visqol]'")
     return ALL_GOOD
@@ -241,7 +241,7 @@ def _listen(args: argparse.Namespace) -> int:
     if args.take_in:
         base = store.Store(ratings)
         for path in args.take_in:
-            given, new = exchange.take_in(path, base)
+            given, new = exchange.import_ratings(path, base)
             print(printable(f"{path}: {given} ratings, {new} of them new"))
         return ALL_GOOD
     if args.summary:

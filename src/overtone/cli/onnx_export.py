@@ -67,7 +67,7 @@ class RealSpectral(nn.Module):
         shift = octave_shift(first, bins)
         if self.net.settings.harmonics:
             level = log_magnitude(cast(Tensor, spectrum))
-            sticks_out = harmonics.continued(level, first, bins, self.correlation)
+            sticks_out = harmonics.continue_partials(level, first, bins, self.correlation)
             magnitude = magnitude * 10 ** (self.net.settings.harmonics * sticks_out)
         moved = _moved_phases(spectrum, bins, shift)
         made = [

@@ -14,7 +14,7 @@ from overtone.core.errors import OvertoneError
 from overtone.evaluation.metrics import distances
 from overtone.evaluation.metrics import visqol as visqol_metric
 from overtone.restoration.files.decode import blocks, open_sound
-from overtone.restoration.stream.limits import LOUDEST
+from overtone.restoration.stream.limits import MAX_PEAK
 
 RATE = 44100  # Hz; all files are compared at this rate
 TOLERANCE = 0.1  # seconds by which lengths may differ: coders pad the end; the longer file is cut
@@ -64,10 +64,10 @@ def score_files(
     if not true.any():
         raise OvertoneError(f"{reference} is silent, and nothing can be compared with it; name the original")
     bandwidth = measure_bandwidth(true, RATE)
-    if cutoff is not None and bandwidth - cutoff < distances.LEAST_TREBLE:
+    if cutoff is not None and bandwidth - cutoff < distances.MIN_HIGH_BAND_HZ:
         raise OvertoneError(
             f"{reference} ends at {bandwidth:.0f} Hz, so that there is no treble to compare above a cutoff "
-            f"of {cutoff:.0f} Hz; name one at least {distances.LEAST_TREBLE:.0f} Hz lower"
+            f"of {cutoff:.0f} Hz; name one at least {distances.MIN_HIGH_BAND_HZ:.0f} Hz lower"
         )
     found = []
     for path in restored:
@@ -79,7 +79,7 @@ def score_files(
         if cutoff is None:
             del values["lsd_low"]
         if visqol:
-            heard = min(length, visqol_metric.HEARD * RATE)
+            heard = min(length, visqol_metric.EXCERPT_SECONDS * RATE)
             middle = slice((length - heard) // 2, (length - heard) // 2 + heard)
             values["visqol"] = visqol_metric.visqol(pair[0][:, middle], pair[1][:, middle], RATE)
         found.append(Scored(reference, path, length / RATE, cutoff, bandwidth, values))
@@ -93,7 +93,7 @@ def _read(path: Path) -> Tensor:
         samples = np.concatenate([np.zeros((file.channels, 0), np.float32), *blocks(file, path)], axis=1)
     if not np.isfinite(samples).all():
         raise OvertoneError(f"{path} holds NaN or infinity; repair it first")
-    if (highest := np.abs(samples).max(initial=0)) > LOUDEST:
+    if (highest := np.abs(samples).max(initial=0)) > MAX_PEAK:
         raise OvertoneError(f"{path} peaks at {highest:.3g} times full scale; that is not sound")
     if samples.shape[1] < LEAST * rate:
         raise OvertoneError(f"{path} holds {samples.shape[1] / rate:.3g} s; {LEAST:g} s are the least")

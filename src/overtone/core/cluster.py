@@ -31,7 +31,7 @@ COMPUTES = ("numpy", "scipy", "torch", "torchaudio", "soundfile", "soxr")
 """The packages whose version may show in a result's bytes."""
 
 
-def each(
+def run_all(
     address: str, function: Callable[..., Result], calls: Sequence[tuple[Any, ...]], folder: Path | None
 ) -> Iterator[Result]:
     """Call ``function(*call)`` for every call on the cluster, and yield the results in order.
@@ -67,7 +67,7 @@ def each(
     try:
         if mark:
             mark.touch()
-        work = [(code(), mark, function, call) for call in calls]
+        work = [(code_versions(), mark, function, call) for call in calls]
         # Batches, because Dask warns of a message over 10 MB, and 100,000 calls are one.
         futures = deque(client.map(_call, *zip(*work, strict=True), pure=False, batch_size=1000))
         while futures:
@@ -114,7 +114,7 @@ def _call(wanted: dict[str, str], mark: Path | None, function: Callable[..., Res
     from distributed import get_worker
 
     worker = get_worker().address
-    for name, here in code().items():
+    for name, here in code_versions().items():
         if here != wanted[name]:
             raise OvertoneError(
                 f"the worker at {worker} has {name} {here}, this machine {wanted[name]}; results would "
@@ -142,7 +142,7 @@ def _paths(value: Any) -> Iterator[Path]:
 
 
 @lru_cache(maxsize=1)
-def code() -> dict[str, str]:
+def code_versions() -> dict[str, str]:
     """What decides a result besides its arguments: Python, packages, overtone's source and its weights."""
     source = sha1(usedforsecurity=False)
     package = Path(__file__).parents[1]

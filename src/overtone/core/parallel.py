@@ -18,7 +18,7 @@ BATCH = 1 << 26
 """Bytes of small files that are worth a call of their own."""
 
 
-def workers() -> int:
+def worker_count() -> int:
     """Number of processes: ``OVERTONE_JOBS``, or the cores that this process may use."""
     asked = os.environ.get("OVERTONE_JOBS")
     if asked is None:
@@ -28,7 +28,7 @@ def workers() -> int:
     return int(asked)
 
 
-def each(
+def run_all(
     function: Callable[..., Result], calls: Sequence[tuple[Any, ...]], folder: Path | None = None
 ) -> Iterator[Result]:
     """Call ``function(*call)`` for every call and yield the results in order.
@@ -42,33 +42,33 @@ def each(
         folder: where the calls write files, None for nowhere; a cluster's workers must share it.
 
     Raises:
-        OvertoneError: as `overtone.core.cluster.each` says.
+        OvertoneError: as `overtone.core.cluster.run_all` says.
     """
     address = os.environ.get("OVERTONE_CLUSTER")
     if address and calls:
-        yield from cluster.each(address, function, calls, folder)
+        yield from cluster.run_all(address, function, calls, folder)
     else:
-        yield from here(function, calls)
+        yield from run_local(function, calls)
 
 
-def here(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
+def run_local(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
     """As `each`, on this machine's cores whatever is set: for files that a cluster may not see."""
-    jobs = min(workers(), len(calls))
+    jobs = min(worker_count(), len(calls))
     if jobs <= 1:
         yield from (function(*call) for call in calls)
         return
     yield from Parallel(n_jobs=jobs, return_as="generator")(delayed(function)(*call) for call in calls)
 
 
-def place(calls: int) -> str:
+def describe_workers(calls: int) -> str:
     """Where `each` makes so many calls, in a few words."""
     if address := os.environ.get("OVERTONE_CLUSTER"):
         return f"tracks shared out by {address}"
-    jobs = min(workers(), calls)
+    jobs = min(worker_count(), calls)
     return f"{jobs} tracks at a time" if jobs > 1 else "one track at a time"
 
 
-def batches(items: Iterable[tuple[Item, int]]) -> Iterator[list[Item]]:
+def group_by_size(items: Iterable[tuple[Item, int]]) -> Iterator[list[Item]]:
     """Consecutive items in groups of `BATCH` bytes or a little more: (item, its bytes) each."""
     group, weight = [], 0
     for item, size in items:
@@ -81,7 +81,7 @@ def batches(items: Iterable[tuple[Item, int]]) -> Iterator[list[Item]]:
         yield group
 
 
-def progress(
+def report_progress(
     results: Iterator[Result], total: int, label: str, say: Callable[[str], None]
 ) -> Iterator[Result]:
     """Pass results on, saying now and then how many are done and how long the rest will take."""

@@ -71,7 +71,7 @@ def check(holds: bool, key: str, value: object, allowed: str) -> None:
         raise OvertoneError(f"{key} is {value!r}; it is {allowed}")
 
 
-def one_of(key: str, value: object, choices: typing.Iterable[str]) -> None:
+def check_choice(key: str, value: object, choices: typing.Iterable[str]) -> None:
     """Raise unless the value is one of the named choices."""
     names = list(choices)
     check(value in names, key, value, "one of " + ", ".join(names))

@@ -29,7 +29,7 @@ class Member(NamedTuple):
     name: str
 
 
-Place = Path | str | Member
+Location = Path | str | Member
 """A path, a file in an archive, or an address as text."""
 
 
@@ -38,8 +38,8 @@ def is_address(name: str) -> bool:
     return "://" in name and not name.startswith("file:")
 
 
-def place(folder: Path, name: str) -> Place:
-    """A name from a table as a place: an address as it is, a path from the folder made absolute.
+def locate(folder: Path, name: str) -> Location:
+    """A name from a table as a location: an address as it is, a path from the folder made absolute.
 
     ``file:`` and a path is what `written` gives.
     """
@@ -48,18 +48,18 @@ def place(folder: Path, name: str) -> Place:
     if name.startswith("zip://"):
         entry, archive = name.removeprefix("zip://").split("::")
         path = Path(archive)
-        return Member((path if path.name != archive else downloads() / path).absolute(), entry)
+        return Member((path if path.name != archive else download_folder() / path).absolute(), entry)
     return name if is_address(name) else (folder / name).absolute()
 
 
-def written(place: Place) -> str:
+def as_text(location: Location) -> str:
     """An absolute path or an address as a table holds it; a name that is no text, as a ``file:`` URI."""
     # Bytes that are no UTF-8 cannot be written, and a carriage return ends a row.
-    name = str(place)
-    return place.as_uri() if isinstance(place, Path) and not name.isprintable() else name
+    name = str(location)
+    return location.as_uri() if isinstance(location, Path) and not name.isprintable() else name
 
 
-def downloads() -> Path:
+def download_folder() -> Path:
     """The folder of downloaded archives.
 
     It is no output of DVC: DVC deletes a stage's outputs before it runs, and gigabytes with them.
@@ -67,7 +67,7 @@ def downloads() -> Path:
     return Path(os.environ.get("OVERTONE_DOWNLOADS") or ".downloads")
 
 
-def opened(path: Path) -> zipfile.ZipFile:
+def open_binary(path: Path) -> zipfile.ZipFile:
     """A zip archive, kept open by the process: reading a list of 106,574 entries takes about a second."""
     state = path.stat()
     return _opened(path, state.st_size, state.st_mtime_ns)
@@ -79,7 +79,7 @@ def _opened(path: Path, size: int, changed: int) -> zipfile.ZipFile:
 
 
 @contextmanager
-def store(address: str, done: str = "read") -> Iterator[tuple[Any, str]]:
+def object_store(address: str, done: str = "read") -> Iterator[tuple[Any, str]]:
     """The file system of an address and the name in it; what goes wrong inside is one clear line.
 
     Args:
@@ -106,25 +106,25 @@ def store(address: str, done: str = "read") -> Iterator[tuple[Any, str]]:
 
 
 @contextmanager
-def local(place: Place) -> Iterator[Path]:
+def local_copy(location: Location) -> Iterator[Path]:
     """A file as a path to read from: itself, or a copy in the temporary folder that goes afterwards."""
-    if isinstance(place, Path):
-        yield place
+    if isinstance(location, Path):
+        yield location
         return
-    name = place.name if isinstance(place, Member) else place
+    name = location.name if isinstance(location, Member) else location
     with tempfile.TemporaryDirectory(prefix="overtone-") as folder:
         path = Path(folder) / name.rsplit("/", 1)[-1]
-        if isinstance(place, Member):
-            path.write_bytes(_read(place))
+        if isinstance(location, Member):
+            path.write_bytes(_read(location))
         else:
-            with store(place) as (files, name):
+            with object_store(location) as (files, name):
                 files.get_file(name, str(path))
         yield path
 
 
 def _read(member: Member) -> bytes:
     try:
-        return opened(member.archive).read(member.name)
+        return open_binary(member.archive).read(member.name)
     except FileNotFoundError:
         raise OvertoneError(
             f"{member.archive} is not here, and clips are read from it; set OVERTONE_DOWNLOADS to its folder "
@@ -134,37 +134,37 @@ def _read(member: Member) -> bytes:
         raise OvertoneError(f"{member.archive}: {member.name} cannot be read ({error})") from None
 
 
-def put(path: Path, place: Path | str) -> None:
+def upload(path: Path, location: Path | str) -> None:
     """Copy a file to a path or an address, under its name there only when it is whole."""
-    if isinstance(place, str):
-        with store(place, "written") as (files, name):
+    if isinstance(location, str):
+        with object_store(location, "as_text") as (files, name):
             files.put_file(str(path), name)
         return
-    part = place.with_name(f"{place.name}.{secrets.token_hex(4)}.part")
+    part = location.with_name(f"{location.name}.{secrets.token_hex(4)}.part")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        location.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, part)
-        part.replace(place)
+        part.replace(location)
     except OSError as error:
-        raise OvertoneError(f"{place} cannot be written: {error.strerror}") from None
+        raise OvertoneError(f"{location} cannot be written: {error.strerror}") from None
     finally:
         with suppress(OSError):
             part.unlink()
 
 
-def span(place: Path | str, first: int, size: int) -> bytes:
+def read_range(location: Path | str, first: int, size: int) -> bytes:
     """So many bytes of a file, from the first on."""
-    if isinstance(place, str):
-        with store(place) as (files, name):
+    if isinstance(location, str):
+        with object_store(location) as (files, name):
             read: bytes = files.cat_file(name, start=first, end=first + size)
             return read
-    with place.open("rb") as file:
+    with location.open("rb") as file:
         file.seek(first)
         return file.read(size)
 
 
-def below(address: str) -> list[tuple[str, int]]:
+def list_below(address: str) -> list[tuple[str, int]]:
     """The addresses of all files below an address, sorted, with their bytes."""
-    with store(address) as (files, name):
+    with object_store(address) as (files, name):
         found = files.find(name, detail=True)
         return sorted((str(files.unstrip_protocol(one)), int(about["size"])) for one, about in found.items())

@@ -56,7 +56,7 @@ class SplitSettings:
     seed: int
 
     def __post_init__(self) -> None:
-        params.one_of("split.by", self.by, ("artist", "track", "fma"))
+        params.check_choice("split.by", self.by, ("artist", "track", "fma"))
         for key, value in (("validation", self.validation), ("test", self.test)):
             params.check(0 < value < 1, f"split.{key}", value, "a fraction, above 0 and below 1")
         held_out = self.validation + self.test
@@ -70,8 +70,8 @@ def read_catalog(folder: Path) -> pd.DataFrame:
 
     Returns:
         A table by ``track_id``, all columns text: ``path`` (relative to the folder, or for clips in an
-        archive and music of one's own as `overtone.core.storage.place` takes it), ``artist`` (FMA's number of
-        the artist), ``genre``, ``title``, ``license``, and ``fma_split`` (empty for music of one's own).
+        archive and one's own music as `overtone.core.storage.locate` takes it), ``artist`` (FMA's number of the
+        artist), ``genre``, ``title``, ``license``, and ``fma_split`` (empty for music of one's own).
 
     Raises:
         OvertoneError: a file is missing, or tracks.csv has not the columns of FMA's.

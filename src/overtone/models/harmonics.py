@@ -50,7 +50,9 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
     return lags
 
 
-def continued(level: Tensor, first: Tensor, bins: Tensor, correlate: Correlate = correlation) -> Tensor:
+def continue_partials(
+    level: Tensor, first: Tensor, bins: Tensor, correlate: Correlate = correlation
+) -> Tensor:
     """How far bins above the cutoff stick out of their neighbours, as log10 of a factor.
 
     Args:

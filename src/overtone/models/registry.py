@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialized
 
 from overtone.core.errors import OvertoneError
-from overtone.core.params import one_of
+from overtone.core.params import check_choice
 from overtone.models.nuwave2 import NuWave2, NuWave2Settings
 from overtone.models.spectral import SIDE, Spectral, SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
@@ -41,7 +41,7 @@ class ModelSettings:
     nuwave2: NuWave2Settings
 
     def __post_init__(self) -> None:
-        one_of("model.name", self.name, MODELS)
+        check_choice("model.name", self.name, MODELS)
 
 
 def build(settings: ModelSettings) -> Network:
@@ -119,6 +119,6 @@ def _of_this_version(card: Any) -> bool:
 
 
 @functools.cache
-def default() -> tuple[Network, dict[str, Any]]:
+def load_shipped() -> tuple[Network, dict[str, Any]]:
     """The shipped network, loaded once, and what is known of it."""
     return load(SHIPPED)

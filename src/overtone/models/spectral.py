@@ -253,7 +253,7 @@ class Spectral(nn.Module):
         if not self.settings.harmonics:
             return None
         bins = torch.arange(int(first.min()), BINS, device=first.device)
-        sticks_out = harmonics.continued(log_magnitude(spectrum), first, bins)
+        sticks_out = harmonics.continue_partials(log_magnitude(spectrum), first, bins)
         return (self.settings.harmonics * math.log(10) * sticks_out).exp()
 
     def remade(

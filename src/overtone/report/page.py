@@ -98,8 +98,8 @@ def _view(title: str, keys: Collection[str], systems: Mapping[str, Any]) -> dict
     for system, values in systems.items():
         rows[system] = [
             (
-                tables.mean(values, key),
-                tables.span(values[key], key) if key in values else "",
+                tables.format_mean(values, key),
+                tables.format_interval(values[key], key) if key in values else "",
                 key in values and values[key]["mean"] == best[key],
             )
             for key in keys
@@ -115,8 +115,8 @@ def _paired(compared: Mapping[str, Any]) -> dict[str, Any]:
     for system, values in systems.items():
         rows[system] = [
             (
-                tables.mean(values, key),
-                tables.chance(values[key]["p"]) if key in values else "",
+                tables.format_mean(values, key),
+                tables.format_p(values[key]["p"]) if key in values else "",
                 key in values and values[key]["p"] < 0.05,
             )
             for key in keys
@@ -135,7 +135,7 @@ def _by_group(key: str, by: str, of_groups: Mapping[str, Any]) -> tuple[str, Mar
     groups = {}
     for group, systems in of_groups.items():
         rows = {
-            name: (*(values[key][end] for end in ("mean", "low", "high")), tables.mean(values, key))
+            name: (*(values[key][end] for end in ("mean", "low", "high")), tables.format_mean(values, key))
             for name, values in systems.items()
             if key in values
         }
@@ -153,7 +153,7 @@ def _ends(scores: pd.DataFrame, shown: str, beside: str, music: Music) -> dict[s
     columns = [(name, table[name, system]) for name in IN_GENRES for system in (shown, beside)]
     rows: list[dict[str, Any]] = []
     for track in map(int, ranked.index):
-        cells = [tables.mean({name: {"mean": column[track]}}, name) for name, column in columns]
+        cells = [tables.format_mean({name: {"mean": column[track]}}, name) for name, column in columns]
         rows.append(music.name(track) | {"cells": cells})
     most = min(ENDS, (len(rows) + 1) // 2)
     return {

@@ -26,8 +26,8 @@ def text(results: Mapping[str, Any]) -> str:
         shown = [key for key in keys if any(key in values for values in systems.values())]
         rows = [[title, *(heading(key) for key in shown)]]
         for name, values in systems.items():
-            rows.append([name, *(mean(values, key) for key in shown)])
-            rows.append(["", *(span(values[key], key) if key in values else "" for key in shown)])
+            rows.append([name, *(format_mean(values, key) for key in shown)])
+            rows.append(["", *(format_interval(values[key], key) if key in values else "" for key in shown)])
         parts.append("\n".join([_aligned(rows), *_failed_text(results)]))
     parts.append(_grouped("By genre", results["genres"]))
     if "cutoffs" in results:
@@ -60,14 +60,16 @@ def _grouped(title: str, groups: Mapping[str, Mapping[str, Mapping[str, Any]]]) 
     for group, systems in groups.items():
         for place, (name, values) in enumerate(systems.items()):
             cells = (
-                f"{mean(values, key)} {span(values[key], key):>11}" if key in values else "-"
+                f"{format_mean(values, key)} {format_interval(values[key], key):>11}"
+                if key in values
+                else "-"
                 for key in IN_GENRES
             )
             rows.append(["" if place else group, name, *cells])
     return _aligned(rows, words=2)
 
 
-def of_files(values: Mapping[str, Mapping[str, float]]) -> str:
+def file_table(values: Mapping[str, Mapping[str, float]]) -> str:
     """A table of single files, one column a file and one row a metric, by file and key; "-" if missing."""
     rows = [["", *values]]
     for key, score in SCORES.items():
@@ -85,7 +87,7 @@ def _paired_text(compared: Mapping[str, Any]) -> list[str]:
             [
                 name,
                 *(
-                    f"{mean(values, key)} ({chance(values[key]['p'])})" if key in values else "-"
+                    f"{format_mean(values, key)} ({format_p(values[key]['p'])})" if key in values else "-"
                     for key in shown
                 ),
             ]
@@ -97,12 +99,12 @@ def _paired_text(compared: Mapping[str, Any]) -> list[str]:
     return [title, _aligned(rows)]
 
 
-def chance(p: float) -> str:
+def format_p(p: float) -> str:
     """A p-value in short form."""
     return "p<.001" if p < 0.001 else f"p={p:.3f}".replace("0.", ".")
 
 
-def mean(values: Mapping[str, Any], key: str) -> str:
+def format_mean(values: Mapping[str, Any], key: str) -> str:
     """A metric's mean with the digits that it is shown with; "-" if it is missing."""
     return f"{values[key]['mean']:.{SCORES[key].decimals}f}" if key in values else "-"
 
@@ -119,7 +121,7 @@ def full_name(score: Score) -> str:
     return f"{score.heading}, {score.unit}" if score.unit else score.heading
 
 
-def span(values: Mapping[str, float], key: str) -> str:
+def format_interval(values: Mapping[str, float], key: str) -> str:
     """An interval in short form: no zero before the point, one number where both ends look alike."""
     low, high = (f"{values[end]:.{SCORES[key].decimals}f}" for end in ("low", "high"))
     if low == high:

@@ -12,14 +12,14 @@ from overtone.core.errors import OvertoneError
 from overtone.models.registry import Network
 from overtone.restoration.stream.limits import (
     BLOCK,
-    LOUDEST,
     MAX_CHANNELS,
-    check_made,
+    MAX_PEAK,
+    check_output,
     check_rate,
-    needs_treble,
+    needs_restoring,
 )
 from overtone.restoration.stream.load import open_model
-from overtone.restoration.stream.narrowband import check_alone, find_parts
+from overtone.restoration.stream.narrowband import check_alone, find_passages
 from overtone.restoration.stream.noise_floor import find_floors
 from overtone.restoration.stream.restorer import Restorer, Unchanged
 
@@ -85,11 +85,11 @@ def restore(
     wave = np.atleast_2d(_to_float(given))
     if not np.isfinite(wave).all():
         raise OvertoneError("the samples hold NaN or infinity; replace them first")
-    if (highest := float(np.abs(wave).max())) > LOUDEST:
+    if (highest := float(np.abs(wave).max())) > MAX_PEAK:
         raise OvertoneError(f"the samples peak at {highest:.3g} times full scale; that is not sound")
     if parts:
         check_alone(cutoff)
-    apart = find_parts(wave, rate) if parts else None
+    apart = find_passages(wave, rate) if parts else None
     if apart:
         found = apart.cutoff
     elif cutoff is not None:
@@ -97,7 +97,7 @@ def restore(
     else:
         found = _measure(wave, rate)
     stream: Restorer | Unchanged
-    if needs_treble(found):
+    if needs_restoring(found):
         net = open_model(model, device)
         # A part has a floor of its own, if any.
         spans, floors = (apart.spans, None) if apart else (None, find_floors(wave, rate, found.hz))
@@ -109,7 +109,7 @@ def restore(
     pieces: list[np.ndarray] = [
         stream.process(wave[:, at : at + BLOCK]) for at in range(0, wave.shape[1], BLOCK)
     ]
-    restored = check_made(np.concatenate([*pieces, stream.flush()], axis=1))
+    restored = check_output(np.concatenate([*pieces, stream.flush()], axis=1))
     return _as_given(restored if given.ndim == 2 else restored[0], samples)
 
 

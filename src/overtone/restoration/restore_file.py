@@ -24,16 +24,16 @@ from overtone.restoration.files.formats import default_target
 from overtone.restoration.files.tags import read_tags
 from overtone.restoration.result import Report
 from overtone.restoration.stream.limits import (
-    LOUDEST,
     MAX_CHANNELS,
-    check_made,
+    MAX_PEAK,
+    check_output,
     check_rate,
     default_rate,
-    needs_treble,
+    needs_restoring,
 )
 from overtone.restoration.stream.load import open_model
-from overtone.restoration.stream.narrowband import PartsMeter, check_alone
-from overtone.restoration.stream.noise_floor import Floor, HissMeter
+from overtone.restoration.stream.narrowband import PassageMeter, check_alone
+from overtone.restoration.stream.noise_floor import NoiseFloor, NoiseFloorMeter
 from overtone.restoration.stream.restorer import Restorer, Unchanged
 from overtone.restoration.stream.stems import Separator, StemsRestorer
 from overtone.version import __version__
@@ -112,7 +112,7 @@ def restore_file(
             f"{source} holds {scan.samples} samples at {scan.rate} Hz, which leaves none at {rate} Hz; "
             "name a higher rate with --rate (out_rate)"
         )
-    added, hiss = needs_treble(scan.found), False
+    added, hiss = needs_restoring(scan.found), False
     stream: Restorer | StemsRestorer | Unchanged
     if added:
         net = open_model(model, device)
@@ -167,7 +167,7 @@ class _Scan:
     samples: int
     peak: float
     found: Cutoff
-    floors: list[Floor | None]
+    floors: list[NoiseFloor | None]
     spans: tuple[tuple[float, float], ...] | None
     blocks: list[np.ndarray] | None
 
@@ -185,14 +185,14 @@ def _scan(path: Path, cutoff: float | None, parts: bool, told: Callable[[float],
         if channels > MAX_CHANNELS:
             raise OvertoneError(f"{path} has {channels} channels; up to {MAX_CHANNELS} are allowed")
         meter = SpectrumMeter(rate)
-        noise = HissMeter(rate, channels)
-        parts_meter = PartsMeter(rate, channels) if parts else None
+        noise = NoiseFloorMeter(rate, channels)
+        parts_meter = PassageMeter(rate, channels) if parts else None
         for block in decode.ahead(decode.blocks(file, path)):
             highest = float(np.abs(block).max())
             if not np.isfinite(highest):
                 where = (samples + int(np.argmin(np.isfinite(block).all(0)))) / rate
                 raise OvertoneError(f"{path} holds NaN or infinity, first at {where:.3f} s; repair it first")
-            if highest > LOUDEST:
+            if highest > MAX_PEAK:
                 raise OvertoneError(f"{path} peaks at {highest:.3g} times full scale; that is not sound")
             if cutoff is None:
                 meter.add(block)
@@ -250,7 +250,7 @@ def _made(
 
 def _short(wave: np.ndarray, source: Path) -> Iterator[np.ndarray]:
     try:
-        check_made(wave)
+        check_output(wave)
     except OvertoneError as error:
         raise OvertoneError(f"{source}: {error}") from None
     for at in range(0, wave.shape[1], BLOCK):

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from overtone.core.params import check, one_of
-from overtone.data.dataset.batch import Batch, Rows
-from overtone.training.codecs import Choice, code
+from overtone.core.params import check, check_choice
+from overtone.data.dataset.batch import Batch, BatchRows
+from overtone.training.codecs import Choice, apply_codecs
 
 # A cutoff this near the recording's own bandwidth leaves nothing to learn.
 LEAST_BAND = 2000.0
@@ -57,7 +57,7 @@ class AugmentSettings:
         allowed = "one or more of " + ", ".join(KINDS)
         check(bool(self.kinds), "train.augment.kinds", list(self.kinds), allowed)
         for kind in self.kinds:
-            one_of("train.augment.kinds", kind, KINDS)
+            check_choice("train.augment.kinds", kind, KINDS)
         inside = 500 <= self.lowest < self.highest
         check(inside, "train.augment.lowest", self.lowest, "a frequency in Hz, 500 to train.augment.highest")
         check(0 <= self.gain_db <= 60, "train.augment.gain_db", self.gain_db, "a gain in dB, 0 to 60")
@@ -78,7 +78,7 @@ def augment(
     settings: AugmentSettings,
     rate: int,
     seed: int,
-    rows: Rows | None = None,
+    rows: BatchRows | None = None,
     side: bool = False,
 ) -> Batch:
     """Vary every segment, low-pass it by a filter of its own, change its level and perhaps code it.
@@ -101,7 +101,7 @@ def augment(
     if not settings.filters:
         return batch
     original, device = batch.original, batch.original.device
-    rows = rows or Rows(len(original), list(range(len(original))))
+    rows = rows or BatchRows(len(original), list(range(len(original))))
     size, time, here = rows.size, original.shape[1], rows.read(settings.filters)
     own = [here.index(row) for row in rows.own]
     before = [here.index(rows.before(row)) for row in rows.own]
@@ -139,7 +139,7 @@ def augment(
         choice = Choice(settings.coded, settings.coded_whole, settings.lowest)
         ends = (bandwidth - LEAST_BAND).clamp(max=settings.highest)
         mids = torch.fft.irfft(other, n=length) if side else None
-        degraded, told = code(degraded, told, original * gain, ends, choice, rate, draws, mids)
+        degraded, told = apply_codecs(degraded, told, original * gain, ends, choice, rate, draws, mids)
     return Batch(degraded, original * gain, told, bandwidth)
 
 

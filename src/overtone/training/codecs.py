@@ -18,7 +18,7 @@ from scipy import signal
 from torch import Tensor
 
 from overtone.core.errors import OvertoneError
-from overtone.core.parallel import workers
+from overtone.core.parallel import worker_count
 
 # Of the signals that are coded.
 RATE = 44100
@@ -31,7 +31,7 @@ PIECE = 1 << 16
 BITRATES = {32000: (320, 32), 16000: (160, 8), 8000: (64, 8)}
 
 
-class Coding(NamedTuple):
+class Codec(NamedTuple):
     """A codec and its setting.
 
     Attributes:
@@ -57,19 +57,19 @@ def mp3_level(rate: int, kilobits: int) -> float:
     return (most - kilobits) / (most - least)
 
 
-def _mp3(rate: int, kilobits: int, limit: float) -> Coding:
+def _mp3(rate: int, kilobits: int, limit: float) -> Codec:
     """MP3 at an average bitrate, of all channels together."""
-    return Coding("MP3", "MPEG_LAYER_III", rate, mp3_level(rate, kilobits), "AVERAGE", limit)
+    return Codec("MP3", "MPEG_LAYER_III", rate, mp3_level(rate, kilobits), "AVERAGE", limit)
 
 
-def _vorbis(quality: int, limit: float) -> Coding:
+def _vorbis(quality: int, limit: float) -> Codec:
     """Vorbis at a quality of 0 to 10."""
-    return Coding("OGG", "VORBIS", RATE, 1 - quality / 10, None, limit)
+    return Codec("OGG", "VORBIS", RATE, 1 - quality / 10, None, limit)
 
 
 # What is low-passed before goes through these.
-CODINGS = (
-    Coding("MP3", "MPEG_LAYER_III", RATE, 0.9, "VARIABLE", 7500),  # LAME's -V 9
+CODECS = (
+    Codec("MP3", "MPEG_LAYER_III", RATE, 0.9, "VARIABLE", 7500),  # LAME's -V 9
     *(_mp3(RATE, 40, 10300), _mp3(RATE, 48, 11000), _mp3(RATE, 56, 15100), _mp3(RATE, 64, 16500)),
     *(_mp3(RATE, 96, 19900), _mp3(RATE, 128, 19900)),
     *(_vorbis(0, 15100), _vorbis(1, 15800), _vorbis(2, 16500), _vorbis(3, 17200), _vorbis(4, 19200)),
@@ -77,14 +77,14 @@ CODINGS = (
 )
 # Short of bits even for what they let through: of music that goes in whole, 12 to 42 % of the bins in the
 # octave below their limit lose 20 dB and more. Stereo at 40 to 64 kbit/s does as badly.
-SHORT = (
+LOW_BITRATE_CODECS = (
     *(_mp3(11025, 12, 4900), _mp3(11025, 16, 4900), _mp3(16000, 16, 5500), _mp3(16000, 20, 5700)),
     *(_mp3(22050, 16, 5500), _mp3(24000, 16, 5600), _mp3(24000, 20, 6000), _mp3(24000, 24, 6000)),
     *(_mp3(32000, 36, 10400), _mp3(RATE, 33, 8200), _mp3(RATE, 36, 10300), _mp3(RATE, 40, 10300)),
 )
 
 # The same of stereo, for its side, which shares the bits with mid.
-OF_STEREO = (
+STEREO_CODECS = (
     *(_mp3(16000, 24, 3900), _mp3(16000, 32, 5500), _mp3(22050, 32, 5400), _mp3(22050, 40, 6800)),
     *(_mp3(24000, 32, 5500), _mp3(24000, 40, 7000), _mp3(32000, 48, 7400), _mp3(32000, 64, 11000)),
     *(_mp3(RATE, 40, 6800), _mp3(RATE, 48, 7500), _mp3(RATE, 56, 10200), _mp3(RATE, 64, 10900)),
@@ -108,7 +108,7 @@ class Choice(NamedTuple):
     lowest: float
 
 
-def code(
+def apply_codecs(
     degraded: Tensor,
     cutoff: Tensor,
     whole: Tensor,
@@ -149,7 +149,7 @@ def code(
         raise OvertoneError(f"train.augment.coded is {choice.share}; it is 0 unless degrade.rate is {RATE}")
     made, told = degraded.cpu().clone(), cutoff.cpu().clone()
     sources, highest, numbers = whole.cpu(), ends.tolist(), draws.tolist()
-    short = SHORT if mids is None else OF_STEREO
+    short = LOW_BITRATE_CODECS if mids is None else STEREO_CODECS
     mids = None if mids is None else mids.cpu()
 
     def make(row: int) -> None:
@@ -159,7 +159,7 @@ def code(
         lowest, end = faster * choice.lowest, faster * highest[row]
         ending = [coding for coding in short if lowest <= coding.limit <= end]
         is_whole = way < choice.whole and bool(ending)
-        codings = ending if is_whole else [coding for coding in CODINGS if coding.limit >= lowest]
+        codings = ending if is_whole else [coding for coding in CODECS if coding.limit >= lowest]
         if not codings:
             return
         coding = codings[int(which * len(codings))]
@@ -168,18 +168,18 @@ def code(
         if is_whole and mids is not None:
             mid = mids[row].numpy()
             gain = 10 ** (LOUDER / 20 * louder) * source.std() / max(mid.std(), 1e-9)
-            coded = as_side(source, mid * np.float32(gain), coding, faster)
+            coded = encode_decode_side(source, mid * np.float32(gain), coding, faster)
         else:
-            coded = through(source, coding, faster)
+            coded = encode_decode(source, coding, faster)
         made[row] = torch.from_numpy(coded)
         told[row] = limit if is_whole else min(limit, float(told[row]))
 
-    with ThreadPoolExecutor(workers()) as pool:
+    with ThreadPoolExecutor(worker_count()) as pool:
         list(pool.map(make, (draws[0] < choice.share).nonzero()[:, 0].tolist()))
     return made.to(degraded.device), told.to(cutoff.device)
 
 
-def through(samples: np.ndarray, coding: Coding, faster: float = 1.0) -> np.ndarray:
+def encode_decode(samples: np.ndarray, coding: Codec, faster: float = 1.0) -> np.ndarray:
     """Encode and decode (time,) or (time, 2) float32 samples at 44.1 kHz, played faster by a factor for it.
 
     What comes back is aligned to the sample.
@@ -199,12 +199,12 @@ def through(samples: np.ndarray, coding: Coding, faster: float = 1.0) -> np.ndar
     return decoded
 
 
-def as_side(side: np.ndarray, mid: np.ndarray, coding: Coding, faster: float) -> np.ndarray:
+def encode_decode_side(side: np.ndarray, mid: np.ndarray, coding: Codec, faster: float) -> np.ndarray:
     """What comes back of (time,) samples that go `through` a codec as the side of stereo with this mid."""
     both = np.stack([mid + side, mid - side], axis=1)
     # Beyond full scale it would be clipped.
     loudest = max(np.float32(1), np.abs(both).max())
-    left, right = through(both / loudest, coding, faster).T
+    left, right = encode_decode(both / loudest, coding, faster).T
     made: np.ndarray = (left - right) * (loudest / 2)
     return made
 

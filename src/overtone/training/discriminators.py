@@ -18,7 +18,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from overtone.core.params import check
 from overtone.data.dataset.batch import Batch
-from overtone.training.distributed import spread, whole
+from overtone.training.distributed import sum_over_ranks, wrap_network
 
 FFTS = (512, 1024, 2048)
 # Samples judged of every segment, drawn anew each time: 0.28 s.
@@ -176,7 +176,7 @@ def _means(layers: Layers) -> Tensor:
     for values, share in layers:
         rows = values.float().mean(dim=(1, 3), keepdim=True)
         sums.append(torch.stack([(rows * share).sum(), share.sum()]))
-    totals, shares = whole(torch.stack(sums)).unbind(1)
+    totals, shares = sum_over_ranks(torch.stack(sums)).unbind(1)
     return totals / shares.clamp_min(1e-6)
 
 
@@ -198,7 +198,7 @@ class Adversary:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.discriminator = MultiResolutionDiscriminator().to(device)
-        self.runner = spread(self.discriminator)
+        self.runner = wrap_network(self.discriminator)
         self.optimiser = torch.optim.Adam(self.discriminator.parameters(), lr=settings.lr, betas=BETAS)
 
     def terms(self, estimate: Tensor, batch: Batch, seed: int, precision: str) -> Terms:

@@ -19,23 +19,23 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from overtone.core.errors import OvertoneError
-from overtone.data.dataset.batch import Rows
+from overtone.data.dataset.batch import BatchRows
 
 Value = TypeVar("Value")
 
 
-def count() -> int:
+def rank_count() -> int:
     """How many ranks there are; 1 in a process that has joined no others."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def number() -> int:
+def rank_index() -> int:
     """Which of them this process is, from 0 on."""
-    return dist.get_rank() if count() > 1 else 0
+    return dist.get_rank() if rank_count() > 1 else 0
 
 
 @dataclass(frozen=True)
-class Part:
+class RankShare:
     """This rank's part of a batch.
 
     Attributes:
@@ -44,19 +44,19 @@ class Part:
         shares: what each micro-batch's loss on this rank counts in the mean over ranks.
     """
 
-    rows: Rows
+    rows: BatchRows
     sizes: list[int]
     shares: list[float]
 
 
-def part(size: int, micro_batch: int) -> Part:
+def share_batch(size: int, micro_batch: int) -> RankShare:
     """Cut every micro-batch of a batch evenly, as far as it goes, and take this rank's piece.
 
     A batch norm or a loss then sees the same micro-batches, whatever the number of ranks. One that has
     fewer segments than there are ranks, at the end of an epoch, is done whole by all of them: every rank
     takes part in every sum.
     """
-    ranks, mine = count(), number()
+    ranks, mine = rank_count(), rank_index()
     rows, sizes, shares = [], [], []
     for start in range(0, size, micro_batch):
         segments = min(micro_batch, size - start)
@@ -68,7 +68,7 @@ def part(size: int, micro_batch: int) -> Part:
         rows += [start + row for row in piece]
         sizes.append(len(piece))
         shares.append(segments / size * share)
-    return Part(Rows(size, rows), sizes, shares)
+    return RankShare(BatchRows(size, rows), sizes, shares)
 
 
 class _Sum(torch.autograd.Function):
@@ -93,51 +93,55 @@ def _sum(values: Tensor) -> Tensor:
     return total
 
 
-def whole(values: Tensor) -> Tensor:
+def sum_over_ranks(values: Tensor) -> Tensor:
     """Sums over this rank's part of a micro-batch as sums over all of it; gradients pass."""
-    return _sum(values) if count() > 1 else values
+    return _sum(values) if rank_count() > 1 else values
 
 
 def norm(values: Tensor) -> Tensor:
     """The Euclidean norm of all elements that the ranks hold together."""
     own = torch.linalg.vector_norm(values)
     # The root's slope at 0 is infinite.
-    return whole(own.square()).clamp_min(torch.finfo(own.dtype).tiny).sqrt() if count() > 1 else own
+    return (
+        sum_over_ranks(own.square()).clamp_min(torch.finfo(own.dtype).tiny).sqrt()
+        if rank_count() > 1
+        else own
+    )
 
 
-def mean(values: Sequence[float]) -> list[float]:
+def mean_over_ranks(values: Sequence[float]) -> list[float]:
     """Means over the ranks, the same on each."""
-    if count() == 1:
+    if rank_count() == 1:
         return list(values)
     total = torch.tensor(values, dtype=torch.float64)
     dist.all_reduce(total)
-    result: list[float] = (total / count()).tolist()
+    result: list[float] = (total / rank_count()).tolist()
     return result
 
 
-def from_first(value: Value) -> Value:
+def broadcast(value: Value) -> Value:
     """The value that rank 0 gave."""
-    if count() == 1:
+    if rank_count() == 1:
         return value
     values = [value]
     dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
     return values[0]
 
 
-def agreed(name: str) -> str:
+def check_agreement(name: str) -> str:
     """The name of the run, which every rank must have found alike.
 
     Raises:
         OvertoneError: on every rank, where one has other settings, code, data or precision.
     """
-    if count() == 1:
+    if rank_count() == 1:
         return name
-    names: list[str] = [""] * count()
+    names: list[str] = [""] * rank_count()
     dist.all_gather_object(names, name)
     other = next((rank for rank, found in enumerate(names) if found != names[0]), None)
     if other is not None:
         raise OvertoneError(
-            f"rank {other} of {count()} has another params.yaml, code, data/pairs, data/segments.csv or "
+            f"rank {other} of {rank_count()} has another params.yaml, code, data/pairs, data/segments.csv or "
             "precision than rank 0; give all the same files and the same kind of device"
         )
     return name
@@ -158,10 +162,10 @@ class SyncedBatchNorm(nn.BatchNorm1d):
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
         x = input.float()
-        sums = whole(torch.cat([x.sum((0, 2)), x.new_full((1,), x.shape[0] * x.shape[2])]))
+        sums = sum_over_ranks(torch.cat([x.sum((0, 2)), x.new_full((1,), x.shape[0] * x.shape[2])]))
         average, elements = sums[:-1] / sums[-1], sums[-1].detach()
         centred = x - average[:, None]
-        variance = whole(centred.square().sum((0, 2))) / elements
+        variance = sum_over_ranks(centred.square().sum((0, 2))) / elements
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(average, self.momentum)
@@ -172,7 +176,7 @@ class SyncedBatchNorm(nn.BatchNorm1d):
 
 def sync_batch_norm(net: nn.Module) -> None:
     """Give a network batch norms that see all ranks, in place and under the same names."""
-    if count() == 1:
+    if rank_count() == 1:
         return
     for parent in list(net.modules()):
         for name, child in parent.named_children():
@@ -182,16 +186,16 @@ def sync_batch_norm(net: nn.Module) -> None:
                 setattr(parent, name, synced.to(child.weight.device))
 
 
-def spread(net: nn.Module) -> nn.Module:
+def wrap_network(net: nn.Module) -> nn.Module:
     """The network with gradients that are means over the ranks, and rank 0's weights on all of them."""
-    if count() == 1:
+    if rank_count() == 1:
         return net
     # Buffers are the same on every rank: batch norm is synced, windows are constants.
     return DistributedDataParallel(net, forward_sync_buffers=False)
 
 
 @contextmanager
-def adding_up(nets: Sequence[nn.Module], last: bool) -> Iterator[None]:
+def accumulate(nets: Sequence[nn.Module], last: bool) -> Iterator[None]:
     """Micro-batches' gradients are added up on each rank, and brought together in the last one."""
     with ExitStack() as stack:
         for net in nets:

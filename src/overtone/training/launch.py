@@ -22,7 +22,7 @@ import torch
 from torch import distributed as dist
 
 from overtone.core.errors import OvertoneError
-from overtone.core.parallel import workers
+from overtone.core.parallel import worker_count
 from overtone.models.device import choose_device
 
 # What a rank ends with when another one has gone: the other one's end is the one to explain.
@@ -100,7 +100,7 @@ def join() -> torch.device:
         raise OvertoneError(f"ranks train on cuda or cpu, not on {device.type}; set OVERTONE_DEVICE=cpu")
     # Under torchrun; `launch` has set it.
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    os.environ.setdefault("OVERTONE_JOBS", str(max(1, workers() // beside)))
+    os.environ.setdefault("OVERTONE_JOBS", str(max(1, worker_count() // beside)))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
@@ -120,7 +120,7 @@ def launch(command: list[str], count: int) -> None:
         OvertoneError: a rank was killed, or the ranks lost one another; a rank that ended with an error
             of its own has printed it, and its exit code is this process's.
     """
-    share = str(max(1, workers() // count))
+    share = str(max(1, worker_count() // count))
     environment = {
         "OMP_NUM_THREADS": share,
         "OVERTONE_JOBS": share,

@@ -22,7 +22,7 @@ from torch import nn
 from overtone.core.errors import OvertoneError
 from overtone.core.params import check
 from overtone.data.dataset.batch import Batch
-from overtone.data.dataset.on_the_fly import Undamaged
+from overtone.data.dataset.on_the_fly import PendingBatch
 from overtone.models.device import compile_where_asked, fast_in_bfloat16
 from overtone.training import distributed
 from overtone.training.augment import augment
@@ -48,7 +48,7 @@ class Data(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, places: list[int]) -> Batch | Undamaged:
+    def batch(self, places: list[int]) -> Batch | PendingBatch:
         """The segments at these places."""
         ...
 
@@ -112,10 +112,10 @@ def fit(
     allowed = f"{TREBLE_RATE} to train with, as losses and restoring are made for that"
     check(training.rate == TREBLE_RATE, "degrade.rate", training.rate, allowed)
     check(
-        settings.micro_batch >= distributed.count(),
+        settings.micro_batch >= distributed.rank_count(),
         "train.micro_batch",
         settings.micro_batch,
-        f"a number of segments for all ranks together, {distributed.count()} or more with that many ranks",
+        f"a number of segments for all ranks together, {distributed.rank_count()} or more with so many",
     )
     if isinstance(net, OwnLoss):
         allowed = "0 for a network with a loss of its own, which leaves no output to judge"
@@ -152,7 +152,7 @@ def fit(
         if adversary is not None:
             adversary.load_state_dict(state["adversary"])
     compile_where_asked(net)
-    runner = distributed.spread(_WithLoss(net, loss, precision))
+    runner = distributed.wrap_network(_WithLoss(net, loss, precision))
 
     def whole_state() -> dict[str, Any]:
         """All that the next step depends on, in plain values and tensors."""
@@ -173,7 +173,7 @@ def fit(
         order = torch.randperm(len(training), generator=generator).tolist()
         done = state["step"] * settings.batch
         todo = [order[at : at + settings.batch] for at in range(done, len(order), settings.batch)]
-        parts = [distributed.part(len(places), settings.micro_batch) for places in todo]
+        parts = [distributed.share_batch(len(places), settings.micro_batch) for places in todo]
         net.train()
         base, at = (settings.seed * 1_000_003 + epoch) * 1_000_003, state["step"]
         seeds = list(range(base + at, base + at + len(todo)))
@@ -255,7 +255,7 @@ def _trained(net: nn.Module) -> list[nn.Parameter]:
 def _ahead(
     data: Data,
     todo: list[list[int]],
-    parts: list[distributed.Part],
+    parts: list[distributed.RankShare],
     seeds: list[int],
     settings: TrainSettings,
     device: torch.device,
@@ -309,7 +309,7 @@ def _step(
     with_loss: nn.Module,
     optimiser: torch.optim.Optimizer,
     batch: Batch,
-    part: distributed.Part,
+    part: distributed.RankShare,
     precision: str,
     adversary: Adversary | None,
     seed: int,
@@ -323,7 +323,7 @@ def _step(
     seeds = torch.randint(1 << 62, (part.rows.size,), generator=generator).tolist()
     own = iter([seeds[row] for row in part.rows.own])
     for number, (piece, share) in enumerate(zip(batch.split(part.sizes), part.shares, strict=True), start=1):
-        with distributed.adding_up(nets, last=number == len(part.sizes)):
+        with distributed.accumulate(nets, last=number == len(part.sizes)):
             estimate, mean = with_loss(piece, list(islice(own, len(piece.original))))
             value: torch.Tensor = mean * share
             losses = {"train_loss": value.item()}
@@ -331,7 +331,9 @@ def _step(
                 terms = adversary.terms(estimate, piece, seed, precision)
                 losses |= {f"{name}_loss": term.item() * share for name, term in terms._asdict().items()}
             # Every rank has the same totals, so all of them stop or none.
-            for name, over_ranks in zip(losses, distributed.mean(list(losses.values())), strict=True):
+            for name, over_ranks in zip(
+                losses, distributed.mean_over_ranks(list(losses.values())), strict=True
+            ):
                 totals[name] = totals.get(name, 0.0) + over_ranks
             if not all(math.isfinite(total) for total in totals.values()):
                 return totals
@@ -358,7 +360,7 @@ def evaluate(
     with_loss = _WithLoss(net, loss, precision)
     size = settings.micro_batch
     todo = [list(range(at, min(at + size, len(data)))) for at in range(0, len(data), size)]
-    parts = [distributed.part(len(places), size) for places in todo]
+    parts = [distributed.share_batch(len(places), size) for places in todo]
     total = 0.0
     seeds = [places[0] for places in todo]
     for batch, places, part in zip(
@@ -366,4 +368,4 @@ def evaluate(
     ):
         value = with_loss(batch, [places[row] for row in part.rows.own])[1].item()
         total += value * part.shares[0] * len(places)
-    return distributed.mean([total])[0] / len(data)
+    return distributed.mean_over_ranks([total])[0] / len(data)

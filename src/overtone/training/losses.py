@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch.nn import functional as F
 
-from overtone.core.params import check, one_of
-from overtone.training.distributed import norm, whole
+from overtone.core.params import check, check_choice
+from overtone.training.distributed import norm, sum_over_ranks
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # (estimate, original, cutoff, bandwidth): the last two (batch,) in Hz.
@@ -95,7 +95,7 @@ def treble(
             ((log_ours - level).clamp_min(0) * beyond).sum(),
             beyond.sum() * frames,
         )
-        distance, bins, linear, size, excess, bins_beyond = whole(torch.stack(sums))
+        distance, bins, linear, size, excess, bins_beyond = sum_over_ranks(torch.stack(sums))
         total = total + distance / bins.clamp_min(1) + 0.3 * (linear / size.clamp_min(1e-3))
         total = total + excess / bins_beyond.clamp_min(1)
     return total / len(TREBLE_FFTS)
@@ -121,7 +121,7 @@ def lsd(
     heard = count > 0
     # The square root has no gradient at 0, where a silent frame stays silent.
     sums = ((mean + 1e-6).sqrt() * heard).sum(), heard.sum() * ours.shape[-1]
-    distance, frames = whole(torch.stack(sums))
+    distance, frames = sum_over_ranks(torch.stack(sums))
     mean_distance: torch.Tensor = distance / frames.clamp_min(1)
     return mean_distance
 
@@ -154,7 +154,7 @@ def check_weights(weights: dict[str, float]) -> None:
     names = ", ".join(LOSSES | BAND_LOSSES)
     check(bool(weights), "train.loss", weights, f"one or more of {names}, each with a weight")
     for name, weight in weights.items():
-        one_of("train.loss", name, LOSSES | BAND_LOSSES)
+        check_choice("train.loss", name, LOSSES | BAND_LOSSES)
         check(weight > 0, f"train.loss.{name}", weight, "a weight above 0; leave a loss out to switch it off")
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from overtone.core.params import check, one_of
+from overtone.core.params import check, check_choice
 from overtone.training.augment import AugmentSettings
 from overtone.training.discriminators import AdversarialSettings
 from overtone.training.losses import check_weights
@@ -62,7 +62,7 @@ class TrainSettings:
             f"a number of segments, 1 to train.batch ({self.batch})",
         )
         check(self.epochs >= 1, "train.epochs", self.epochs, "a whole number, 1 or more")
-        one_of("train.schedule", self.schedule, ("plateau", "cosine"))
+        check_choice("train.schedule", self.schedule, ("plateau", "cosine"))
         inside = 0 < self.plateau_factor < 1
         check(inside, "train.plateau_factor", self.plateau_factor, "a factor, above 0 and below 1")
         for key in ("plateau_patience", "stop_patience"):
@@ -70,7 +70,7 @@ class TrainSettings:
             check(value >= 0, f"train.{key}", value, "a number of epochs, 0 or more")
         # What is drawn from it for a step fits into 64 bits.
         check(0 <= self.seed <= 1_000_000, "train.seed", self.seed, "a whole number, 0 to 1,000,000")
-        one_of("train.precision", self.precision, ("float32", "bfloat16", "auto"))
+        check_choice("train.precision", self.precision, ("float32", "bfloat16", "auto"))
         if self.adversarial.weight:
             start, allowed = self.adversarial.start, f"an epoch, 1 to train.epochs ({self.epochs})"
             check(start <= self.epochs, "train.adversarial.start", start, allowed)

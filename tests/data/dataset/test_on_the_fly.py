@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from overtone.data.dataset.on_the_fly import Damage
+from overtone.data.dataset.on_the_fly import OnTheFlyDegradation
 from overtone.data.dataset.reader import Pairs
-from overtone.data.dataset.segments import Segments, SegmentSettings, cut
+from overtone.data.dataset.segments import Segments, SegmentSettings, list_segments
 from tests.helpers.tracks_on_disk import RATE, music, write
 
 CPU, LENGTH = torch.device("cpu"), 8192
@@ -66,7 +66,7 @@ def test_whole_pairs_made_on_the_fly_are_the_stored_ones_within_a_step(both_ways
 def test_a_batch_made_on_the_fly_is_the_stored_one_within_a_step(both_ways, degrade_settings, changes, scale):
     stored, made = both_ways(degrade_settings(channels="separate", **changes))
     # Starts and ends of tracks and of parts are among them, and starts off the grid.
-    table, _ = cut(stored, SegmentSettings(LENGTH, 3989, 0.0, 0.001, None, scale))
+    table, _ = list_segments(stored, SegmentSettings(LENGTH, 3989, 0.0, 0.001, None, scale))
     batches = [
         Segments(pairs, table, scale, 4800.0).batch(list(range(len(table)))).to(CPU)
         for pairs in (stored, made)
@@ -99,7 +99,7 @@ def test_what_is_silent_in_the_stored_half_is_silent_on_the_fly(both_ways, degra
     cutting = SegmentSettings(LENGTH, RATE, 0.3, 0.0, None, "separate")
     for pairs in (stored, made):
         assert not pairs.read(0, 13230, LENGTH)[1].any()
-        assert cut(pairs, cutting)[1]["reason"].tolist() == ["every segment is silent"]
+        assert list_segments(pairs, cutting)[1]["reason"].tolist() == ["every segment is silent"]
 
 
 def test_peaks_beyond_full_scale_are_the_same_within_a_step_of_their_own(both_ways, degrade_settings):
@@ -121,10 +121,10 @@ def test_originals_alone_take_half_the_disk(both_ways, degrade_settings):
 
 def test_nothing_is_degraded_where_the_damage_is_drawn_anew(both_ways, degrade_settings, monkeypatch):
     for pairs in both_ways(degrade_settings()):
-        table, _ = cut(pairs, SegmentSettings(LENGTH, LENGTH, 0.0, 0.001, None, "shared"))
+        table, _ = list_segments(pairs, SegmentSettings(LENGTH, LENGTH, 0.0, 0.001, None, "shared"))
         expected = Segments(pairs, table, "shared", 4800.0).batch([3, 0]).to(CPU)
         with monkeypatch.context() as patch:
-            patch.setattr(Damage, "__call__", None)
+            patch.setattr(OnTheFlyDegradation, "__call__", None)
             patch.setattr(Pairs, "window", None)
             batch = Segments(pairs, table, "shared", 4800.0, degraded=False).batch([3, 0]).to(CPU)
         assert torch.equal(batch.original, expected.original)
@@ -132,13 +132,16 @@ def test_nothing_is_degraded_where_the_damage_is_drawn_anew(both_ways, degrade_s
 
 
 def test_a_window_is_as_long_wherever_it_lies_and_begins_on_the_grid(degrade_settings):
-    damage = Damage(degrade_settings())
+    damage = OnTheFlyDegradation(degrade_settings())
     windows = [damage.window(start, LENGTH) for start in (4410, 4411, 65536, 100000)]
     assert {first % 441 for first, _ in windows} == {0}
     assert len({end - first for first, end in windows}) == 1
 
 
 def test_the_context_is_what_the_filter_takes_to_settle(degrade_settings):
-    contexts = [Damage(degrade_settings(filter="elliptic", order=order)).context for order in (2, 6, 10, 14)]
+    contexts = [
+        OnTheFlyDegradation(degrade_settings(filter="elliptic", order=order)).context
+        for order in (2, 6, 10, 14)
+    ]
     assert contexts == sorted(contexts)
     assert contexts[0] < 200 < 2000 < contexts[-1] < RATE

@@ -6,7 +6,7 @@ import torch
 from overtone.core.errors import OvertoneError
 from overtone.data.dataset import segments
 from overtone.data.dataset.reader import Pairs
-from overtone.data.dataset.segments import Segments, SegmentSettings, cut, scaled
+from overtone.data.dataset.segments import Segments, SegmentSettings, list_segments, scale_pair
 from tests.helpers.tracks_on_disk import RATE, music, write
 
 
@@ -24,15 +24,15 @@ def segment_settings(**changes):
 
 def test_segments_start_at_every_hop_and_end_within_the_track(tmp_path, rng, degrade_settings):
     write(tmp_path, {1: music(rng, 1)}, degrade_settings())
-    table, left_out = cut(Pairs(tmp_path), segment_settings(hop=4096, skip=0.1))
+    table, left_out = list_segments(Pairs(tmp_path), segment_settings(hop=4096, skip=0.1))
     assert table["start"].tolist() == list(range(4410, RATE - 8192 + 1, 4096))
     assert left_out.empty
 
 
 def test_segments_per_track_are_spread_over_it(tmp_path, rng, degrade_settings):
     write(tmp_path, {1: music(rng, 2)}, degrade_settings())
-    every, _ = cut(Pairs(tmp_path), segment_settings())
-    table, _ = cut(Pairs(tmp_path), segment_settings(per_track=3))
+    every, _ = list_segments(Pairs(tmp_path), segment_settings())
+    table, _ = list_segments(Pairs(tmp_path), segment_settings(per_track=3))
     assert table["start"].tolist() == every["start"].iloc[[0, (len(every) - 1) // 2, len(every) - 1]].tolist()
 
 
@@ -41,7 +41,7 @@ def test_silent_segments_and_short_tracks_are_left_out_with_the_reason(tmp_path,
     half[: RATE // 2] = 0
     quiet = music(rng, 1, level=0.0005)
     write(tmp_path, {1: half, 2: music(rng, 0.1), 3: quiet}, degrade_settings())
-    table, left_out = cut(Pairs(tmp_path), segment_settings())
+    table, left_out = list_segments(Pairs(tmp_path), segment_settings())
     assert set(table["track_id"]) == {1}
     assert table["start"].min() + 8192 > RATE // 2
     assert left_out.to_dict("records") == [
@@ -54,9 +54,9 @@ def test_silent_segments_and_short_tracks_are_left_out_with_the_reason(tmp_path,
 @pytest.mark.parametrize("stretch", [1, 20000])
 def test_what_is_read_at_once_changes_nothing(tmp_path, rng, degrade_settings, monkeypatch, store, stretch):
     write(tmp_path, {1: music(rng, 2)}, degrade_settings(store=store))
-    expected, _ = cut(Pairs(tmp_path), segment_settings(hop=3000))
+    expected, _ = list_segments(Pairs(tmp_path), segment_settings(hop=3000))
     monkeypatch.setattr(segments, "STRETCH", stretch)
-    found, _ = cut(Pairs(tmp_path), segment_settings(hop=3000))
+    found, _ = list_segments(Pairs(tmp_path), segment_settings(hop=3000))
     # Where rounding tips over, what is made on the fly differs by a step of its 16 bits.
     pd.testing.assert_frame_equal(found, expected, rtol=0, atol=0 if store else 1.5 / 32767)
 
@@ -68,7 +68,7 @@ def test_tracks_whose_degraded_halves_must_be_made_are_shared_out(
     tables, said = [], []
     for jobs in "12":
         monkeypatch.setenv("OVERTONE_JOBS", jobs)
-        tables.append(cut(Pairs(tmp_path), segment_settings(), said.append))
+        tables.append(list_segments(Pairs(tmp_path), segment_settings(), said.append))
     for one, two in zip(*tables, strict=True):
         pd.testing.assert_frame_equal(one, two)
     assert set(tables[0][0]["track_id"]) == {1, 2, 4, 5}
@@ -80,7 +80,7 @@ def test_tracks_whose_degraded_halves_must_be_made_are_shared_out(
 def test_a_batch_is_scaled_as_asked(tmp_path, rng, degrade_settings, scale):
     write(tmp_path, {1: music(rng, 1)}, degrade_settings())
     pairs = Pairs(tmp_path)
-    table, _ = cut(pairs, segment_settings(scale=scale))
+    table, _ = list_segments(pairs, segment_settings(scale=scale))
     degraded, original, cutoff, bandwidth = Segments(pairs, table, scale, 4800.0).batch([1, 0])
     assert cutoff.tolist() == [4800, 4800]
     assert bandwidth.tolist() == [pytest.approx(RATE / 2)] * 2  # the music is white noise
@@ -90,7 +90,7 @@ def test_a_batch_is_scaled_as_asked(tmp_path, rng, degrade_settings, scale):
     np.testing.assert_allclose(
         degraded[0], own if scale == "separate" else raw[1] / np.abs(raw[0]).max(), rtol=1e-5
     )
-    again = scaled(torch.from_numpy(raw[0]), torch.from_numpy(raw[1]), scale)
+    again = scale_pair(torch.from_numpy(raw[0]), torch.from_numpy(raw[1]), scale)
     np.testing.assert_allclose(degraded[0], again[1], rtol=1e-5)
 
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from overtone.core.errors import OvertoneError
-from overtone.core.storage import place
+from overtone.core.storage import locate
 from overtone.core.tables import read_table, write_table
 from overtone.data.catalog import read_catalog
 from overtone.data.preparation.shard_writer import write_shard
@@ -99,9 +99,9 @@ def test_a_name_that_is_no_line_of_text_is_a_track_all_the_same(tmp_path, degrad
     (tmp_path / "plain.wav").rename(path)
     write_table(catalog(tmp_path / "own", tmp_path), tmp_path / "subset.csv")
     (track,) = read_table(tmp_path / "subset.csv").itertuples()
-    assert place(tmp_path, track.path) == path
+    assert locate(tmp_path, track.path) == path
     assert track.title == name.decode(errors="replace").replace("\r", " ").replace("\n", " ")
-    _, left_out, *_ = write_shard(0, [(1, place(tmp_path, track.path))], tmp_path, degrade_settings())
+    _, left_out, *_ = write_shard(0, [(1, locate(tmp_path, track.path))], tmp_path, degrade_settings())
     assert [row["reason"] for row in left_out] == ["is silent"], "it was read"
 
 

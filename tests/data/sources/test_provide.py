@@ -16,7 +16,7 @@ import pytest
 
 from overtone.core import params
 from overtone.core.errors import OvertoneError
-from overtone.core.storage import local, place
+from overtone.core.storage import local_copy, locate
 from overtone.core.tables import read_table
 from overtone.data.catalog import read_catalog
 from overtone.data.preparation.shard_writer import write_shard
@@ -340,7 +340,7 @@ def test_disk_that_cannot_be_written_is_one_clear_line(tmp_path):
 
 def places_in(folder):
     table = read_table(folder / "files.csv")
-    return {track_id: place(folder, path) for track_id, path in table["path"].items()}
+    return {track_id: locate(folder, path) for track_id, path in table["path"].items()}
 
 
 def test_clips_are_read_in_the_archive_without_unpacking_it(archives, tmp_path):
@@ -349,7 +349,7 @@ def test_clips_are_read_in_the_archive_without_unpacking_it(archives, tmp_path):
     found = places_in(tmp_path / "fma")
     assert {f"{n:06d}"[:3] + f"/{n:06d}.mp3" for n in found} == set(CLIPS)
     for name, data in CLIPS.items():
-        with local(found[int(name[4:10])]) as path:
+        with local_copy(found[int(name[4:10])]) as path:
             assert path.name == name[4:]
             assert path.read_bytes() == data
         assert not path.exists()
@@ -386,7 +386,7 @@ def test_an_archive_that_is_gone_is_one_clear_line(archives, tmp_path):
     (tmp_path / "downloads/music.zip").unlink()
     with (
         pytest.raises(OvertoneError, match=r"music.zip is not here, .*; set OVERTONE_DOWNLOADS"),
-        local(places_in(tmp_path / "fma")[5]),
+        local_copy(places_in(tmp_path / "fma")[5]),
     ):
         pass
 
@@ -397,7 +397,7 @@ def test_the_bundled_clips_give_the_same_pairs_in_place(tmp_path, degrade_settin
         folder = tmp_path / str(unpacked)
         provide(DownloadSettings("mini", None, unpacked), folder / "fma")
         catalog = read_catalog(folder / "fma")
-        tracks = [(n, place(folder / "fma", path)) for n, path in catalog["path"].iloc[:1].items()]
+        tracks = [(n, locate(folder / "fma", path)) for n, path in catalog["path"].iloc[:1].items()]
         rows, left_out, *_ = write_shard(0, tracks, folder, degrade_settings(store=False))
         assert not left_out
         written.append((rows, (folder / "shard-0000.i16").read_bytes()))

@@ -3,7 +3,7 @@ import torch
 
 from overtone.core.errors import OvertoneError
 from overtone.evaluation.comparison import chunks
-from overtone.evaluation.comparison.chunks import EvaluateSettings, middle, takes
+from overtone.evaluation.comparison.chunks import EvaluateSettings, middle, read_chunks
 from overtone.evaluation.metrics import visqol
 from tests.helpers.sound import band
 
@@ -20,16 +20,16 @@ GOOD = {
 
 
 def test_takes_are_whole_parts_with_all_their_channels(pairs, segments):
-    found = [(take.track_id, take.part, tuple(take.original.shape)) for take in takes(pairs, segments)]
+    found = [(take.track_id, take.part, tuple(take.original.shape)) for take in read_chunks(pairs, segments)]
     assert found == [(1, 0, (2, RATE)), (1, 1, (2, RATE // 2)), (2, 0, (1, int(0.6 * RATE)))]
 
 
 def test_takes_are_only_those_of_the_tracks_asked_for(pairs, segments):
-    assert {take.track_id for take in takes(pairs, segments[segments["track_id"] == 2])} == {2}
+    assert {take.track_id for take in read_chunks(pairs, segments[segments["track_id"] == 2])} == {2}
 
 
 def test_with_a_cutoff_the_degraded_samples_are_the_originals_without_what_is_above(pairs, segments):
-    stored, anew = next(takes(pairs, segments)), next(takes(pairs, segments, 8000.0))
+    stored, anew = next(read_chunks(pairs, segments)), next(read_chunks(pairs, segments, 8000.0))
     assert torch.equal(stored.original, anew.original)
     inner = slice(4000, -4000)  # away from the ends, where music is cut off
     original, found = (samples.numpy()[:, inner] for samples in (anew.original, anew.degraded))
@@ -39,7 +39,7 @@ def test_with_a_cutoff_the_degraded_samples_are_the_originals_without_what_is_ab
 
 @pytest.mark.parametrize("time", [1, 20, 34])
 def test_the_shortest_last_part_is_low_passed_too(time):
-    assert chunks.lowpassed(torch.ones(2, time), 8000.0, RATE).shape == (2, time)
+    assert chunks.lowpass(torch.ones(2, time), 8000.0, RATE).shape == (2, time)
 
 
 def test_the_middle_is_as_far_from_both_ends():
@@ -50,14 +50,14 @@ def test_the_middle_is_as_far_from_both_ends():
 
 def test_visqol_hears_the_middle_and_only_where_it_is_asked(pairs, segments, monkeypatch):
     heard = []
-    monkeypatch.setattr(visqol, "HEARD", 0.5)
-    monkeypatch.setattr(chunks, "LEAST_HEARD", 0.55)
+    monkeypatch.setattr(visqol, "EXCERPT_SECONDS", 0.5)
+    monkeypatch.setattr(chunks, "VISQOL_MIN_SECONDS", 0.55)
     monkeypatch.setattr("overtone.evaluation.metrics.visqol.visqol", lambda *told: heard.append(told) or 4.0)
-    found = list(takes(pairs, segments))
-    assert "visqol" not in chunks.score(found[0], found[0].degraded, RATE, CUTOFF, "shared")
+    found = list(read_chunks(pairs, segments))
+    assert "visqol" not in chunks.measure(found[0], found[0].degraded, RATE, CUTOFF, "shared")
     assert not heard
     for take, asked in zip(found, (True, False, True), strict=True):  # the second lasts half a second
-        values = chunks.score(take, take.degraded, RATE, CUTOFF, "shared", visqol=True)
+        values = chunks.measure(take, take.degraded, RATE, CUTOFF, "shared", visqol=True)
         assert ("visqol" in values) == asked
     assert [told[0].shape[1] for told in heard] == [RATE // 2] * 2
     assert torch.equal(heard[0][0], middle(found[0].original, 0.5, RATE))
@@ -66,16 +66,16 @@ def test_visqol_hears_the_middle_and_only_where_it_is_asked(pairs, segments, mon
 
 def test_the_real_visqol_is_asked_where_it_is_installed(pairs, segments):
     pytest.importorskip("visqol", reason="visqol-python is not installed: no compiler")
-    take = next(takes(pairs, segments))
-    values = chunks.score(take, take.original, RATE, CUTOFF, "shared", visqol=True)
+    take = next(read_chunks(pairs, segments))
+    values = chunks.measure(take, take.original, RATE, CUTOFF, "shared", visqol=True)
     assert values["visqol"] == pytest.approx(4.732, abs=1e-3)
 
 
 def test_the_papers_metrics_follow_the_scaling_asked_for(pairs, segments):
-    take = next(takes(pairs, segments))
+    take = next(read_chunks(pairs, segments))
     half = take.original / 2
-    shared = chunks.score(take, half, RATE, CUTOFF, "shared")
-    separate = chunks.score(take, half, RATE, CUTOFF, "separate")
+    shared = chunks.measure(take, half, RATE, CUTOFF, "shared")
+    separate = chunks.measure(take, half, RATE, CUTOFF, "separate")
     assert separate["l1"] == pytest.approx(0, abs=1e-6)
     assert shared["l1"] > 0.1
     assert shared["snr"] == separate["snr"]

@@ -7,10 +7,10 @@ import torch
 from overtone.core import parallel
 from overtone.core.errors import OvertoneError
 from overtone.evaluation.comparison import aggregate, systems
-from overtone.evaluation.comparison.aggregate import Gathered
-from overtone.evaluation.comparison.chunks import EvaluateSettings, parts, takes
+from overtone.evaluation.comparison.aggregate import Results
+from overtone.evaluation.comparison.chunks import EvaluateSettings, list_chunks, read_chunks
 from overtone.evaluation.comparison.runtime_cost import Cost
-from overtone.evaluation.comparison.score_chunk import Judged, Outcome, Work, judge
+from overtone.evaluation.comparison.score_chunk import ChunkScores, RowScores, RunSettings, score_chunk
 from overtone.evaluation.comparison.systems import Baseline, Outside, Prepared
 from overtone.evaluation.metrics import c2st
 from overtone.models import registry
@@ -25,7 +25,7 @@ SETTINGS = EvaluateSettings(("model",), (8000.0,), False, 100, 1, 0.5, 1)
 
 @pytest.fixture
 def work(pairs):
-    return Work(pairs.folder.absolute(), "shared", "cpu", False, True, 0.2)
+    return RunSettings(pairs.folder.absolute(), "shared", "cpu", False, True, 0.2)
 
 
 def test_results_are_the_same_to_the_byte_for_any_number_of_threads_and_processes(
@@ -38,29 +38,29 @@ def test_results_are_the_same_to_the_byte_for_any_number_of_threads_and_processe
     calls = [
         (work, part, prepared.systems, cutoff, anew, True)
         for cutoff, anew in ((CUTOFF, False), (8000.0, True))
-        for part in parts(pairs, segments)
+        for part in list_chunks(pairs, segments)
     ]
     monkeypatch.setenv("OVERTONE_JOBS", "1")
-    one = [plain(judged) for judged in parallel.each(judge, calls)]
+    one = [plain(judged) for judged in parallel.run_all(score_chunk, calls)]
     threads = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        assert plain(judge(*calls[0])) == one[0]
+        assert plain(score_chunk(*calls[0])) == one[0]
         assert torch.get_num_threads() == 3, "it gives the process its threads back"
     finally:
         torch.set_num_threads(threads)
     monkeypatch.setenv("OVERTONE_JOBS", "2")
-    assert [plain(judged) for judged in parallel.each(judge, calls)] == one
+    assert [plain(judged) for judged in parallel.run_all(score_chunk, calls)] == one
     assert all(one[0] != other for other in one[1:])
 
 
 def test_a_perfect_system_is_perfect_and_silence_is_silence(pairs, segments, work, monkeypatch):
-    originals = {take.degraded.sum().item(): take.original for take in takes(pairs, segments)}
+    originals = {take.degraded.sum().item(): take.original for take in read_chunks(pairs, segments)}
     monkeypatch.setitem(systems.BASELINES, "perfect", lambda degraded, *_: originals[degraded.sum().item()])
     systems_ = [Baseline("perfect"), Baseline("silence")]
-    gathered = Gathered(Prepared(systems_, {}, {}), RATE, CUTOFF)
-    for part in parts(pairs, segments):
-        gathered.add(judge(work, part, systems_, CUTOFF, False, False))
+    gathered = Results(Prepared(systems_, {}, {}), RATE, CUTOFF)
+    for part in list_chunks(pairs, segments):
+        gathered.add(score_chunk(work, part, systems_, CUTOFF, False, False))
     scores = gathered.by_track()
     assert set(scores["perfect"]) == {"1", "2"}
     for track in ("1", "2"):
@@ -75,18 +75,18 @@ def test_a_perfect_system_is_perfect_and_silence_is_silence(pairs, segments, wor
 def test_systems_are_told_cutoff_and_rate(pairs, segments, work, monkeypatch):
     told = []
     monkeypatch.setitem(systems.BASELINES, "it", lambda samples, *rest: told.append(rest) or samples)
-    judge(work, parts(pairs, segments)[0], [Baseline("it")], 6000.0, True, False)
+    score_chunk(work, list_chunks(pairs, segments)[0], [Baseline("it")], 6000.0, True, False)
     assert told == [(6000.0, RATE)]
 
 
 def test_excerpts_are_the_middle_of_each_version(pairs, segments, work):
-    part = parts(pairs, segments)[0]
-    found = judge(work, part, [Baseline("input")], CUTOFF, False, True).excerpts
-    take = next(takes(pairs, segments))
+    part = list_chunks(pairs, segments)[0]
+    found = score_chunk(work, part, [Baseline("input")], CUTOFF, False, True).excerpts
+    take = next(read_chunks(pairs, segments))
     start = (RATE - round(0.2 * RATE)) // 2
     for name, samples in (("degraded", take.degraded), ("input", take.degraded), ("original", take.original)):
         assert np.array_equal(found[name], samples[:, start : start + round(0.2 * RATE)])
-    assert judge(work, part, [Baseline("input")], CUTOFF, False, False).excerpts == {}
+    assert score_chunk(work, part, [Baseline("input")], CUTOFF, False, False).excerpts == {}
 
 
 def test_a_missing_visqol_is_no_failed_program_but_the_runs_own_error(pairs, segments, work, monkeypatch):
@@ -94,22 +94,27 @@ def test_a_missing_visqol_is_no_failed_program_but_the_runs_own_error(pairs, seg
         raise OvertoneError("not here")
 
     monkeypatch.setattr("overtone.evaluation.metrics.visqol.visqol", missing)
-    monkeypatch.setattr("overtone.evaluation.comparison.chunks.LEAST_HEARD", 0.1)
+    monkeypatch.setattr("overtone.evaluation.comparison.chunks.VISQOL_MIN_SECONDS", 0.1)
     with pytest.raises(OvertoneError, match="not here"):
-        judge(
-            work._replace(visqol=True), parts(pairs, segments)[0], [Baseline("input")], CUTOFF, False, False
+        score_chunk(
+            work._replace(visqol=True),
+            list_chunks(pairs, segments)[0],
+            [Baseline("input")],
+            CUTOFF,
+            False,
+            False,
         )
 
 
 def judged(track, seen, real, reach=16000.0, weight=1, distance=0.0, **values):
-    outcome = Outcome(
+    outcome = RowScores(
         values, np.full(3, distance) if np.isscalar(distance) else distance, seen, Cost(1.0, 2.0, 3), None
     )
-    return Judged(track, weight, reach, {"input": outcome}, {}, real, {})
+    return ChunkScores(track, weight, reach, {"input": outcome}, {}, real, {})
 
 
 def test_the_distance_table_says_how_many_originals_have_ended():
-    gathered = Gathered(Prepared([Baseline("input")], {}, {}), 4, CUTOFF)
+    gathered = Results(Prepared([Baseline("input")], {}, {}), 4, CUTOFF)
     for reach in (16000.0, 0.0, 0.5):
         gathered.add(judged(7, None, None, reach, distance=np.zeros(1025)))
     gathered.add(judged(8, None, None, 0.0, weight=0))  # silent
@@ -121,7 +126,7 @@ def test_the_distance_table_says_how_many_originals_have_ended():
 @pytest.mark.parametrize("tracks", [c2st.LEAST - 1, c2st.LEAST])
 def test_the_probe_is_a_column_where_there_are_tracks_enough(rng, tracks):
     """What is always brighter is always told."""
-    gathered = Gathered(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
+    gathered = Results(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
     for track in range(tracks):
         real = rng.normal(0, 1, (6, 48))
         gathered.add(judged(track, real + 9, real, snr=1.0))
@@ -133,7 +138,7 @@ def test_the_probe_is_a_column_where_there_are_tracks_enough(rng, tracks):
 
 
 def test_parts_of_a_track_are_one_track_and_their_costs_add_up():
-    gathered = Gathered(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
+    gathered = Results(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
     for snr in (1.0, 2.0):
         gathered.add(judged(7, None, None, snr=snr))
     assert gathered.by_track() == {"input": {"7": {"snr": 1.5}}}
@@ -141,7 +146,7 @@ def test_parts_of_a_track_are_one_track_and_their_costs_add_up():
 
 
 def test_a_part_counts_by_its_length_and_a_silent_one_not_at_all():
-    gathered = Gathered(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
+    gathered = Results(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
     gathered.add(judged(7, None, None, weight=3000, snr=1.0, distance=1.0, lsd=2.0))
     gathered.add(judged(7, None, None, weight=1000, snr=2.0, distance=5.0))
     gathered.add(judged(7, None, None, weight=0, snr=100.0, distance=9.0))
@@ -153,12 +158,12 @@ def test_a_part_counts_by_its_length_and_a_silent_one_not_at_all():
 
 def test_what_systems_make_of_silence_has_no_weight(pairs, segments, work, monkeypatch):
     read = lambda self, pair: np.zeros((2, RATE), np.float32)  # noqa: E731
-    first, second, _ = parts(pairs, segments)
+    first, second, _ = list_chunks(pairs, segments)
     weights = [
-        judge(work, part, [Baseline("input")], CUTOFF, False, False).weight for part in (first, second)
+        score_chunk(work, part, [Baseline("input")], CUTOFF, False, False).weight for part in (first, second)
     ]
     monkeypatch.setattr("overtone.data.dataset.reader.Pairs.read", read)
-    weights.append(judge(work, second, [Baseline("input")], CUTOFF, False, False).weight)
+    weights.append(score_chunk(work, second, [Baseline("input")], CUTOFF, False, False).weight)
     assert weights == [RATE, RATE // 2, 0]
 
 
@@ -166,7 +171,7 @@ def test_what_systems_make_of_silence_has_no_weight(pairs, segments, work, monke
     ("rows", "against"), [(("sox", "model"), "model"), (("late", "sox"), "sox"), ((), "model")]
 )
 def test_others_are_compared_with_the_model_or_else_with_the_first_that_gave_output(rows, against):
-    gathered = Gathered(Prepared([], {}, {"gone": "not installed"}), RATE, CUTOFF)
+    gathered = Results(Prepared([], {}, {"gone": "not installed"}), RATE, CUTOFF)
     settings = EvaluateSettings(("gone", "sox", "late", "model"), (), False, 100, 1, 0.5, 1)
     scores = {row: {"7": {"snr": 1.0}} for row in ("input", *rows)}
     paired = aggregate.results([gathered], [scores], {"7": "Rock"}, settings)["paired"]
@@ -176,10 +181,10 @@ def test_others_are_compared_with_the_model_or_else_with_the_first_that_gave_out
 
 def test_the_distance_table_tells_baselines_systems_and_networks_alone(tmp_path):
     made_by = [Baseline("input"), Outside("copy", tmp_path)]
-    gathered = Gathered(Prepared(made_by, {}, {}), RATE, CUTOFF)
-    outcome = Outcome({}, np.zeros(1025), None, Cost(), None)
+    gathered = Results(Prepared(made_by, {}, {}), RATE, CUTOFF)
+    outcome = RowScores({}, np.zeros(1025), None, Cost(), None)
     names = [name for system in made_by for name in systems.rows(system)]
-    gathered.add(Judged(7, 1, 16000.0, dict.fromkeys(names, outcome), {}, None, {}))
+    gathered.add(ChunkScores(7, 1, 16000.0, dict.fromkeys(names, outcome), {}, None, {}))
     table = gathered.distance_table().drop_duplicates("system")
     assert dict(zip(table["system"], table["kind"], strict=True)) == {
         "input": "baseline",
@@ -189,11 +194,11 @@ def test_the_distance_table_tells_baselines_systems_and_networks_alone(tmp_path)
 
 
 def test_what_separating_found_stands_in_the_rows_note():
-    gathered = Gathered(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
+    gathered = Results(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
     found = Findings("htdemucs", ("drums", "bass"), seconds=1.0, mix=1.0, error=0.01)
-    outcome = Outcome({}, np.zeros(3), None, Cost(4.0, 9.0, 3), None, found)
+    outcome = RowScores({}, np.zeros(3), None, Cost(4.0, 9.0, 3), None, found)
     for _ in range(2):
-        gathered.add(Judged(7, 1, 16000.0, {"input": outcome}, {}, None, {}))
+        gathered.add(ChunkScores(7, 1, 16000.0, {"input": outcome}, {}, None, {}))
     note = gathered.costs()["input"]["note"]
     assert note == "2 stems by htdemucs, their sum -20.0 dB off the mix, 25% of the time separating"
 
@@ -201,7 +206,7 @@ def test_what_separating_found_stands_in_the_rows_note():
 def test_several_cutoffs_stand_side_by_side_and_one_alone_as_ever():
     gathered = []
     for cutoff, snr in ((CUTOFF, 1.0), (8000.0, 2.0)):
-        gathered.append(Gathered(Prepared([Baseline("input")], {}, {"gone": "not installed"}), RATE, cutoff))
+        gathered.append(Results(Prepared([Baseline("input")], {}, {"gone": "not installed"}), RATE, cutoff))
         gathered[-1].add(judged(7, None, None, snr=snr))
     scores = [one.by_track() for one in gathered]
     alone = aggregate.results(gathered[:1], scores[:1], {"7": "Rock"}, SETTINGS)

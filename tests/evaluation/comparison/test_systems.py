@@ -13,10 +13,10 @@ import yaml
 
 from overtone.core.errors import OvertoneError
 from overtone.evaluation.comparison import systems
-from overtone.evaluation.comparison.aggregate import Gathered
+from overtone.evaluation.comparison.aggregate import Results
 from overtone.evaluation.comparison.baselines import BASELINES
-from overtone.evaluation.comparison.chunks import Take
-from overtone.evaluation.comparison.score_chunk import Judged, Outcome
+from overtone.evaluation.comparison.chunks import Chunk
+from overtone.evaluation.comparison.score_chunk import ChunkScores, RowScores
 from overtone.models import registry
 from tests.helpers import ROOT
 from tests.helpers.sound import CUTOFF, RATE, band, make
@@ -37,7 +37,7 @@ def takes(low):
     """Two takes of music that stops at the cutoff."""
     none = pd.DataFrame(columns=["track_id", "pair", "start", "length", "channel"])
     both = [torch.from_numpy(low), torch.from_numpy(0.5 * low[:, ::-1].copy())]
-    return [Take(5, part, samples, samples, none) for part, samples in enumerate(both)]
+    return [Chunk(5, part, samples, samples, none) for part, samples in enumerate(both)]
 
 
 @pytest.fixture
@@ -66,18 +66,18 @@ class Table:
 
     def __init__(self, names, takes, folder, cutoff=CUTOFF):
         prepared = systems.prepare(names, lambda: iter(takes), cutoff, RATE, folder)
-        gathered = Gathered(prepared, RATE, cutoff)
+        gathered = Results(prepared, RATE, cutoff)
         self.samples = {}
         for place, take in enumerate(takes):
             outcomes, failed = {}, {}
             for system in prepared.systems:
                 try:
-                    for made in systems.make(system, take, cutoff, RATE, "cpu"):
-                        outcomes[made.row] = Outcome({}, np.zeros(1), None, made.cost, made.correction)
+                    for made in systems.run_system(system, take, cutoff, RATE, "cpu"):
+                        outcomes[made.row] = RowScores({}, np.zeros(1), None, made.cost, made.correction)
                         self.samples[made.row, place] = made.samples
                 except OvertoneError as error:
                     failed[system.name] = str(error)
-            gathered.add(Judged(take.track_id, 1, 16000.0, outcomes, failed, None, {}))
+            gathered.add(ChunkScores(take.track_id, 1, 16000.0, outcomes, failed, None, {}))
         self.names = list(gathered.rows())
         self.failed = gathered.failed
         self.costs = gathered.costs()
@@ -115,9 +115,9 @@ def test_the_low_band_put_back_is_what_restoring_keeps(takes, kind):
     """With the crossover of `overtone restore`, a network's output alone becomes its restored file."""
     # It swells: steady noise would go on above the cutoff, which is not the network's work.
     net, samples = make(kind), takes[0].degraded * torch.linspace(0.1, 1, takes[0].degraded.shape[1])
-    alone = systems.whole(net, samples, CUTOFF, RATE, keep_low=False)
+    alone = systems.run_network(net, samples, CUTOFF, RATE, keep_low=False)
     kept = systems.with_low_band(alone, samples, CUTOFF, RATE)
-    restored = systems.whole(net, samples, CUTOFF, RATE)
+    restored = systems.run_network(net, samples, CUTOFF, RATE)
     assert (restored - samples).abs().max() > 1e-3
     assert (kept - restored).abs().max() < 1e-5 * alone.abs().max()
 
@@ -157,7 +157,7 @@ def network(tmp_path, monkeypatch):
             own = made(samples)
             return systems.with_low_band(own, samples, cutoff, rate) if keep_low else own
 
-        monkeypatch.setattr(systems, "whole", whole)
+        monkeypatch.setattr(systems, "run_network", whole)
         return str(tmp_path / "some/model")
 
     return gives
@@ -168,7 +168,7 @@ def test_a_network_in_its_place_is_said_to_be_and_scored_to_the_bit_as_it_is(tak
     table = Table(["shipped"], takes[:1], tmp_path)
     net, _ = registry.load(registry.SHIPPED)
     for row, keep_low in (("shipped", True), ("shipped alone", False)):
-        assert torch.equal(table[row], systems.whole(net, takes[0].degraded, CUTOFF, RATE, keep_low))
+        assert torch.equal(table[row], systems.run_network(net, takes[0].degraded, CUTOFF, RATE, keep_low))
         assert table.costs[row]["note"] == "in its place: 0 samples late, 0 dB"
         assert table.costs[row]["aligning"]["lag"] == table.costs[row]["aligning"]["gain_db"] == [0, 0]
     assert "shipped alone, aligned" not in table.names
@@ -202,9 +202,11 @@ def test_a_network_that_makes_something_else_is_scored_all_the_same(takes, tmp_p
 def test_sides_are_restored_by_the_weights_for_them(takes, tmp_path, side):
     take = takes[0]._replace(degraded=takes[0].degraded[:1], original=takes[0].original[:1])
     (system,) = systems.prepare(["shipped"], list, CUTOFF, RATE, tmp_path, side).systems[-1:]
-    made = next(systems.make(system, take, CUTOFF, RATE, "cpu")).samples
+    made = next(systems.run_system(system, take, CUTOFF, RATE, "cpu")).samples
     net, _ = registry.load(registry.SHIPPED)
-    expected = [systems.whole(one, take.degraded, CUTOFF, RATE) for one in (net, registry.for_side(net))]
+    expected = [
+        systems.run_network(one, take.degraded, CUTOFF, RATE) for one in (net, registry.for_side(net))
+    ]
     assert not torch.allclose(*expected)
     assert torch.equal(made, expected[side])
 

@@ -320,9 +320,9 @@ def sent(path, names, **changes):
 
 def test_the_same_file_twice_changes_nothing(tmp_path, names, store, found):
     file = sent(tmp_path / "ratings.json", names)
-    assert exchange.take_in(file, store) == (1, 1)
+    assert exchange.import_ratings(file, store) == (1, 1)
     before = store.path.read_bytes()
-    assert exchange.take_in(file, store) == (1, 0)
+    assert exchange.import_ratings(file, store) == (1, 0)
     assert store.path.read_bytes() == before
     assert store.ratings(found.test) == [Rating(BEN, "opinion", "1", "restored", 5)]
 
@@ -332,14 +332,14 @@ def test_the_same_file_twice_changes_nothing(tmp_path, names, store, found):
 )
 def test_a_file_of_something_else_is_one_clear_line(tmp_path, names, store, found, changes):
     with pytest.raises(OvertoneError, match=r"ratings\.json") as raised:
-        exchange.take_in(sent(tmp_path / "ratings.json", names, **changes), store)
+        exchange.import_ratings(sent(tmp_path / "ratings.json", names, **changes), store)
     assert "\n" not in str(raised.value)
     assert store.ratings(found.test) == []
 
 
 def test_a_file_of_a_test_made_elsewhere_is_refused(tmp_path, names):
     with pytest.raises(OvertoneError, match="of no test made here"):
-        exchange.take_in(sent(tmp_path / "ratings.json", names), Store(tmp_path / "another.sqlite"))
+        exchange.import_ratings(sent(tmp_path / "ratings.json", names), Store(tmp_path / "another.sqlite"))
 
 
 # ---- the summary

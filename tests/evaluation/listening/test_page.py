@@ -287,8 +287,8 @@ def test_a_static_folder_saves_a_file_that_can_be_imported(tmp_path, listener):
             (file,) = listener.wait(lambda: list(tmp_path.glob("ratings-*.json")))
         finally:
             server.shutdown()
-    assert exchange.take_in(file, store) == (5, 5)
-    assert exchange.take_in(file, store) == (5, 0)
+    assert exchange.import_ratings(file, store) == (5, 5)
+    assert exchange.import_ratings(file, store) == (5, 0)
     ratings = store.ratings(found.test)
     assert {(rating.part, rating.value) for rating in ratings} == {
         ("opinion", 3),

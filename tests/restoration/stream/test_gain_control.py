@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from overtone.restoration.stream.gain_control import FLOOR, HEARD, HOP, REACH, Evening, Levels
+from overtone.restoration.stream.gain_control import FLOOR, HEARD, HOP, REACH, GainControl, Levels
 
 CPU = torch.device("cpu")
 # How far off a change of level is not seen any more: blocks looked at, those smoothed over, and its own.
@@ -64,7 +64,7 @@ def test_silence_and_what_is_near_it_is_lifted_no_further():
 
 
 def test_what_is_heard_is_level_and_comes_back_as_it_was(swelling):
-    evening, waiting = Evening(CPU), torch.zeros(1, 0)
+    evening, waiting = GainControl(CPU), torch.zeros(1, 0)
     heard, back = [], []
     for number, part in enumerate(torch.split(swelling, 7000, dim=1)):
         last = number == 42

@@ -14,7 +14,7 @@ from overtone import restore, restore_file
 from overtone.cli import main
 from overtone.core.errors import OvertoneError
 from overtone.models import registry
-from overtone.restoration.stream.narrowband import PartsMeter
+from overtone.restoration.stream.narrowband import PassageMeter
 from overtone.restoration.stream.restorer import FADE, Restorer
 from tests.helpers import ROOT
 from tests.helpers.sound import make
@@ -51,7 +51,7 @@ def talk(song):
 
 
 def found(samples, rate=RATE, block=1 << 16):
-    meter = PartsMeter(rate, len(samples))
+    meter = PassageMeter(rate, len(samples))
     for at in range(0, samples.shape[1], block):
         meter.add(samples[:, at : at + block])
     return meter.parts()

@@ -8,12 +8,12 @@ import soundfile
 import soxr
 import torch
 
-from overtone.evaluation.comparison.chunks import lowpassed
+from overtone.evaluation.comparison.chunks import lowpass
 from overtone.models.spectral import Spectral, SpectralSettings
 from overtone.restoration.restore_array import restore
 from overtone.restoration.restore_file import restore_file
 from overtone.restoration.stream import noise_floor
-from overtone.restoration.stream.noise_floor import Filling, Floor, HissMeter, find_floors
+from overtone.restoration.stream.noise_floor import NoiseFill, NoiseFloor, NoiseFloorMeter, find_floors
 
 RATE = 44100
 
@@ -111,7 +111,7 @@ def test_it_does_not_matter_how_the_signal_is_cut(monkeypatch):
     monkeypatch.setattr(noise_floor, "MOST", 64)
     samples = notes(20, pause=0.5)
     samples += 0.001 * noise(60)[:, : samples.shape[1]]
-    meter, found = HissMeter(RATE, 1), find_floors(samples, RATE, 4000)
+    meter, found = NoiseFloorMeter(RATE, 1), find_floors(samples, RATE, 4000)
     for at in range(0, samples.shape[1], 30011):
         meter.add(samples[:, at : at + 30011])
     assert found[0] is not None
@@ -120,14 +120,14 @@ def test_it_does_not_matter_how_the_signal_is_cut(monkeypatch):
 
 
 def filled(made, floor, cut=1 << 18):
-    stream, out = Filling(floor, floor.cutoff, RATE, 0, torch.device("cpu")), []
+    stream, out = NoiseFill(floor, floor.cutoff, RATE, 0, torch.device("cpu")), []
     for at in range(0, made.shape[1], cut):
         out.append(stream(torch.from_numpy(made[:, at : at + cut]), at + cut >= made.shape[1]))
     return torch.cat(out, dim=-1).numpy()
 
 
 def test_what_is_missing_of_a_floor_is_added_and_no_more():
-    floor = Floor(4000.0, 1e-6 / RATE, -3.0)
+    floor = NoiseFloor(4000.0, 1e-6 / RATE, -3.0)
     made = filled(np.zeros((1, 5 * RATE), np.float32), floor)
     for low in (4500, 8000, 16000):
         wanted = floor.density * 10 ** (-0.3 * math.log2(1.02 * low / 4000))
@@ -144,7 +144,7 @@ def test_what_is_missing_of_a_floor_is_added_and_no_more():
 
 @pytest.mark.parametrize("length", [1, 1024, 100_000, 100_001])
 def test_noise_is_the_same_however_it_is_cut(length):
-    floor, made = Floor(4000.0, 1e-6 / RATE, 0.0), 1e-4 * noise(3)[:, :length]
+    floor, made = NoiseFloor(4000.0, 1e-6 / RATE, 0.0), 1e-4 * noise(3)[:, :length]
     whole = filled(made, floor)
     assert whole.shape == made.shape
     for cut in (777, 4096, 50_000):
@@ -153,7 +153,7 @@ def test_noise_is_the_same_however_it_is_cut(length):
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_hiss_goes_on_above_the_cutoff_of_what_is_restored(net, channels):
-    low = lowpassed(torch.from_numpy(0.01 * noise(10, channels=channels)), 4000.0, RATE).numpy()
+    low = lowpass(torch.from_numpy(0.01 * noise(10, channels=channels)), 4000.0, RATE).numpy()
     made = restore(low, RATE, cutoff=4000.0, model=net)
     for channel in made:
         for start in (4500, 9000, 18000):
@@ -166,7 +166,7 @@ def test_hiss_goes_on_above_the_cutoff_of_what_is_restored(net, channels):
 def test_hiss_that_is_the_same_in_both_channels_stays_so(net):
     music = notes(12, pause=0.5)
     samples = 0.01 * noise(30)[:, : music.shape[1]] + np.concatenate([music, -music])
-    low = lowpassed(torch.from_numpy(samples), 4000.0, RATE).numpy()
+    low = lowpass(torch.from_numpy(samples), 4000.0, RATE).numpy()
     mid, side = find_floors(low, RATE, 4000.0)
     assert mid is not None
     assert side is None
@@ -175,7 +175,7 @@ def test_hiss_that_is_the_same_in_both_channels_stays_so(net):
 
 
 def test_silence_and_silent_channels_stay_silent(net):
-    hissing = lowpassed(torch.from_numpy(0.01 * noise(10)), 4000.0, RATE).numpy()
+    hissing = lowpass(torch.from_numpy(0.01 * noise(10)), 4000.0, RATE).numpy()
     hissing[:, 4 * RATE : 6 * RATE] = 0
     made = restore(np.concatenate([hissing, 0 * hissing]), RATE, cutoff=4000.0, model=net)
     # Mid and side get noises of their own: of one channel's hiss 3 dB are missing. A fifth of it is silence.

@@ -212,7 +212,7 @@ def test_a_model_on_another_device_is_a_copy(monkeypatch):
     assert next(moved.parameters()).device == there
     assert next(net.parameters()).device.type == "cpu"
     open_model(None, None)
-    assert next(registry.default()[0].parameters()).device.type == "cpu"
+    assert next(registry.load_shipped()[0].parameters()).device.type == "cpu"
 
 
 def test_more_channels_are_restored_each_for_itself(net, low):

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from overtone.cli import main
 from overtone.core.errors import OvertoneError
 from overtone.evaluation.comparison import systems
-from overtone.evaluation.comparison.chunks import Take
+from overtone.evaluation.comparison.chunks import Chunk
 from overtone.models import registry
 from overtone.restoration.stream import restorer as restorer_module
 from overtone.restoration.stream.restorer import Restorer
@@ -355,7 +355,7 @@ def test_demucs_is_loaded_only_when_it_is_asked_for():
 def take(low):
     none = pd.DataFrame(columns=["track_id", "pair", "start", "length", "channel"])
     samples = torch.from_numpy(low[:, :40000].copy())
-    return Take(5, 0, samples, samples, none)
+    return Chunk(5, 0, samples, samples, none)
 
 
 def test_the_table_has_a_row_of_it_with_the_low_band_both_ways(demucs, take, tmp_path, monkeypatch):
@@ -363,7 +363,7 @@ def test_the_table_has_a_row_of_it_with_the_low_band_both_ways(demucs, take, tmp
     registry.save(make("spectral"), "spectral", tmp_path / "data/model", {})
     prepared = systems.prepare(["stems"], lambda: iter([take]), CUTOFF, RATE, tmp_path / "own")
     assert prepared.failed == {}
-    made = {row.row: row for row in systems.make(prepared.systems[-1], take, CUTOFF, RATE, "cpu")}
+    made = {row.row: row for row in systems.run_system(prepared.systems[-1], take, CUTOFF, RATE, "cpu")}
     assert list(made) == systems.rows(prepared.systems[-1])
     kept, alone = (made[name].samples.numpy() for name in ("stems", "stems alone"))
     samples = take.degraded.numpy()

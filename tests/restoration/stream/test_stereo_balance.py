@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from overtone.restoration.stream import stereo_balance
-from overtone.restoration.stream.stereo_balance import HOP, Panning
+from overtone.restoration.stream.stereo_balance import HOP, StereoBalance
 
 RATE, CUTOFF = 44100, 6000
 
@@ -21,7 +21,7 @@ def added(rng, stereo):
 
 
 def held(added, heard, *cuts):
-    stream = Panning(CUTOFF, RATE)
+    stream = StereoBalance(CUTOFF, RATE)
     ends = [*cuts, added.shape[1]]
     parts = [
         stream.hold(added[:, start:end], heard[:, start:end], end == ends[-1])
@@ -68,9 +68,9 @@ def test_every_sample_comes_out(length):
 
 
 def test_it_lags_by_no_more_than_its_latency():
-    stream, ones = Panning(CUTOFF, RATE), np.ones((2, 100), np.float32)
+    stream, ones = StereoBalance(CUTOFF, RATE), np.ones((2, 100), np.float32)
     lag = most = 0
     for _ in range(200):
         lag += 100 - stream.hold(ones, ones, False).shape[1]
         most = max(most, lag)
-    assert HOP < most <= Panning.latency
+    assert HOP < most <= StereoBalance.latency

@@ -23,7 +23,7 @@ class Batch(NamedTuple):
         return [Batch(*parts) for parts in zip(*(torch.split(t, sizes) for t in self), strict=True)]
 
 
-class Rows(NamedTuple):
+class BatchRows(NamedTuple):
     """Which segments of a batch, counted from 0 on, are wanted.
 
     Attributes:

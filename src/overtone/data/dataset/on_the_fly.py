@@ -35,7 +35,7 @@ REST = 1e-6
 RESAMPLING_REACH = 14
 
 
-class Damage:
+class OnTheFlyDegradation:
     """`overtone.data.pairs.degradation.degrade` for windows of a track, on any device.
 
     Attributes:
@@ -114,7 +114,7 @@ def _transform(response: np.ndarray, size: int, device: torch.device) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Undamaged:
+class PendingBatch:
     """Segments of a batch whose degraded halves are made when it comes to its device.
 
     Attributes:
@@ -127,7 +127,7 @@ class Undamaged:
         cutoff, bandwidth: (batch,), as a `Batch` has them.
     """
 
-    damage: Damage
+    damage: OnTheFlyDegradation
     windows: Sequence[Tensor]
     offsets: Sequence[int]
     length: int

@@ -28,8 +28,8 @@ import torch
 
 from overtone.core import params
 from overtone.core.errors import OvertoneError
-from overtone.core.storage import span
-from overtone.data.dataset.on_the_fly import Damage
+from overtone.core.storage import read_range
+from overtone.data.dataset.on_the_fly import OnTheFlyDegradation
 from overtone.data.pairs.degradation import DegradeSettings
 from overtone.data.pairs.format import shard_location
 
@@ -69,7 +69,7 @@ class Pairs:
         self.damage = None
         if (self.folder / "degrade.json").is_file():
             values = json.loads((self.folder / "degrade.json").read_text(encoding="utf-8"))
-            self.damage = Damage(params.build("degrade", DegradeSettings, values))
+            self.damage = OnTheFlyDegradation(params.build("degrade", DegradeSettings, values))
 
     def step(self, pair: int) -> float:
         """What an int16 step of a pair is worth."""
@@ -118,6 +118,6 @@ class Pairs:
         shard, offset, _, scale = self._where[pair]
         width = 1 if self.damage else 2
         first, count = 2 * width * (offset + start), width * (end - start)  # in bytes, and in int16
-        frames = np.frombuffer(span(self._files[shard], first, 2 * count), "<i2").reshape(-1, width)
+        frames = np.frombuffer(read_range(self._files[shard], first, 2 * count), "<i2").reshape(-1, width)
         samples: np.ndarray = frames.T.astype(np.float32, order="C") * np.float32(scale)
         return samples

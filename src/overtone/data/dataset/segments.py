@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 
 from overtone.core import parallel
-from overtone.core.params import check, one_of
+from overtone.core.params import check, check_choice
 from overtone.data.dataset.batch import Batch
-from overtone.data.dataset.on_the_fly import Undamaged
+from overtone.data.dataset.on_the_fly import PendingBatch
 from overtone.data.dataset.reader import Pairs
 
 # Samples read at a time, 24 s: whole parts of two minutes took a worker 850 MB.
@@ -51,10 +51,10 @@ class SegmentSettings:
         check(0 <= self.silence < 1, "segment.silence", self.silence, "a peak, 0 or more and below 1")
         many = self.per_track is None or self.per_track >= 1
         check(many, "segment.per_track", self.per_track, "a whole number, 1 or more, or null for all")
-        one_of("segment.scale", self.scale, ("shared", "separate"))
+        check_choice("segment.scale", self.scale, ("shared", "separate"))
 
 
-def cut(
+def list_segments(
     pairs: Pairs, settings: SegmentSettings, say: Callable[[str], None] = lambda text: None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List the segments of all pairs.
@@ -76,7 +76,9 @@ def cut(
     if pairs.damage is not None and pairs.device.type == "cpu":
         groups = np.array_split(tracks, min(GROUPS, len(tracks)))
         calls = [(pairs.folder.absolute(), settings, group.tolist()) for group in groups]
-        found = parallel.progress(parallel.here(_cut_there, calls), len(calls), "segment: group", say)
+        found = parallel.report_progress(
+            parallel.run_local(_cut_there, calls), len(calls), "segment: group", say
+        )
     else:
         found = [_cut(pairs, settings, tracks.tolist())]
     rows, left_out = zip(*found, strict=True)
@@ -129,7 +131,7 @@ def _peaks(pairs: Pairs, pair: int, starts: range, length: int) -> Iterator[tupl
             yield start, original, degraded
 
 
-def scaled(original: torch.Tensor, other: torch.Tensor, scale: str) -> tuple[torch.Tensor, torch.Tensor]:
+def scale_pair(original: torch.Tensor, other: torch.Tensor, scale: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Bring a pair of segments to a peak of 1: by the original's (``shared``), or each by its own."""
     peak = original.abs().max().clamp_min(1e-9)
     return original / peak, other / (other.abs().max().clamp_min(1e-9) if scale == "separate" else peak)
@@ -169,7 +171,7 @@ class Segments:
     def __len__(self) -> int:
         return len(self._where)
 
-    def batch(self, places: list[int]) -> Batch | Undamaged:
+    def batch(self, places: list[int]) -> Batch | PendingBatch:
         """Read segments by their place; degraded ones that are not stored are made by ``to(device)``."""
         cutoff = torch.full((len(places),), self._cutoff)
         bandwidth = torch.from_numpy(self._bandwidth[places])
@@ -179,7 +181,7 @@ class Segments:
             windows = [self.pairs.window(pair, start, self.length) for pair, start in where]
             samples, offsets = zip(*windows, strict=True)
             step = torch.tensor([self.pairs.step(pair) for pair, _ in where])
-            return Undamaged(
+            return PendingBatch(
                 self.pairs.damage,
                 [torch.from_numpy(window) for window in samples],
                 offsets,

@@ -7,7 +7,7 @@ import torch
 from scipy import signal
 from torchaudio.functional import resample as sinc_resample
 
-from overtone.core.params import check, one_of
+from overtone.core.params import check, check_choice
 
 FILTERS = ("biquad", "butterworth", "chebyshev1", "elliptic", "bessel", "none")
 
@@ -52,15 +52,15 @@ class DegradeSettings:
 
     def __post_init__(self) -> None:
         check(8000 <= self.rate <= 192000, "degrade.rate", self.rate, "a rate in Hz, 8000 to 192000")
-        one_of("degrade.channels", self.channels, ("mono", "separate", "side"))
+        check_choice("degrade.channels", self.channels, ("mono", "separate", "side"))
         check(
             1000 <= self.low_rate <= self.rate,
             "degrade.low_rate",
             self.low_rate,
             f"a rate in Hz, 1000 to degrade.rate ({self.rate})",
         )
-        one_of("degrade.interpolation", self.interpolation, ("sinc", "linear"))
-        one_of("degrade.filter", self.filter, FILTERS)
+        check_choice("degrade.interpolation", self.interpolation, ("sinc", "linear"))
+        check_choice("degrade.filter", self.filter, FILTERS)
         check(
             0 < self.cutoff < 1,
             "degrade.cutoff",
@@ -70,7 +70,7 @@ class DegradeSettings:
         check(1 <= self.order <= 24, "degrade.order", self.order, "a filter order, 1 to 24")
         if self.filter == "biquad":
             check(self.order == 2, "degrade.order", self.order, "2 for the biquad; other filters take any")
-        one_of("degrade.phase", self.phase, ("one_way", "zero"))
+        check_choice("degrade.phase", self.phase, ("one_way", "zero"))
         check(0 < self.ripple_db <= 6, "degrade.ripple_db", self.ripple_db, "a ripple in dB, above 0 up to 6")
         check(
             self.ripple_db < self.stopband_db <= 200,

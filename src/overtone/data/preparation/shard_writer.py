@@ -13,10 +13,10 @@ import torch
 
 from overtone.audio.bandwidth import music_end
 from overtone.audio.resample import resample
-from overtone.audio.soundfiles import parts
+from overtone.audio.soundfiles import read_chunks
 from overtone.core import params
 from overtone.core.errors import OvertoneError
-from overtone.core.storage import Place, local, put
+from overtone.core.storage import Location, local_copy, upload
 from overtone.data.pairs.degradation import DegradeSettings, degrade
 from overtone.data.pairs.format import INDEX, shard_location
 
@@ -41,17 +41,19 @@ class ShardWriter:
         self._part = folder / f"{self.name}.{secrets.token_hex(4)}.part"
         self._file = self._part.open("wb")
 
-    def add(self, track_id: int, place: Place) -> None:
+    def add(self, track_id: int, place: Location) -> None:
         """Decode, degrade and append one track; one that cannot be used is listed with its reason."""
         # A store that does not answer is no fault of the track's: that error passes.
-        with local(place) as path:
+        with local_copy(place) as path:
             self._add(track_id, path)
 
     def _add(self, track_id: int, path: Path) -> None:
         rows = len(self.rows)
         try:
             loudest = 0.0
-            for part, (samples, rate, before, after) in enumerate(parts(path, PART_SECONDS, CONTEXT_SECONDS)):
+            for part, (samples, rate, before, after) in enumerate(
+                read_chunks(path, PART_SECONDS, CONTEXT_SECONDS)
+            ):
                 loudest = max(loudest, self._add_part(track_id, part, samples, rate, before, after))
             if len(self.rows) == rows:
                 raise OvertoneError(f"{path} is shorter than one sample at {self.settings.rate} Hz")
@@ -110,7 +112,7 @@ class ShardWriter:
 
 
 def write_shard(
-    number: int, tracks: list[tuple[int, Place]], to: Path | str, settings: DegradeSettings
+    number: int, tracks: list[tuple[int, Location]], to: Path | str, settings: DegradeSettings
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str, str]:
     """Write one shard of (track_id, place) tracks; what it returns does not depend on who else writes.
 
@@ -134,7 +136,7 @@ def write_shard(
             writer.add(track_id, place)
         digest = writer.finish()
         if isinstance(to, str):
-            put(folder / writer.name, shard_location(to, digest))
+            upload(folder / writer.name, shard_location(to, digest))
         return writer.rows, writer.left_out, writer.name, digest
 
 

@@ -12,7 +12,7 @@ from typing import IO
 
 from overtone.core import parallel
 from overtone.core.errors import OvertoneError
-from overtone.core.storage import opened
+from overtone.core.storage import open_binary
 from overtone.data.sources.http import BLOCK, Meter, Report, size
 
 
@@ -39,16 +39,16 @@ def unpack(path: Path, folder: Path, only: str | None = None, report: Report | N
                     raise OvertoneError(f"{path} lacks {only}; delete it, run again")
                 entries = {only: entries[only]}
             total = sum(info.file_size for info in entries.values())
-            check_free(folder, total, path.name)
+            check_free_space(folder, total, path.name)
             meter = Meter(f"unpack {path.name}", total, report)
             work = (((name, info, sums.get(name)), info.file_size) for name, info in entries.items())
             to = folder.absolute()
-            calls = [(path.absolute(), to, batch) for batch in parallel.batches(work)]
-        for count in parallel.each(_extract, calls, to):
+            calls = [(path.absolute(), to, batch) for batch in parallel.group_by_size(work)]
+        for count in parallel.run_all(_extract, calls, to):
             meter.add(count)
 
 
-def clips(path: Path) -> dict[str, tuple[str, str]]:
+def list_clips(path: Path) -> dict[str, tuple[str, str]]:
     """The files of an archive that its ``checksums`` list, as they stand in it; nothing is unpacked.
 
     Returns:
@@ -89,13 +89,13 @@ def _damage_told(path: Path) -> Iterator[None]:
 
 def _extract(path: Path, folder: Path, entries: list[tuple[str, zipfile.ZipInfo, str | None]]) -> int:
     """Unpack some entries, each (name to give it, entry, SHA-1 or None), and return their bytes."""
-    archive = opened(path)
+    archive = open_binary(path)
     done = 0
     for name, info, wanted in entries:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha1()
         with archive.open(info) as packed, (folder / name).open("wb") as file:
-            for block in blocks(packed):
+            for block in read_blocks(packed):
                 file.write(block)
                 digest.update(block)
                 done += len(block)
@@ -115,7 +115,7 @@ def _inside(path: Path, info: zipfile.ZipInfo) -> str:
     return str(PurePosixPath(*name.parts[1:])) if len(name.parts) > 1 else str(name)
 
 
-def check_free(disk: Path, need: int, what: str) -> None:
+def check_free_space(disk: Path, need: int, what: str) -> None:
     """Raise unless the disk of a folder has so many bytes free."""
     free = shutil.disk_usage(disk).free
     if free < need:
@@ -125,7 +125,7 @@ def check_free(disk: Path, need: int, what: str) -> None:
         )
 
 
-def blocks(file: IO[bytes]) -> Iterator[bytes]:
+def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
     """The rest of a file, a block at a time."""
     while block := file.read(BLOCK):
         yield block

@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from overtone.core import parallel
 from overtone.core.errors import OvertoneError
-from overtone.core.storage import below, is_address, local, written
+from overtone.core.storage import as_text, is_address, list_below, local_copy
 from overtone.data.sources.http import Meter, Report
 from overtone.formats import SUFFIXES, UNKNOWN, is_sound
 
@@ -29,7 +29,7 @@ def write_own_catalog(source: str, folder: Path, report: Report | None = None) -
     of the folder that the file lies in. Artists with a file in common, to the byte, count as one, so that it
     is never in two splits that keep artists together. A file that does not open is listed all the same: the
     degrade stage leaves it out and says why. ``files.csv`` holds ``track_id``, the absolute ``path`` or the
-    address as `overtone.core.storage.written` gives it, and the ``sha1`` of the file, so that a changed file
+    address as `overtone.core.storage.as_text` gives it, and the ``sha1`` of the file, so that a changed file
     is a changed output.
 
     Args:
@@ -49,7 +49,7 @@ def write_own_catalog(source: str, folder: Path, report: Report | None = None) -
         )
     meter = Meter("read own music", sum(size for _, size in found), report)
     files, rows = [], []
-    for batch in parallel.each(_describe, [(batch,) for batch in parallel.batches(found)]):
+    for batch in parallel.run_all(_describe, [(batch,) for batch in parallel.group_by_size(found)]):
         for size, file, row in batch:
             files.append(file)
             rows.append(row)
@@ -80,7 +80,7 @@ def _together(names: pd.Series, digests: pd.Series) -> np.ndarray:
 def _audio(source: str) -> list[tuple[Path | str, int]]:
     """The audio files below a folder or an address, sorted, with their bytes."""
     if is_address(source):
-        return [(name, size) for name, size in below(source) if is_sound(PurePath(name))]
+        return [(name, size) for name, size in list_below(source) if is_sound(PurePath(name))]
     if not Path(source).is_dir():
         raise OvertoneError(f"download.folder is '{source}'; there is no such folder")
     paths = sorted(path for path in Path(source).rglob("*") if is_sound(path) and path.is_file())
@@ -91,8 +91,8 @@ def _describe(places: list[Path | str]) -> list[tuple[int, dict[str, str], Row]]
     """Each file's bytes, and its rows of files.csv and tracks.csv."""
     described = []
     for place in places:
-        with local(place) as path:
-            file = {"path": written(place), "sha1": _sha1(path)}
+        with local_copy(place) as path:
+            file = {"path": as_text(place), "sha1": _sha1(path)}
             described.append((path.stat().st_size, file, _row(PurePath(str(place)), path)))
     return described
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overtone.core.errors import OvertoneError
-from overtone.core.storage import is_address, store
+from overtone.core.storage import is_address, object_store
 
 BLOCK = 1 << 18
 """Bytes read at a time, from the network and from files."""
@@ -153,7 +153,7 @@ def _continue(url: str, part: Path, report: Report | None) -> None:
 
 def _from_store(url: str, part: Path, report: Report | None) -> None:
     """The same from an object store; its own client tries again what fails."""
-    with store(url) as (files, name):
+    with object_store(url) as (files, name):
         total = files.size(name)
         with files.open(name, "rb") as source, part.open("ab") as file:
             have = min(file.tell(), total)

@@ -14,8 +14,8 @@ import pandas as pd
 
 from overtone.core import params
 from overtone.core.errors import OvertoneError
-from overtone.core.storage import downloads
-from overtone.data.sources.archives import blocks, check_free, clips, unpack
+from overtone.core.storage import download_folder
+from overtone.data.sources.archives import check_free_space, list_clips, read_blocks, unpack
 from overtone.data.sources.folder import write_own_catalog
 from overtone.data.sources.http import Meter, Report, download
 
@@ -84,7 +84,7 @@ class DownloadSettings:
     unpack: bool = True
 
     def __post_init__(self) -> None:
-        params.one_of("download.subset", self.subset, SUBSETS)
+        params.check_choice("download.subset", self.subset, SUBSETS)
         params.check(self.folder != "", "download.folder", self.folder, "the path of a folder, or null")
 
 
@@ -137,7 +137,7 @@ def provide_archives(
     _check_disk(archives, target, unpacked)
     with _whole(target) as folder:
         for archive in archives:
-            with _turn(archive):
+            with _lock_folder(archive):
                 path = _get(archive, report)
             if archive.only or unpacked:
                 unpack(path, folder, archive.only, report)
@@ -159,7 +159,7 @@ def _get(archive: Archive, report: Report | None) -> Path:
     with part.open("rb") as file:
         digest = hashlib.sha1()
         meter = Meter(f"verify {archive.name}", part.stat().st_size, report)
-        for block in blocks(file):
+        for block in read_blocks(file):
             digest.update(block)
             meter.add(len(block))
     if digest.hexdigest() != archive.sha1:
@@ -172,7 +172,7 @@ def _get(archive: Archive, report: Report | None) -> Path:
 
 
 @contextmanager
-def _turn(archive: Archive) -> Iterator[None]:
+def _lock_folder(archive: Archive) -> Iterator[None]:
     """Wait while another process downloads into the same folder, as an experiment beside this one may."""
     if archive.bundled or sys.platform == "win32":
         yield
@@ -190,7 +190,7 @@ def _turn(archive: Archive) -> Iterator[None]:
 
 def _place(archive: Archive) -> Path:
     """Where an archive lies, or will."""
-    return (BUNDLE if archive.bundled else downloads()) / archive.name
+    return (BUNDLE if archive.bundled else download_folder()) / archive.name
 
 
 def _write_files(table: Path, archive: Archive, path: Path) -> None:
@@ -202,7 +202,7 @@ def _write_files(table: Path, archive: Archive, path: Path) -> None:
     name = str(path) if archive.bundled else archive.name
     rows = [
         {"track_id": int(Path(clip).stem), "path": f"zip://{entry}::{name}", "sha1": digest}
-        for clip, (entry, digest) in clips(path).items()
+        for clip, (entry, digest) in list_clips(path).items()
         if clip.endswith(".mp3")
     ]
     pd.DataFrame(rows).sort_values("track_id").to_csv(table, index=False)
@@ -223,7 +223,7 @@ def _check_disk(archives: tuple[Archive, ...], target: Path, unpacked: bool) -> 
         disk = target.parent if same else place.parent
         needs[disk] = needs.get(disk, 0) + max(coming, 0)
     for disk, need in needs.items():
-        check_free(disk, need, " and ".join(archive.name for archive in archives))
+        check_free_space(disk, need, " and ".join(archive.name for archive in archives))
 
 
 @contextmanager

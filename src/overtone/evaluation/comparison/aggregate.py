@@ -13,14 +13,14 @@ from overtone.audio import stft
 from overtone.evaluation.comparison import alignment, intervals, systems
 from overtone.evaluation.comparison.chunks import EvaluateSettings
 from overtone.evaluation.comparison.runtime_cost import Cost
-from overtone.evaluation.comparison.score_chunk import Judged, Outcome
+from overtone.evaluation.comparison.score_chunk import ChunkScores, RowScores
 from overtone.evaluation.comparison.systems import ALIGNED, Baseline, Prepared, System
 from overtone.evaluation.metrics import c2st
 
 ByTrack = dict[str, dict[str, dict[str, float]]]  # system -> track -> metric -> value
 
 
-class Gathered:
+class Results:
     """What all systems have of all takes at one cutoff; takes are added in order.
 
     Attributes:
@@ -33,14 +33,14 @@ class Gathered:
         self.failed = dict(prepared.failed)
         self._rate = rate
         self._prepared = prepared
-        self._takes: list[Judged] = []
+        self._takes: list[ChunkScores] = []
 
-    def add(self, judged: Judged) -> None:
+    def add(self, judged: ChunkScores) -> None:
         """Count a take in."""
         self._takes.append(judged._replace(excerpts={}))
         self.failed = judged.failed | self.failed
 
-    def rows(self) -> dict[str, list[Outcome]]:
+    def rows(self) -> dict[str, list[RowScores]]:
         """The rows of the table in their order, each with its takes.
 
         A failed program has none, and neither has a network's aligned output where all was in its place.
@@ -89,12 +89,12 @@ class Gathered:
             found[name] = frequencies, torch.stack(of_tracks).mean(0)
         return found
 
-    def _sounding(self, of_takes: Sequence[Outcome]) -> dict[str, list[tuple[int, Outcome]]]:
+    def _sounding(self, of_takes: Sequence[RowScores]) -> dict[str, list[tuple[int, RowScores]]]:
         """Track -> the parts of it that are not silent, each with its weight.
 
         What a system makes of silence says nothing, and would count for a whole part's music.
         """
-        found: dict[str, list[tuple[int, Outcome]]] = {}
+        found: dict[str, list[tuple[int, RowScores]]] = {}
         for take, one in zip(self._takes, of_takes, strict=True):
             if take.weight:
                 found.setdefault(str(take.track_id), []).append((take.weight, one))
@@ -145,7 +145,7 @@ class Gathered:
         note = alignment.describe(corrections, self._rate)
         if not note:
             note = "in its place: 0 samples late, 0 dB"
-        elif not isinstance(system, systems.Outside) and name == systems.alone(system.name):
+        elif not isinstance(system, systems.Outside) and name == systems.name_alone(system.name):
             note = f"as it comes: {note}"
         else:
             note = f"corrected: {note}"
@@ -153,7 +153,7 @@ class Gathered:
 
 
 def results(
-    gathered: Sequence[Gathered],
+    gathered: Sequence[Results],
     scores: Sequence[ByTrack],
     genres: Mapping[str, str],
     settings: EvaluateSettings,
@@ -192,11 +192,11 @@ def _mean(parts: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
     return found
 
 
-def _corrections(of_takes: Sequence[Outcome]) -> list[alignment.Correction]:
+def _corrections(of_takes: Sequence[RowScores]) -> list[alignment.Correction]:
     return [one.correction for one in of_takes if one.correction]
 
 
-def _separated(of_takes: Sequence[Outcome]) -> str:
+def _separated(of_takes: Sequence[RowScores]) -> str:
     """What separating into stems found; empty where nothing was separated."""
     found = [one.findings for one in of_takes if one.findings]
     if not found:
@@ -208,7 +208,7 @@ def _separated(of_takes: Sequence[Outcome]) -> str:
     return f"{total.line()}, {share:.0%} of the time separating"
 
 
-def _sum(of_takes: Sequence[Outcome]) -> Cost:
+def _sum(of_takes: Sequence[RowScores]) -> Cost:
     total = Cost()
     for one in of_takes:
         total.add(one.cost)

@@ -15,7 +15,7 @@ from torch import Tensor
 from overtone.audio import stft
 
 
-def untouched(samples: Tensor, cutoff: float, rate: int) -> Tensor:
+def keep_input(samples: Tensor, cutoff: float, rate: int) -> Tensor:
     """The input as it is."""
     return samples
 
@@ -68,7 +68,7 @@ def band_replication(samples: Tensor, cutoff: float, rate: int) -> Tensor:
 
 
 BASELINES: dict[str, Callable[[Tensor, float, int], Tensor]] = {
-    "input": untouched,
+    "input": keep_input,
     "silence": silence,
     "noise fill": noise_fill,
     "band replication": band_replication,
@@ -91,4 +91,4 @@ def _synthesis(added: Tensor, length: int, cutoff: float, rate: int) -> Tensor:
     """Samples from the bins above the cutoff: (channels, bins, frames) -> (channels, length)."""
     below = stft.N_FFT // 2 + 1 - added.shape[-2]
     spectrum = torch.nn.functional.pad(added, (0, 0, below, 0))
-    return stft.high_band(stft.istft(spectrum, length), cutoff, rate)
+    return stft.keep_high_band(stft.istft(spectrum, length), cutoff, rate)

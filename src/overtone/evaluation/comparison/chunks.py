@@ -13,12 +13,12 @@ from torch import Tensor
 from overtone.audio.bandwidth import measure_bandwidth
 from overtone.core.params import check
 from overtone.data.dataset.reader import Pairs
-from overtone.data.dataset.segments import scaled
+from overtone.data.dataset.segments import scale_pair
 from overtone.data.pairs.degradation import CUTOFFS
 from overtone.evaluation.metrics import distances
 from overtone.evaluation.metrics import visqol as visqol_metric
 
-LEAST_HEARD = 1.0  # seconds; a shorter take has no ViSQOL
+VISQOL_MIN_SECONDS = 1.0  # seconds; a shorter take has no ViSQOL
 VERSIONS = frozenset({"degraded", "restored", "original"})  # of an example; no system has such a name
 
 
@@ -72,7 +72,7 @@ class EvaluateSettings:
         check(fine, "evaluate.cutoffs", list(self.cutoffs), allowed)
 
 
-class Part(NamedTuple):
+class ChunkIndex(NamedTuple):
     """One part of a test track, not read yet: the numbers of its pairs, a channel each, and its segments."""
 
     track_id: int
@@ -81,7 +81,7 @@ class Part(NamedTuple):
     segments: pd.DataFrame
 
 
-class Take(NamedTuple):
+class Chunk(NamedTuple):
     """One part of a test track: degraded and original (channels, time), and its segments."""
 
     track_id: int
@@ -91,7 +91,7 @@ class Take(NamedTuple):
     segments: pd.DataFrame
 
 
-def parts(pairs: Pairs, segments: pd.DataFrame) -> list[Part]:
+def list_chunks(pairs: Pairs, segments: pd.DataFrame) -> list[ChunkIndex]:
     """The tracks that the segments belong to, each whole (long ones in their parts)."""
     index = pairs.index[pairs.index["track_id"].isin(segments["track_id"])]
     found = []
@@ -99,23 +99,23 @@ def parts(pairs: Pairs, segments: pd.DataFrame) -> list[Part]:
         own = segments[segments["pair"].isin(rows.index)].copy()
         own["channel"] = rows.loc[own["pair"], "channel"].to_numpy()
         track_id, part = rows[["track_id", "part"]].iloc[0].tolist()
-        found.append(Part(track_id, part, tuple(map(int, rows.index)), own))
+        found.append(ChunkIndex(track_id, part, tuple(map(int, rows.index)), own))
     return found
 
 
-def read(pairs: Pairs, part: Part, cutoff: float | None = None) -> Take:
+def read_chunk(pairs: Pairs, part: ChunkIndex, cutoff: float | None = None) -> Chunk:
     """Read a part; with a cutoff in Hz, its degraded samples are the original's, low-passed there anew."""
     channels = torch.from_numpy(np.stack([pairs.read(pair) for pair in part.pairs], axis=1))
-    degraded = channels[1] if cutoff is None else lowpassed(channels[0], cutoff, pairs.rate)
-    return Take(part.track_id, part.part, degraded, channels[0], part.segments)
+    degraded = channels[1] if cutoff is None else lowpass(channels[0], cutoff, pairs.rate)
+    return Chunk(part.track_id, part.part, degraded, channels[0], part.segments)
 
 
-def takes(pairs: Pairs, segments: pd.DataFrame, cutoff: float | None = None) -> Iterator[Take]:
+def read_chunks(pairs: Pairs, segments: pd.DataFrame, cutoff: float | None = None) -> Iterator[Chunk]:
     """Yield every part of `parts`, read."""
-    return (read(pairs, part, cutoff) for part in parts(pairs, segments))
+    return (read_chunk(pairs, part, cutoff) for part in list_chunks(pairs, segments))
 
 
-def lowpassed(samples: Tensor, cutoff: float, rate: int) -> Tensor:
+def lowpass(samples: Tensor, cutoff: float, rate: int) -> Tensor:
     """Without what lies above a cutoff in Hz: through an elliptic low-pass of order 10, there and back.
 
     It is 0.1 dB down at the cutoff and 80 dB from 1.02 times that on.
@@ -137,8 +137,8 @@ def middle(samples: Tensor, seconds: float, rate: int) -> Tensor:
     return samples[:, start : start + length]
 
 
-def score(
-    take: Take, estimate: Tensor, rate: int, cutoff: float, scale: str, visqol: bool = False
+def measure(
+    take: Chunk, estimate: Tensor, rate: int, cutoff: float, scale: str, visqol: bool = False
 ) -> dict[str, float]:
     """Every metric of one system on one take, but for the probe, which is one of many takes.
 
@@ -147,8 +147,10 @@ def score(
     """
     reach = measure_bandwidth(take.original, rate)
     values = distances.measure(take.original, estimate, rate, cutoff, reach)
-    if visqol and estimate.shape[-1] >= LEAST_HEARD * rate:
-        true, made = (middle(sound, visqol_metric.HEARD, rate) for sound in (take.original, estimate))
+    if visqol and estimate.shape[-1] >= VISQOL_MIN_SECONDS * rate:
+        true, made = (
+            middle(sound, visqol_metric.EXCERPT_SECONDS, rate) for sound in (take.original, estimate)
+        )
         values["visqol"] = visqol_metric.visqol(true, made, rate)
     own = take.segments
     if own.empty:  # a last part shorter than a segment
@@ -157,6 +159,6 @@ def score(
     for channel, start, length in zip(own["channel"], own["start"], own["length"], strict=True):
         cut = slice(start, start + length)
         by_segment.append(
-            distances.measure_paper(*scaled(take.original[channel, cut], estimate[channel, cut], scale))
+            distances.measure_paper(*scale_pair(take.original[channel, cut], estimate[channel, cut], scale))
         )
     return {key: float(np.mean([row[key] for row in by_segment])) for key in by_segment[0]} | values

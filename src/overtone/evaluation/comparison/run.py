@@ -13,10 +13,10 @@ from overtone.core import parallel
 from overtone.data.dataset.reader import Pairs
 from overtone.data.pairs.degradation import DegradeSettings
 from overtone.evaluation.comparison import aggregate, chunks, systems
-from overtone.evaluation.comparison.aggregate import ByTrack, Gathered
+from overtone.evaluation.comparison.aggregate import ByTrack, Results
 from overtone.evaluation.comparison.chunks import EvaluateSettings
 from overtone.evaluation.comparison.runtime_cost import machine
-from overtone.evaluation.comparison.score_chunk import Work, judge
+from overtone.evaluation.comparison.score_chunk import RunSettings, score_chunk
 from overtone.evaluation.metrics import c2st, visqol
 from overtone.models.device import choose_device
 
@@ -34,7 +34,7 @@ class Comparison(NamedTuple):
         machine: where it ran, in one line.
     """
 
-    results: list[Gathered]
+    results: list[Results]
     scores: dict[float, ByTrack]
     excerpts: list[tuple[int, Excerpts]]
     machine: str
@@ -74,7 +74,7 @@ def run(
     settings.check_cutoffs(own_cutoff, pairs.rate)
     if settings.visqol:
         visqol.check()
-    work = Work(
+    work = RunSettings(
         pairs=pairs.folder.absolute(),
         scale=scale,
         device=str(choose_device()),
@@ -82,13 +82,13 @@ def run(
         c2st=test["track_id"].nunique() >= c2st.LEAST,
         excerpt=settings.excerpt,
     )
-    parts = chunks.parts(pairs, test)
+    parts = chunks.list_chunks(pairs, test)
     gathered, calls = [], []
     excerpts: list[tuple[int, Excerpts]] = []
     with tempfile.TemporaryDirectory(prefix=".systems-", dir=folder) as shared:
         for number, cutoff in enumerate((own_cutoff, *settings.cutoffs)):
             lowpass = number > 0
-            read = partial(chunks.takes, pairs, test, cutoff if lowpass else None)
+            read = partial(chunks.read_chunks, pairs, test, cutoff if lowpass else None)
             made_by = systems.prepare(
                 settings.systems,
                 read,
@@ -97,16 +97,18 @@ def run(
                 Path(shared).absolute() / str(number),
                 side=degrade.channels == "side",
             )
-            gathered.append(Gathered(made_by, pairs.rate, cutoff))
+            gathered.append(Results(made_by, pairs.rate, cutoff))
             for index, part in enumerate(parts):
                 with_excerpts = not lowpass and index < settings.pictures
                 calls.append((work, part, made_by.systems, cutoff, lowpass, with_excerpts))
-        scored = parallel.progress(parallel.each(judge, calls), len(calls), "evaluate: chunk", say)
+        scored = parallel.report_progress(
+            parallel.run_all(score_chunk, calls), len(calls), "evaluate: chunk", say
+        )
         for index, chunk in enumerate(scored):
             gathered[index // len(parts)].add(chunk)
             excerpts += [(chunk.track_id, chunk.excerpts)] if chunk.excerpts else []
     scores = {results.cutoff: results.by_track() for results in gathered}
-    return Comparison(gathered, scores, excerpts, machine(work.device, parallel.place(len(calls))))
+    return Comparison(gathered, scores, excerpts, machine(work.device, parallel.describe_workers(len(calls))))
 
 
 def summary(found: Comparison, genres: dict[str, str], settings: EvaluateSettings) -> dict[str, Any]:

@@ -13,14 +13,14 @@ from overtone.core.errors import OvertoneError
 from overtone.data.dataset.reader import Pairs
 from overtone.evaluation.comparison import alignment, chunks, systems
 from overtone.evaluation.comparison.alignment import Correction
-from overtone.evaluation.comparison.chunks import Part
+from overtone.evaluation.comparison.chunks import ChunkIndex
 from overtone.evaluation.comparison.runtime_cost import Cost
 from overtone.evaluation.comparison.systems import System
 from overtone.evaluation.metrics import c2st, distances
 from overtone.restoration.stream.stems import Findings
 
 
-class Work(NamedTuple):
+class RunSettings(NamedTuple):
     """What is the same for every take of a run.
 
     Attributes:
@@ -40,7 +40,7 @@ class Work(NamedTuple):
     excerpt: float
 
 
-class Outcome(NamedTuple):
+class RowScores(NamedTuple):
     """What one row of the table has of a take.
 
     Attributes:
@@ -60,7 +60,7 @@ class Outcome(NamedTuple):
     findings: Findings | None = None
 
 
-class Judged(NamedTuple):
+class ChunkScores(NamedTuple):
     """What all systems have of a take.
 
     Attributes:
@@ -76,13 +76,15 @@ class Judged(NamedTuple):
     track_id: int
     weight: int
     reach: float
-    rows: dict[str, Outcome]
+    rows: dict[str, RowScores]
     failed: dict[str, str]
     seen: np.ndarray | None
     excerpts: dict[str, np.ndarray]
 
 
-def judge(work: Work, part: Part, made_by: list[System], cutoff: float, anew: bool, excerpts: bool) -> Judged:
+def score_chunk(
+    work: RunSettings, part: ChunkIndex, made_by: list[System], cutoff: float, anew: bool, excerpts: bool
+) -> ChunkScores:
     """Read a take, have every system make its own of it, and score them.
 
     What it gives depends on its arguments and the files alone: it computes with one thread whatever the
@@ -100,32 +102,32 @@ def judge(work: Work, part: Part, made_by: list[System], cutoff: float, anew: bo
         OvertoneError: a model cannot be loaded, or ViSQOL is wanted and not here.
     """
     with _one_thread():
-        return _judge(work, part, made_by, cutoff, anew, excerpts)
+        return _score_chunk(work, part, made_by, cutoff, anew, excerpts)
 
 
-def _judge(
-    work: Work, part: Part, made_by: list[System], cutoff: float, anew: bool, excerpts: bool
-) -> Judged:
+def _score_chunk(
+    work: RunSettings, part: ChunkIndex, made_by: list[System], cutoff: float, anew: bool, excerpts: bool
+) -> ChunkScores:
     pairs = Pairs(work.pairs)
     rate = pairs.rate
-    take = chunks.read(pairs, part, cutoff if anew else None)
+    take = chunks.read_chunk(pairs, part, cutoff if anew else None)
     reach = measure_bandwidth(take.original, rate)
-    probed = work.c2st and reach - cutoff >= distances.LEAST_TREBLE
+    probed = work.c2st and reach - cutoff >= distances.MIN_HIGH_BAND_HZ
 
     def seen(samples: torch.Tensor) -> np.ndarray | None:
-        heard = chunks.middle(samples, c2st.HEARD, rate)
+        heard = chunks.middle(samples, c2st.EXCERPT_SECONDS, rate)
         enough = heard.shape[-1] >= c2st.SECONDS * rate
         return c2st.features(heard, rate, cutoff, reach) if probed and enough else None
 
     def excerpt(samples: torch.Tensor) -> np.ndarray:
         return chunks.middle(samples, work.excerpt, rate).numpy().copy()
 
-    rows: dict[str, Outcome] = {}
+    rows: dict[str, RowScores] = {}
     failed = {}
     cuts = {"degraded": excerpt(take.degraded), "original": excerpt(take.original)} if excerpts else {}
     for system in made_by:
         try:
-            made_of_it = systems.make(system, take, cutoff, rate, work.device)
+            made_of_it = systems.run_system(system, take, cutoff, rate, work.device)
             # A program's rows are read at once: where it wrote something else, it has none.
             all_made = list(made_of_it) if isinstance(system, systems.Outside) else made_of_it
         except OvertoneError as error:
@@ -136,14 +138,14 @@ def _judge(
             if neighbour and not (made.correction and alignment.describe([made.correction], rate)):
                 rows[made.row] = neighbour  # aligning left it as it was
                 continue
-            values = chunks.score(take, made.samples, rate, cutoff, work.scale, work.visqol)
+            values = chunks.measure(take, made.samples, rate, cutoff, work.scale, work.visqol)
             distance = distances.distance_by_frequency(take.original, made.samples).numpy()
             heard = seen(made.samples)
-            rows[made.row] = Outcome(values, distance, heard, made.cost, made.correction, made.findings)
+            rows[made.row] = RowScores(values, distance, heard, made.cost, made.correction, made.findings)
             if excerpts and made.row == system.name:
                 cuts[made.row] = excerpt(made.samples)
     weight = take.original.shape[-1] if take.original.any() else 0
-    return Judged(take.track_id, weight, reach, rows, failed, seen(take.original), cuts)
+    return ChunkScores(take.track_id, weight, reach, rows, failed, seen(take.original), cuts)
 
 
 @contextmanager

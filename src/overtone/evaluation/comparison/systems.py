@@ -34,12 +34,12 @@ from overtone.core.errors import OvertoneError
 from overtone.evaluation.comparison import alignment, external
 from overtone.evaluation.comparison.alignment import Correction
 from overtone.evaluation.comparison.baselines import BASELINES
-from overtone.evaluation.comparison.chunks import Take
+from overtone.evaluation.comparison.chunks import Chunk
 from overtone.evaluation.comparison.runtime_cost import Cost
 from overtone.models import registry
 from overtone.models.device import choose_device
 from overtone.models.registry import Network
-from overtone.restoration.stream.crossover import above_crossover
+from overtone.restoration.stream.crossover import keep_high_band
 from overtone.restoration.stream.limits import MODEL_RATE
 from overtone.restoration.stream.noise_floor import find_floors
 from overtone.restoration.stream.restorer import Restorer
@@ -84,7 +84,7 @@ class Outside(NamedTuple):
 System = Baseline | Model | Stems | Outside
 
 
-class Made(NamedTuple):
+class Output(NamedTuple):
     """What one row of the table has for a take.
 
     Attributes:
@@ -118,7 +118,7 @@ class Prepared(NamedTuple):
 
 def prepare(
     names: Iterable[str],
-    takes: Callable[[], Iterator[Take]],
+    takes: Callable[[], Iterator[Chunk]],
     cutoff: float,
     rate: int,
     folder: Path,
@@ -161,12 +161,12 @@ def prepare(
     return Prepared(systems, costs, failed)
 
 
-def alone(name: str) -> str:
+def name_alone(name: str) -> str:
     """The name of a system's row without the input's low band."""
     return "network alone" if name == "model" else f"{name} alone"
 
 
-def make(system: System, take: Take, cutoff: float, rate: int, device: str) -> Iterator[Made]:
+def run_system(system: System, take: Chunk, cutoff: float, rate: int, device: str) -> Iterator[Output]:
     """Yield the rows of a system for one take.
 
     Args:
@@ -183,7 +183,7 @@ def make(system: System, take: Take, cutoff: float, rate: int, device: str) -> I
             cost = Cost()
             with cost.measured(take.degraded.shape[-1] / rate):
                 samples = BASELINES[name](take.degraded, cutoff, rate)
-            yield Made(name, samples, cost, None)
+            yield Output(name, samples, cost, None)
         case Model(name, folder, side):
             net, _ = registry.load(folder or registry.SHIPPED)
             net = registry.for_side(net) if side else net
@@ -195,41 +195,41 @@ def make(system: System, take: Take, cutoff: float, rate: int, device: str) -> I
         case Outside(name, outputs):
             given, correction = _read(outputs / f"{key(take)}.wav", take, cutoff, rate)
             kept = with_low_band(given, take.degraded, cutoff, rate)
-            yield Made(name, kept, Cost(), correction)
-            yield Made(alone(name), given, Cost(), correction)
+            yield Output(name, kept, Cost(), correction)
+            yield Output(name_alone(name), given, Cost(), correction)
 
 
 def rows(system: System) -> list[str]:
     """The names of what `make` yields."""
     if isinstance(system, Baseline):
         return [system.name]
-    both = [system.name, alone(system.name)]
+    both = [system.name, name_alone(system.name)]
     return both if isinstance(system, Outside) else [*both, both[1] + ALIGNED]
 
 
 def _of_network(
-    name: str, net: Network, take: Take, cutoff: float, rate: int, separator: Separator | None = None
-) -> Iterator[Made]:
+    name: str, net: Network, take: Chunk, cutoff: float, rate: int, separator: Separator | None = None
+) -> Iterator[Output]:
     """The rows of a network; with a separator, on every stem, separated anew for each row."""
-    for row, keep_low in ((name, True), (alone(name), False)):
+    for row, keep_low in ((name, True), (name_alone(name), False)):
         cost, findings = Cost(), None
         by: Callable[..., Restorer | StemsRestorer] = Restorer
         if separator is not None:
             findings = Findings(separator.name, separator.stems)
             by = partial(StemsRestorer, separator, findings=findings)
         with cost.measured(take.degraded.shape[-1] / rate):
-            samples = whole(net, take.degraded, cutoff, rate, keep_low, by)
+            samples = run_network(net, take.degraded, cutoff, rate, keep_low, by)
         try:
             aligned, correction = _aligned(samples.numpy(), rate, take, cutoff, rate)
         except OvertoneError:
             # Nothing in common with its input: an early network, or a broken one. Its scores tell.
             aligned, correction = samples, None
-        yield Made(row, aligned if keep_low else samples, cost, correction, findings)
+        yield Output(row, aligned if keep_low else samples, cost, correction, findings)
         if not keep_low:
-            yield Made(row + ALIGNED, aligned, cost, correction, findings)
+            yield Output(row + ALIGNED, aligned, cost, correction, findings)
 
 
-def whole(
+def run_network(
     net: Network,
     samples: Tensor,
     cutoff: float,
@@ -253,11 +253,11 @@ def with_low_band(made: Tensor, samples: Tensor, cutoff: float, rate: int) -> Te
         (channels, time) float32 twice -> the same.
     """
     added = torch.from_numpy(resample.resample((made - samples).numpy(), rate, MODEL_RATE))
-    high = resample.resample(above_crossover(added, cutoff).numpy(), MODEL_RATE, rate)[:, : samples.shape[1]]
+    high = resample.resample(keep_high_band(added, cutoff).numpy(), MODEL_RATE, rate)[:, : samples.shape[1]]
     return samples + torch.from_numpy(np.pad(high, ((0, 0), (0, samples.shape[1] - high.shape[1]))))
 
 
-def key(take: Take) -> str:
+def key(take: Chunk) -> str:
     """The name of a take's file."""
     return f"{take.track_id:06d}-{take.part}"
 
@@ -300,7 +300,7 @@ def _at_revision(revision: str, folder: Path) -> Path:
 
 
 def _run(
-    program: external.Program, takes: Callable[[], Iterator[Take]], cutoff: float, rate: int, folder: Path
+    program: external.Program, takes: Callable[[], Iterator[Chunk]], cutoff: float, rate: int, folder: Path
 ) -> Cost:
     """Run a program on all takes; the folder has their files in ``input`` and its own in ``output``."""
     inputs = folder / "input"
@@ -315,7 +315,7 @@ def _run(
     return Cost(work.seconds, seconds, work.memory)
 
 
-def _read(path: Path, take: Take, cutoff: float, rate: int) -> tuple[Tensor, Correction]:
+def _read(path: Path, take: Chunk, cutoff: float, rate: int) -> tuple[Tensor, Correction]:
     """What a program wrote for a take, aligned."""
     try:
         samples, own_rate = soundfile.read(path, dtype="float32", always_2d=True)
@@ -327,7 +327,7 @@ def _read(path: Path, take: Take, cutoff: float, rate: int) -> tuple[Tensor, Cor
 
 
 def _aligned(
-    samples: np.ndarray, own_rate: int, take: Take, cutoff: float, rate: int
+    samples: np.ndarray, own_rate: int, take: Chunk, cutoff: float, rate: int
 ) -> tuple[Tensor, Correction]:
     """A system's output where the take's input is; the same way for every system."""
     moved, correction = alignment.align(samples, own_rate, take.degraded.numpy(), rate, cutoff)

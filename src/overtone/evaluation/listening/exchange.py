@@ -43,7 +43,7 @@ def export(examples: Examples, store: Store, folder: str | Path) -> None:
         raise OvertoneError(f"{target} cannot be written: {error.strerror}") from None
 
 
-def take_in(path: str | Path, store: Store) -> tuple[int, int]:
+def import_ratings(path: str | Path, store: Store) -> tuple[int, int]:
     """Store the ratings of a file that a listener sent; how many it holds, and how many of them were new.
 
     Raises:

@@ -13,7 +13,7 @@ BANDS = 16  # between the cutoff and the bandwidth, equally wide on the mel scal
 SECONDS = 1.0  # of sound in an example
 FOLDS = 5  # at most; fewer where there are fewer tracks
 LEAST = 5  # tracks for a column of the pipeline's table: with fewer, what is learned is those tracks' own
-HEARD = 30.0  # seconds in the middle of a take that the pipeline gives it
+EXCERPT_SECONDS = 30.0  # seconds in the middle of a take that the pipeline gives it
 FLOOR = 1e-8  # of the power in a band, as in the log-spectral distance
 
 
@@ -27,7 +27,7 @@ def features(samples: Tensor, rate: int, low: float, high: float) -> np.ndarray:
         (channels, time) -> (seconds, 3 * BANDS), float64; what is left after the last whole second is
         left out.
     """
-    power = torch.cat([_weights(rate, low, high) @ _power(b) for b in stft.blocks(samples)], dim=-1)
+    power = torch.cat([_weights(rate, low, high) @ _power(b) for b in stft.stft_blocks(samples)], dim=-1)
     frames = round(SECONDS * rate / stft.HOP)
     logs = power.clamp(min=FLOOR).log10().double()
     whole = logs[:, : logs.shape[1] // frames * frames].reshape(BANDS, -1, frames)

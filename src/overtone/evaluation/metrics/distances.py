@@ -22,7 +22,7 @@ RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 LIMIT = 100.0  # dB; SNR and SI-SDR stay within plus and minus this, also where the formula is infinite
 
 
-LEAST_TREBLE = 500.0  # Hz from the cutoff to the bandwidth; with less, there is no treble to compare
+MIN_HIGH_BAND_HZ = 500.0  # Hz from the cutoff to the bandwidth; with less, there is no treble to compare
 
 
 def measure(
@@ -48,7 +48,7 @@ def measure(
         "lsd_full": (0, None),
         "lsd_low": (0, cutoff),
     }
-    some = bandwidth - cutoff >= LEAST_TREBLE
+    some = bandwidth - cutoff >= MIN_HIGH_BAND_HZ
     if some:
         ranges["lsd_high"] = (cutoff, bandwidth)
         octaves = high_band.bands(cutoff, bandwidth, per_octave=1)
@@ -59,10 +59,10 @@ def measure(
         "snr": snr(reference, estimate),
         "mrstft": multi_resolution_stft(reference, estimate),
     }
-    return values | (measure_treble(reference, estimate, rate, cutoff, bandwidth) if some else {})
+    return values | (measure_high_band(reference, estimate, rate, cutoff, bandwidth) if some else {})
 
 
-def measure_treble(
+def measure_high_band(
     reference: Tensor, estimate: Tensor, rate: int, low: float, high: float
 ) -> dict[str, float]:
     """The metrics of `overtone.evaluation.metrics.high_band` by their keys, from low to high in Hz."""
@@ -125,7 +125,7 @@ def _stft_distance(
     """C + M at one resolution; ``scales`` gives a spectrum's magnitudes for C, and what M compares."""
     absolute = squared = power = 0.0
     count = 0
-    pairs = zip(stft.blocks(reference, *sizes), stft.blocks(estimate, *sizes), strict=True)
+    pairs = zip(stft.stft_blocks(reference, *sizes), stft.stft_blocks(estimate, *sizes), strict=True)
     for pair in pairs:
         (true, true_level), (made, made_level) = map(scales, pair)
         absolute += float((true_level - made_level).abs().sum(dtype=torch.float64))
@@ -175,11 +175,11 @@ def log_spectral_distances(
     """`log_spectral_distance` over several ranges (low, high) at the cost of one."""
     chosen = []
     for low, high in ranges:
-        top = torch.zeros(1, dtype=torch.bool) if high is None else stft.above(high, rate)
-        chosen.append(stft.above(low, rate) & ~top)
+        top = torch.zeros(1, dtype=torch.bool) if high is None else stft.bins_above(high, rate)
+        chosen.append(stft.bins_above(low, rate) & ~top)
     total = torch.zeros(len(ranges), dtype=torch.float64)
     count = 0
-    for true, made in zip(stft.blocks(reference), stft.blocks(estimate), strict=True):
+    for true, made in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
         squares = (log_power(true) - log_power(made)).square()
         for number, bins in enumerate(chosen):
             total[number] += squares[..., bins, :].mean(dim=-2).sqrt().sum(dtype=torch.float64)
@@ -195,7 +195,7 @@ def distance_by_frequency(reference: Tensor, estimate: Tensor) -> Tensor:
     """
     squared = torch.zeros(stft.N_FFT // 2 + 1, dtype=torch.float64)
     count = 0
-    for true, made in zip(stft.blocks(reference), stft.blocks(estimate), strict=True):
+    for true, made in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
         difference = (log_power(true) - log_power(made)).square()
         difference = difference.transpose(-1, -2).reshape(-1, squared.numel())
         squared += difference.sum(dim=0, dtype=torch.float64).cpu()

@@ -49,7 +49,7 @@ def level_error(reference: Tensor, estimate: Tensor, rate: int, low: float, high
     levels = []
     for samples in (reference, estimate):
         total = count = 0.0
-        for block in stft.blocks(samples):
+        for block in stft.stft_blocks(samples):
             power = _power(block[..., bins, :])
             total += float(power.sum(dtype=torch.float64))
             count += power.numel()
@@ -66,7 +66,7 @@ def flatness_error(reference: Tensor, estimate: Tensor, rate: int, low: float, h
     """
     chosen = [_within(*edges, rate) for edges in bands(low, high, per_octave=2)]
     total = count = 0.0
-    for true, made in zip(stft.blocks(reference), stft.blocks(estimate), strict=True):
+    for true, made in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
         for bins in chosen:
             level, flatness = _flatness(true[..., bins, :])
             error = (_flatness(made[..., bins, :])[1] - flatness).abs()[level > POWER_FLOOR]
@@ -90,7 +90,7 @@ def partials_correlation(reference: Tensor, estimate: Tensor, rate: int, low: fl
     """
     bins = _within(low, high, rate)
     sums = torch.zeros(6, dtype=torch.float64)
-    for pair in zip(stft.blocks(reference), stft.blocks(estimate), strict=True):
+    for pair in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
         true, made = (_fine_structure(part[..., bins, :]) for part in pair)
         ones = torch.ones_like(true)
         products = (ones, true, made, true * true, made * made, true * made)
@@ -135,7 +135,7 @@ def _band_powers(samples: Tensor, rate: int, low: float, high: float) -> Tensor:
         if bool(((hertz >= least) & (hertz < most)).any())
     ]
     weights = torch.stack([row / row.sum() for row in rows])
-    parts = [weights @ _power(b).mean(0) for b in stft.blocks(samples, ONSET_FFT, ONSET_HOP)]
+    parts = [weights @ _power(b).mean(0) for b in stft.stft_blocks(samples, ONSET_FFT, ONSET_HOP)]
     return torch.cat(parts, dim=-1).double()
 
 
@@ -151,7 +151,7 @@ def image_error(
     chosen = [_within(*edges, rate) for edges in bands(low, high, per_octave=2)]
     total = torch.zeros(2, dtype=torch.float64)
     count = 0
-    for pair in zip(stft.blocks(reference), stft.blocks(estimate), strict=True):
+    for pair in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
         for true, made in _images(pair, chosen):
             total += (true - made).abs().sum(-1, dtype=torch.float64)
             count += true.shape[-1]
@@ -172,7 +172,7 @@ def _images(pair: tuple[Tensor, Tensor], chosen: list[Tensor]) -> Iterator[list[
 
 
 def _within(low: float, high: float, rate: int) -> Tensor:
-    return stft.above(low, rate) & ~stft.above(high, rate)
+    return stft.bins_above(low, rate) & ~stft.bins_above(high, rate)
 
 
 def _power(spectrum: Tensor) -> Tensor:

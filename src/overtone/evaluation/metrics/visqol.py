@@ -11,7 +11,7 @@ from overtone.core.errors import OvertoneError
 
 RATE = 48000  # Hz; the audio mode is trained at this rate
 WORST = 1.0  # of the scale of opinions, 1 to 5
-HEARD = 10  # seconds in the middle of a sound that are enough of it: they take 1.3 s of a core
+EXCERPT_SECONDS = 10  # seconds in the middle of a sound that are enough of it: they take 1.3 s of a core
 
 
 def visqol(reference: Tensor, estimate: Tensor, rate: int) -> float:

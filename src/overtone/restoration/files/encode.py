@@ -15,7 +15,7 @@ import soundfile
 from overtone.core.errors import OvertoneError
 from overtone.restoration.files.decode import BLOCK, LockedFile, open_sound
 from overtone.restoration.files.tags import write_tags
-from overtone.restoration.stream.limits import MAX_CHANNELS, PIECE
+from overtone.restoration.stream.limits import CHUNK, MAX_CHANNELS
 
 # Suffix -> libsndfile's format, its subtype by bits (None: it has no such choice), most channels.
 FORMATS: dict[str, tuple[str, dict[int, str] | None, int]] = {
@@ -25,7 +25,7 @@ FORMATS: dict[str, tuple[str, dict[int, str] | None, int]] = {
     ".mp3": ("MP3", None, 2),
 }
 # Blocks that may wait to be encoded: two pieces.
-WAITING = 2 * PIECE // BLOCK
+WAITING = 2 * CHUNK // BLOCK
 # libsndfile's compression levels, 0 to 1. FLAC's files are 0.1 % larger than at its default of 0.625, and
 # encoded 20 % faster. The others' defaults end at 17 and 19 kHz, and would take away again what was added:
 # these are LAME's -V 0 and Vorbis's quality 8, some 250 kbit/s.

@@ -16,12 +16,12 @@ BETA = 0.1102 * (90 - 8.7)
 # transform of the whole window does not, and took a third of its time.
 CROSSOVER_FFT = 8192
 # Digital silence stays silent: what is added fades out within this many samples (12 ms) of it.
-HUSH = 512
+SILENCE_FADE = 512
 # Samples on each side that the crossover and the fade look at.
-MARGIN = max(TAPS, HUSH)
+MARGIN = max(TAPS, SILENCE_FADE)
 
 
-def above_crossover(samples: Tensor, cutoff: float) -> Tensor:
+def keep_high_band(samples: Tensor, cutoff: float) -> Tensor:
     """What the crossover lets through of (channels, time) at MODEL_RATE, in place; the same shape."""
     response = crossover_response(cutoff)
     return torch.cat([apply_crossover(channel[None], response) for channel in samples])
@@ -58,10 +58,10 @@ def silence_gate(signals: Tensor) -> Tensor:
     """1 where there is sound nearby, 0 in digital silence: (channels, time) to the same."""
     # Pooling costs a seventh of a run. A silence that it would find holds a block of this size, and most
     # music has none. (The largest of magnitudes takes a fifth of the time that any of booleans does.)
-    block = HUSH // 2
+    block = SILENCE_FADE // 2
     whole = signals.shape[-1] // block * block
     if (signals[:, :whole].abs().reshape(len(signals), -1, block).amax(-1) > 0).all():
         return torch.ones_like(signals)
     sound = (signals != 0).to(signals.dtype)
-    near = nn.functional.max_pool1d(sound[None], HUSH + 1, 1, HUSH // 2)
-    return nn.functional.avg_pool1d(near, HUSH + 1, 1, HUSH // 2, count_include_pad=False)[0]
+    near = nn.functional.max_pool1d(sound[None], SILENCE_FADE + 1, 1, SILENCE_FADE // 2)
+    return nn.functional.avg_pool1d(near, SILENCE_FADE + 1, 1, SILENCE_FADE // 2, count_include_pad=False)[0]

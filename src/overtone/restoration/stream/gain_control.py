@@ -15,7 +15,7 @@ FLOOR = 1e-3
 HEARD = 10 ** (-8 / 20)
 
 
-class Evening:
+class GainControl:
     """A signal that comes in pieces, on its way to a network that is run as a stream, and back.
 
     Args:

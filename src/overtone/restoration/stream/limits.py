@@ -8,7 +8,7 @@ from overtone.core.errors import OvertoneError
 MODEL_RATE = 44100
 RATES = (8000, 192000)
 # Samples that a network is given at once: 6 s. Fewer take longer, more come late and need memory.
-PIECE = 1 << 18
+CHUNK = 1 << 18
 # Of the input's Nyquist frequency: where soxr, which brings it to the networks' rate, is 3 dB down. It falls
 # from 91 % on, so what a file at a low rate has above this is as good as lost, and left a dark band.
 RESAMPLED = 0.945
@@ -16,7 +16,7 @@ RESAMPLED = 0.945
 BLOCK = 1 << 16
 MAX_CHANNELS = 64
 # Beyond this, in full scales, samples are no sound; integers read as floats go up to 8,400,000.
-LOUDEST = 1e7
+MAX_PEAK = 1e7
 
 
 def check_rate(rate: int) -> int:
@@ -33,7 +33,7 @@ def check_cutoff(cutoff: float, rate: int) -> None:
         raise OvertoneError(f"the cutoff is {cutoff:g} Hz; for this input it is 500 to {top:g}")
 
 
-def made_from(cutoff: float, rate: int) -> float:
+def restored_from(cutoff: float, rate: int) -> float:
     """Where the band that is made begins, in Hz, for input of that rate."""
     return float(min(cutoff, RESAMPLED * rate / 2) if rate < MODEL_RATE else cutoff)
 
@@ -43,12 +43,12 @@ def default_rate(rate: int) -> int:
     return 48000 if 48000 % rate == 0 or rate % 48000 == 0 or rate == 32000 else 44100
 
 
-def needs_treble(found: Cutoff) -> bool:
+def needs_restoring(found: Cutoff) -> bool:
     """Whether a band is missing above the cutoff for certain."""
     return found.confidence >= SURE and not found.full_band and found.kind != "silence"
 
 
-def check_made(wave: np.ndarray) -> np.ndarray:
+def check_output(wave: np.ndarray) -> np.ndarray:
     """The wave that a network made, if it is one: damaged weights give NaN or infinity."""
     if not np.isfinite(wave).all():
         raise OvertoneError("the model makes NaN or infinity of this input; its weights are damaged")

@@ -25,7 +25,7 @@ def open_model(model: str | Path | Network | None, device: str | torch.device | 
 @functools.cache
 def _shipped(place: torch.device) -> Network:
     """The shipped network on a device, loaded there once."""
-    return _copied(registry.default()[0], place)
+    return _copied(registry.load_shipped()[0], place)
 
 
 def _copied(net: Network, place: torch.device) -> Network:

@@ -15,7 +15,7 @@ import numpy as np
 from overtone.audio.cutoff import Cutoff, SpectrumMeter, band_levels, hann
 from overtone.core.errors import OvertoneError
 from overtone.restoration.stream.fifo import Fifo
-from overtone.restoration.stream.limits import needs_treble
+from overtone.restoration.stream.limits import needs_restoring
 
 WINDOW_SECONDS = 2.0  # half of it finds 10 % fewer cutoffs, and twice of it spans turns
 FRAME_SECONDS = 0.046  # to the next power of two: 2048 samples at 44.1 kHz
@@ -35,7 +35,7 @@ LOUDER_DB = 6.0  # than most of what is left above in the windows that agree: th
 TURN = 8.0  # frames that must say otherwise for a turn
 
 
-class Parts(NamedTuple):
+class Passages(NamedTuple):
     """Parts that end lower than the rest.
 
     Attributes:
@@ -56,14 +56,14 @@ def check_alone(cutoff: float | None, stems: object = None) -> None:
         )
 
 
-def find_parts(samples: np.ndarray, rate: int) -> Parts | None:
+def find_passages(samples: np.ndarray, rate: int) -> Passages | None:
     """The parts of (channels, time) float32 samples; None if there are none for certain."""
-    meter = PartsMeter(rate, len(samples))
+    meter = PassageMeter(rate, len(samples))
     meter.add(samples)
     return meter.parts()
 
 
-class PartsMeter:
+class PassageMeter:
     """Finds the parts of a signal that comes in blocks.
 
     It keeps the levels of every frame: 7 MB for an hour.
@@ -101,7 +101,7 @@ class PartsMeter:
         levels = band_levels(frames, self._window, self._edges, self._frame)
         self._levels.append(levels.astype(np.float16))
 
-    def parts(self) -> Parts | None:
+    def parts(self) -> Passages | None:
         """The parts of all samples; None if there are none for certain. The last thing to be asked."""
         if self._held.size >= self._frame:
             self._end_window(self._held.take(self._held.size // self._frame * self._frame))
@@ -118,7 +118,7 @@ class PartsMeter:
             edges[-1] += self._held.size  # what is left is no whole frame
         seconds = (edges / self.rate).tolist()
         kind = self._cutoffs[agreeing[0]].kind
-        return Parts(
+        return Passages(
             Cutoff(hz, confidence, False, kind), tuple(zip(seconds[::2], seconds[1::2], strict=True))
         )
 
@@ -129,7 +129,7 @@ class PartsMeter:
         able = [
             number
             for number, cutoff in enumerate(self._cutoffs)
-            if needs_treble(cutoff) and cutoff.hz <= highest
+            if needs_restoring(cutoff) and cutoff.hz <= highest
         ]
         if not able:
             return []

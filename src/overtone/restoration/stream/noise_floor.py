@@ -50,7 +50,7 @@ FAINT = 1e-9 / 44100
 SIZE, HOP, NEIGHBOURS = 2048, 1024, 33
 
 
-class Floor(NamedTuple):
+class NoiseFloor(NamedTuple):
     """A floor of noise, as it goes on above the cutoff.
 
     Attributes:
@@ -69,14 +69,14 @@ class Floor(NamedTuple):
         return self.density * 10 ** (decibels / 10)
 
 
-def find_floors(samples: np.ndarray, rate: int, cutoff: float) -> list[Floor | None]:
+def find_floors(samples: np.ndarray, rate: int, cutoff: float) -> list[NoiseFloor | None]:
     """The floors of (channels, time) float32 samples, as `HissMeter.floors` gives them."""
-    meter = HissMeter(rate, len(samples))
+    meter = NoiseFloorMeter(rate, len(samples))
     meter.add(samples)
     return meter.floors(cutoff)
 
 
-class HissMeter:
+class NoiseFloorMeter:
     """Finds the floors of noise of a signal that comes in blocks, in constant memory.
 
     Args:
@@ -117,7 +117,7 @@ class HissMeter:
                 del self._stretches[1::2]
                 self._stride *= 2
 
-    def floors(self, cutoff: float) -> list[Floor | None]:
+    def floors(self, cutoff: float) -> list[NoiseFloor | None]:
         """The floor below a cutoff in Hz of mid and side, or of every channel; None where there is none."""
         inside = (self._hertz[:-1] >= cutoff / 2) & (self._hertz[1:] <= UNTOUCHED * cutoff)
         if inside.sum() < LEAST_BANDS or not self._stretches:
@@ -146,12 +146,12 @@ class HissMeter:
 
 def _floor(
     mean: np.ndarray, of_mean: np.ndarray, middles: np.ndarray, widths: np.ndarray, cutoff: float
-) -> Floor | None:
+) -> NoiseFloor | None:
     """A signal's floor by its levels, (stretches, bands) in dB of full scale per Hz; None if it has none."""
     loudness = np.average(mean, axis=1, weights=widths)
     heard = np.sort(loudness[np.isfinite(loudness)])
     width = CROWD * DEVIATION / math.sqrt(widths.sum() * PER_STRETCH * INDEPENDENT)
-    start = _lowest_crowd(heard, width)
+    start = _lowest_cluster(heard, width)
     if start is None:
         return None
     noise = (loudness >= start) & (loudness < start + width)
@@ -164,10 +164,10 @@ def _floor(
     if slope > 0:
         slope, level = 0.0, np.average(levels, weights=widths)
     density = float(10 ** (level / 10))
-    return Floor(cutoff, density, float(slope)) if density >= FAINT else None
+    return NoiseFloor(cutoff, density, float(slope)) if density >= FAINT else None
 
 
-def _lowest_crowd(levels: np.ndarray, width: float) -> float | None:
+def _lowest_cluster(levels: np.ndarray, width: float) -> float | None:
     """Where the softest crowd of noise's begins among sorted levels in dB, so wide; None if there is none."""
     if not len(levels):
         return None
@@ -188,7 +188,7 @@ def _lowest_crowd(levels: np.ndarray, width: float) -> float | None:
     return best
 
 
-class Filling:
+class NoiseFill:
     """A stream of what a network made, with what is missing of a floor above the cutoff added as noise.
 
     The same however it is cut.
@@ -204,7 +204,7 @@ class Filling:
     # How far the output lags behind at most, in samples.
     latency = SIZE
 
-    def __init__(self, floor: Floor, cutoff: float, rate: int, seed: int, device: torch.device) -> None:
+    def __init__(self, floor: NoiseFloor, cutoff: float, rate: int, seed: int, device: torch.device) -> None:
         hertz = torch.fft.rfftfreq(SIZE, 1 / rate)
         self._first = math.ceil(cutoff * SIZE / rate)
         self._power = (floor.at(hertz[self._first :]) * rate).to(device)

@@ -23,18 +23,18 @@ from overtone.models.device import fast_in_bfloat16
 from overtone.models.registry import Network
 from overtone.restoration.stream.crossover import MARGIN, apply_crossover, crossover_response, silence_gate
 from overtone.restoration.stream.fifo import Fifo
-from overtone.restoration.stream.gain_control import Evening
+from overtone.restoration.stream.gain_control import GainControl
 from overtone.restoration.stream.limits import (
+    CHUNK,
     MODEL_RATE,
-    PIECE,
     check_cutoff,
     check_rate,
     default_rate,
-    made_from,
+    restored_from,
 )
-from overtone.restoration.stream.noise_floor import Filling, Floor
+from overtone.restoration.stream.noise_floor import NoiseFill, NoiseFloor
 from overtone.restoration.stream.resampling import Resampler, fit_length
-from overtone.restoration.stream.stereo_balance import Panning
+from overtone.restoration.stream.stereo_balance import StereoBalance
 
 # Pieces that wait while one is worked on, so that no processor stands still between two.
 AHEAD = 1
@@ -67,7 +67,7 @@ class Restorer:
         spans: start and end in seconds of the parts in which treble is added, in order, apart from each
             other by more than 40 ms; by default it is added everywhere.
         floors: of noise, which goes on above the cutoff, as
-        `overtone.restoration.stream.noise_floor.HissMeter` finds them.
+        `overtone.restoration.stream.noise_floor.NoiseFloorMeter` finds them.
 
     Raises:
         OvertoneError: a rate is out of range, or the cutoff is not between 500 Hz and the highest
@@ -84,7 +84,7 @@ class Restorer:
         out_rate: int | None = None,
         keep_low: bool = True,
         spans: Sequence[tuple[float, float]] | None = None,
-        floors: Sequence[Floor | None] | None = None,
+        floors: Sequence[NoiseFloor | None] | None = None,
     ) -> None:
         self.rate = check_rate(rate)
         self.out_rate = default_rate(rate) if out_rate is None else check_rate(out_rate)
@@ -96,21 +96,25 @@ class Restorer:
         self._to_out = Resampler(MODEL_RATE, self.out_rate, channels)
         self._held = Fifo(channels)
         # Twice mid and side of stereo, or the channels.
-        start = made_from(cutoff, rate)
+        start = restored_from(cutoff, rate)
         nets = [net, registry.for_side(net)] if channels == 2 else [net] * channels
         device = next(net.parameters()).device
-        fillings: list[Filling | None] = [None] * channels
+        fillings: list[NoiseFill | None] = [None] * channels
         if floors and any(floors):
             # All are filled where one is, if with nothing: they must come out together.
             scaled = [
-                floor._replace(density=floor.density / self._peak**2) if floor else Floor(start, 0.0, 0.0)
+                floor._replace(density=floor.density / self._peak**2)
+                if floor
+                else NoiseFloor(start, 0.0, 0.0)
                 for floor in floors
             ]
-            fillings = [Filling(floor, start, MODEL_RATE, seed, device) for seed, floor in enumerate(scaled)]
+            fillings = [
+                NoiseFill(floor, start, MODEL_RATE, seed, device) for seed, floor in enumerate(scaled)
+            ]
         self._signals = [
             _Signal(each, start, keep_low, filling) for each, filling in zip(nets, fillings, strict=True)
         ]
-        self._panning = Panning(start, MODEL_RATE) if channels == 2 and keep_low else None
+        self._panning = StereoBalance(start, MODEL_RATE) if channels == 2 and keep_low else None
         # The pieces that are worked on: of each what is added to the signals, and whether it is the last.
         self._running: deque[tuple[list[Future[np.ndarray]], bool]] = deque()
         # A signal has the same worker from beginning to end, which takes its pieces in turn.
@@ -132,7 +136,7 @@ class Restorer:
     def latency(self) -> float:
         """How far the output lags behind the input at most, in seconds: two pieces and the network."""
         panning = 0 if self._panning is None else self._panning.latency
-        return ((1 + AHEAD) * PIECE + self._signals[0].latency + panning) / MODEL_RATE
+        return ((1 + AHEAD) * CHUNK + self._signals[0].latency + panning) / MODEL_RATE
 
     def process(self, block: np.ndarray) -> np.ndarray:
         """Take (channels, time) float32 samples; give those of the output that are ready.
@@ -180,8 +184,8 @@ class Restorer:
 
     def _added(self, last: bool) -> Iterator[np.ndarray]:
         """Start on every piece that is complete; yield what is added, in order, as far as it is made."""
-        while last or self._held.size >= PIECE:
-            piece = self._held.take(PIECE)
+        while last or self._held.size >= CHUNK:
+            piece = self._held.take(CHUNK)
             done = last and not self._held.size
             self._running.append((self._begin(piece, done), done))
             if len(self._running) > AHEAD:
@@ -215,11 +219,11 @@ class Restorer:
 class _Signal:
     """What is added to one signal, at the networks' scale, a piece at a time."""
 
-    def __init__(self, net: Network, cutoff: float, keep_low: bool, filling: Filling | None) -> None:
+    def __init__(self, net: Network, cutoff: float, keep_low: bool, filling: NoiseFill | None) -> None:
         self._device = next(net.parameters()).device
         self._half = net.half_precision and fast_in_bfloat16(self._device)
         self._stream = net.stream(cutoff)
-        self._evening = Evening(self._device)
+        self._evening = GainControl(self._device)
         self._filling = filling
         self._response = crossover_response(cutoff).to(self._device) if keep_low else None
         # From `_start` on: the signal, and what the network changes in it, which comes later.

@@ -183,7 +183,7 @@ class StemsRestorer:
         self.findings = findings or Findings(separator.name, separator.stems)
         self._keep_low = keep_low
         limits.check_cutoff(cutoff, rate)
-        own, start = separator.rate, limits.made_from(cutoff, rate)
+        own, start = separator.rate, limits.restored_from(cutoff, rate)
         self._dry = Unchanged(rate, channels, out_rate)
         self._to_own = Unchanged(rate, channels, own)
         self._to_out = Unchanged(own, channels, self._dry.out_rate)

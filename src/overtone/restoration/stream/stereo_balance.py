@@ -22,7 +22,7 @@ SIZE, HOP = 2048, 1024
 MARGIN = 14.0
 
 
-class Panning:
+class StereoBalance:
     """A stream of what is added to left and right, held to their levels; the same however it is cut.
 
     Args:
