@@ -70,7 +70,7 @@ def read_catalog(folder: Path) -> pd.DataFrame:
 
     Returns:
         A table by ``track_id``, all columns text: ``path`` (relative to the folder, or for clips in an
-        archive and one's own music as `overtone.core.storage.locate` takes it), ``artist`` (FMA's number of the
+        archive and own music as `overtone.core.storage.locate` takes it), ``artist`` (FMA's number of the
         artist), ``genre``, ``title``, ``license``, and ``fma_split`` (empty for music of one's own).
 
     Raises:
