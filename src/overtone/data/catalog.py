@@ -27,7 +27,12 @@ _NESTED = ("small", "medium", "large", "full")  # each of FMA's subsets holds th
 
 @dataclass(frozen=True)
 class SelectSettings:
-    """The group `select`: how many tracks, None for all, and the seed of the draw."""
+    """The group ``select`` of params.yaml.
+
+    Attributes:
+        tracks: how many tracks to draw, balanced over genres; None for all.
+        seed: of the draw.
+    """
 
     tracks: int | None
     seed: int

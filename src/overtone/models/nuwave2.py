@@ -37,7 +37,13 @@ PIECE = 1 << 17
 
 @dataclass(frozen=True)
 class NuWave2Settings:
-    """The group ``model.nuwave2``: channels of a block (half of them go through the STFT), blocks, steps."""
+    """The group ``model.nuwave2`` of params.yaml.
+
+    Attributes:
+        channels: of a block; half of them go through the STFT. The paper: 64.
+        layers: how many blocks. The paper: 15.
+        steps: of sampling. The paper: 8.
+    """
 
     channels: int
     layers: int

@@ -14,7 +14,11 @@ STRIDES = (1, 2, 2, 2)
 
 @dataclass(frozen=True)
 class UNetSettings:
-    """The group ``model.unet``: channels of the four encoder blocks; the paper has 64, 128, 256, 512."""
+    """The group ``model.unet`` of params.yaml.
+
+    Attributes:
+        channels: of the four encoder blocks. The paper: 64, 128, 256, 512.
+    """
 
     channels: tuple[int, ...]
 

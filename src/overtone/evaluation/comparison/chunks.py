@@ -27,12 +27,14 @@ class EvaluateSettings:
     """The group ``evaluate`` of params.yaml.
 
     Attributes:
-        systems: what stands in the table beside the baselines, by the names of
-        ``overtone.evaluation.comparison.systems``. cutoffs: further cutoffs in Hz, at which the originals are
-        low-passed anew and all is scored again. visqol: whether ViSQOL is asked, which is an extra and takes
-        a second and more a take and system. resamples: draws of the bootstrap over tracks. pictures: how many
-        test tracks get a spectrogram and examples to listen to. excerpt: length of both in seconds. seed: of
-        the bootstrap.
+        systems: rows of the table beside the baselines, by the names of
+            `overtone.evaluation.comparison.systems`.
+        cutoffs: further cutoffs in Hz. The originals are low-passed there, and every system is scored again.
+        visqol: whether ViSQOL grades each chunk. It is an extra, and takes a second or more a chunk and system.
+        resamples: draws of the bootstrap over tracks.
+        pictures: how many test tracks get a spectrogram and examples to listen to.
+        excerpt: length of both in seconds.
+        seed: of the bootstrap.
     """
 
     systems: tuple[str, ...]
