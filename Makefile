@@ -4,7 +4,7 @@ VENV := .venv
 # DVC runs a stage's `python` from the path: this environment's must come first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: all repro test check table paper paper-first bench clean
+.PHONY: all repro test check docs table paper paper-first bench clean
 all: repro
 
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -26,12 +26,20 @@ repro: $(VENV)/ready
 	@echo "report: plots/report.html   table: make table   plots: plots/   examples to listen to: data/examples/"
 
 test: $(VENV)/ready
-	@pytest
+	@pytest --numprocesses auto
 
-check: $(VENV)/ready
-	@ruff format --check src stages tests bench
-	@ruff check src stages tests bench
+CODE := src stages tests bench recipes tools
+check: $(VENV)/ready docs
+	@ruff format --check $(CODE)
+	@ruff check $(CODE)
 	@mypy
+	@lint-imports --no-cache
+	@cffconvert --validate
+
+docs: $(VENV)/ready
+	@python tools/pipeline_page.py
+	@mkdocs build --strict --quiet
+	@echo "the site: build/site/index.html"
 
 table: $(VENV)/ready
 	@python -m overtone.report.tables metrics/test.json

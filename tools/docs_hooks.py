@@ -21,6 +21,7 @@ def on_files(files: Files, config: Any) -> Files:
     for path in sorted((ROOT / RESULTS).iterdir()):
         if path.suffix in (".md", ".png"):
             files.append(File.generated(config, f"{RESULTS}/{path.name}", abs_src_path=str(path)))
+    files.append(File.generated(config, "contributing.md", abs_src_path=str(ROOT / "CONTRIBUTING.md")))
     log = _log((ROOT / "docs/experiments.csv").read_text(encoding="utf-8"))
     files.append(File.generated(config, LOG, content=log))
     return files
@@ -32,6 +33,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         name = Path(page.file.src_uri).name
         body = re.sub(r"\[([^]]+)\]\(\.\./\.\./[^)]+\)", r"`\1`", markdown)
         return body if body.startswith("# ") else f"# bench/results/{name}\n\n{body}"
+    if page.file.src_uri == "contributing.md":
+        return markdown.replace("](docs/", "](")
     if page.file.src_uri == LOG:
         return markdown
     markdown = markdown.replace(f"](../{RESULTS}/", f"]({RESULTS}/")
