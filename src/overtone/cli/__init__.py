@@ -1,1 +1,1 @@
-"""TODO."""
+"""The command ``overtone``: its options, its sub-commands, and what it prints."""

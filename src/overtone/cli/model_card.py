@@ -1,22 +1,21 @@
-"""What a model's folder says of it, as lines to read: its words, its figures as tables, its parameters."""
+"""Format the description of a model as lines: texts, scores as tables, parameters."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 WIDTH = 100
-# Of a bench's figures, and what they are; the others are in the folder's model.json.
+# The scores that are shown, and their meaning; the others are in the folder's model.json.
 METRICS = {
-    "LSD high": "Log-spectral distance above the cutoff in bels, less is better",
-    "ViSQOL": "ViSQOL, 1 to 4.73, more is better",
+    "LSD high": "Log-spectral distance above the cutoff in bels, lower is better",
+    "ViSQOL": "ViSQOL, 1 to 4.73, higher is better",
 }
 
 
 def lines(about: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is known of a model, as `overtone.models.registry.load` gives it, but for "recipe": its
-    parameters.
+    """Yield the lines of a model's description, as `overtone.models.registry.load` returns it.
 
-    A model straight from the pipeline has no words, and its parameters are all that is known of it.
+    The entry "recipe" is left out. A model straight from the pipeline has parameters only.
     """
     for key, value in about.items():
         if key.startswith("figures"):
@@ -26,7 +25,7 @@ def lines(about: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tables(of: str, figures: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a table a metric, a row for each system and a column for each cutoff."""
+    """Yield one table for each metric, with a row for each system and a column for each cutoff."""
     by_cutoff = {cutoff: systems for cutoff, systems in figures.items() if cutoff.isdecimal()}
     systems = list(next(iter(by_cutoff.values())))
     first = max(map(len, systems))
@@ -39,7 +38,7 @@ def _tables(of: str, figures: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _nested(key: str, value: Any, indent: str) -> Iterator[str]:
-    """Yield nested values, a paragraph each."""
+    """Yield nested values, one paragraph each."""
     label = f"{indent}{key.replace('_', ' ')}:"
     if isinstance(value, dict):
         yield label

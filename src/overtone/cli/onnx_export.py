@@ -1,7 +1,7 @@
-"""A network as an ONNX file, which runs without PyTorch: samples and cutoffs in, samples out.
+"""Write a network as an ONNX file, which runs without PyTorch: samples and cutoffs in, samples out.
 
-ONNX has no complex numbers, so the spectral network goes out in real arithmetic, its transforms as
-matrix products. What `Spectral.forward` does, `RealSpectral.forward` repeats here; a test compares them.
+ONNX has no complex numbers, so the spectral network is written in real arithmetic, its transforms as
+matrix products. `RealSpectral.forward` computes the same as `Spectral.forward`; a test compares them.
 """
 
 import contextlib
@@ -34,10 +34,10 @@ class Pair(NamedTuple):
 
 
 class RealSpectral(nn.Module):
-    """The spectral network without complex numbers: (batch, time), (batch,) to (batch, time).
+    """Run the spectral network without complex numbers: (batch, time), (batch,) to (batch, time).
 
-    A real signal's transform is two products of half the size: cosines see only what is the same in a
-    frame and its mirror image, ``x[n] + x[N - n]``, sines only what is opposite; and back alike.
+    The transform of a real signal is two products of half the size: cosines need only the even part of a
+    frame, ``x[n] + x[N - n]``, sines only the odd part; the inverse likewise.
     """
 
     window: Tensor
@@ -50,7 +50,7 @@ class RealSpectral(nn.Module):
         self.net = net
         bins = torch.arange(BINS)
         angle = (bins[:, None] * bins % N_FFT).double() * (2 * torch.pi / N_FFT)
-        # All bins but the first and the last stand for their mirror images too.
+        # All bins but the first and the last also stand for their mirror images.
         weight = torch.where((bins == 0) | (bins == BINS - 1), 1.0, 2.0) / N_FFT
         self.register_buffer("window", net.window.clone())
         self.register_buffer("cosines", angle.cos().float())
@@ -58,11 +58,11 @@ class RealSpectral(nn.Module):
         self.register_buffer("weight", weight)
 
     def forward(self, samples: Tensor, cutoff: Tensor) -> Tensor:
-        """What the network's own ``forward`` gives, for all bins at once."""
+        """Restore samples as `Spectral.forward` does, for all bins at once."""
         first, bins = self.net.first_bin(cutoff), torch.arange(BINS)
         below = bins < first[:, None]
         spectrum = self.stft(samples)
-        # Magnitudes take no more of a spectrum than its two parts.
+        # `magnitudes` uses only the two parts of a spectrum.
         magnitude = self.net.magnitudes(cast(Tensor, spectrum), first, 0)
         shift = octave_shift(first, bins)
         if self.net.settings.harmonics:
@@ -77,7 +77,7 @@ class RealSpectral(nn.Module):
         return self.istft(Pair(*made), samples.shape[-1])
 
     def stft(self, samples: Tensor) -> Pair:
-        """(batch, time) to (batch, frames, bins); frame t is centred on sample t * HOP."""
+        """Transform (batch, time) to (batch, frames, bins); frame t is centred on sample t * HOP."""
         outside = N_FFT // 2
         padded = nn.functional.pad(samples, (outside, -samples.shape[-1] % HOP + outside))
         hops = padded.reshape(padded.shape[0], -1, HOP)
@@ -89,7 +89,7 @@ class RealSpectral(nn.Module):
         )
 
     def correlation(self, a: Tensor, b: Tensor) -> Tensor:
-        """What `harmonics.correlation` gives, of (batch, frames, bins), for lags of half as many."""
+        """Correlate as `harmonics.correlation`, (batch, frames, bins), for half as many lags as bins."""
         of_a, of_b = (Pair(x @ self.cosines, -x @ self.sines) for x in (a, b))
         real = of_a.real * of_b.real + of_a.imag * of_b.imag
         imaginary = of_a.imag * of_b.real - of_a.real * of_b.imag
@@ -97,7 +97,7 @@ class RealSpectral(nn.Module):
         return (real * self.weight) @ cosines - (imaginary * self.weight) @ sines
 
     def istft(self, spectrum: Pair, time: int) -> Tensor:
-        """(batch, frames, bins) to (batch, time), the signal whose STFT is closest."""
+        """Transform (batch, frames, bins) back to (batch, time), the signal whose STFT is closest."""
         same, opposite = (
             (spectrum.real * self.weight) @ self.cosines,
             (spectrum.imag * self.weight) @ self.sines,
@@ -110,7 +110,7 @@ class RealSpectral(nn.Module):
 
 
 def _moved_phases(spectrum: Pair, bins: Tensor, shift: Tensor) -> Pair:
-    """Unit phases of all bins from the octave below the cutoff, as in ``overtone.models.spectral``."""
+    """Compute unit phases of all bins from the octave below the cutoff, as the network's stream does."""
     source = (bins - shift)[:, None].expand(spectrum.real.shape)
     real, imaginary = spectrum.real.gather(2, source), spectrum.imag.gather(2, source)
     size = (real**2 + imaginary**2).clamp_min(1e-18).rsqrt()
@@ -131,13 +131,13 @@ def export(net: Network, path: Path, about: dict[str, str]) -> None:
     """Write a network as ONNX, in float32.
 
     Its inputs are ``samples`` (batch, time) at 44.1 kHz and ``cutoff`` (batch,) in Hz, its output is
-    ``restored`` (batch, time); batch and time are free. What a restorer does before and after, evening levels
-    out (`overtone.restoration.stream.gain_control`) and keeping the low band, is not part of it.
+    ``restored`` (batch, time); batch and time are free. Gain control (`overtone.restoration.stream.gain_control`)
+    and the crossover, which keeps the low band, are not part of it.
 
     Args:
         net: the network, on the CPU, in evaluation mode.
         path: the file; it is replaced if it is there.
-        about: words for the file's metadata.
+        about: texts for the file's metadata.
 
     Raises:
         OvertoneError: ONNX is not installed, the file cannot be written, or it is a network of many steps.
@@ -166,7 +166,7 @@ def export(net: Network, path: Path, about: dict[str, str]) -> None:
         )
     model = onnx.load_from_string(exported.getvalue())
     if len(model.graph.input) == 1:
-        # The U-Net hears its cutoff by itself, and PyTorch leaves out what is not used.
+        # The U-Net does not use its cutoff, and PyTorch leaves out unused inputs.
         kind = onnx.TensorProto.FLOAT
         model.graph.input.append(onnx.helper.make_tensor_value_info("cutoff", kind, ["batch"]))
     onnx.helper.set_model_props(model, about)

@@ -1,7 +1,7 @@
-"""A picture of what a restoration did: the spectrograms before and after, one below the other, as PNG.
+"""Draw spectrograms of files, one below the other, as PNG.
 
-A file of any length is read in blocks and drawn in at most COLUMNS columns, in constant memory.
-matplotlib is loaded when a picture is drawn, not before.
+A file of any length is read in blocks and drawn in at most COLUMNS columns, in constant memory. matplotlib
+is imported only when a picture is drawn.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from overtone.restoration.stream.fifo import Fifo
 
 COLUMNS = 1500
 FRAME_SECONDS = 0.046  # to the next power of two: 2048 samples at 44.1 and 48 kHz
-# Samples from one frame to the next: all are looked at, and short files have columns to show.
+# Shortest and longest hop in samples: every sample lies in a frame, and short files have enough columns.
 HOPS = (128, 1024)
 BLOCK_FRAMES = 64
 RANGE = 90  # dB from the loudest point down to black
@@ -39,11 +39,11 @@ def draw(files: Mapping[str, Path], path: str | Path, seconds: float, cutoff: fl
     """Draw the spectrograms of files of the same length, one below the other.
 
     Args:
-        files: by what is written above each.
+        files: by the title of each.
         path: the PNG.
         seconds: their length.
         cutoff: in Hz, drawn as a dashed line.
-        title: a line above.
+        title: of the whole picture.
     """
     check_installed()
     from matplotlib.figure import Figure
@@ -86,10 +86,10 @@ def draw(files: Mapping[str, Path], path: str | Path, seconds: float, cutoff: fl
 
 
 def spectrogram(path: str | Path, seconds: float) -> tuple[np.ndarray, int]:
-    """Mean levels in dB of a file's first seconds, (bins, columns), with its rate in Hz.
+    """Compute mean levels in dB of a file's first seconds, (bins, columns), with its rate in Hz.
 
-    A column is the mean power over its stretch of time and over channels; there are COLUMNS at most. How long
-    it is must be known: not every header says so.
+    A column is the mean power over a few frames and over channels; there are COLUMNS at most. The length is
+    an argument, since not every header has it.
     """
     with open_sound(Path(path)) as file:
         rate, length = file.samplerate, round(seconds * file.samplerate)

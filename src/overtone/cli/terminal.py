@@ -1,4 +1,4 @@
-"""What the command says to people: lines that are safe to print, a progress bar, no C library between."""
+"""Print to a terminal: lines without control characters, a progress bar, no noise of C libraries."""
 
 import contextlib
 import os
@@ -10,22 +10,22 @@ from pathlib import Path
 
 
 def complain(message: str) -> None:
-    """Say on standard error what is wrong."""
+    """Print an error on standard error."""
     print(f"overtone: {printable(message)}", file=sys.stderr, flush=True)
 
 
 def printable(text: str) -> str:
-    """The text in one line without control characters: file names may hold any."""
+    """Return a text as one line without control characters, which file names may hold."""
     return "".join(char if char.isprintable() or "\udc80" <= char <= "\udcff" else " " for char in text)
 
 
 def drop_output() -> None:
-    """Send what standard output still holds to nowhere, or Python would fail to flush it, and say so."""
+    """Discard what standard output still holds, so that Python does not report a failed flush at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Bar:
-    """A progress bar with the time left on a terminal; nothing elsewhere."""
+    """Draw a progress bar with the time left, on a terminal only."""
 
     WIDTH = 24
 
@@ -36,7 +36,7 @@ class Bar:
         self._shown = 0.0
 
     def show(self, share: float) -> None:
-        """Draw it, ten times a second at most."""
+        """Draw the bar for a share of the work, 0 to 1; ten times a second at most."""
         now = time.monotonic()
         if not self._terminal or now - self._shown < 0.1:
             return
@@ -49,16 +49,16 @@ class Bar:
         print(f"\r{label}{tail}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Wipe it away."""
+        """Remove the bar from the terminal."""
         if self._terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def libraries_silenced() -> Iterator[None]:
-    """Keep what C libraries write to standard error from people.
+    """Silence C libraries on standard error.
 
-    mpg123 notes there what it stumbles over; what matters of it is in our own line.
+    mpg123 prints notes there on damaged files; the command's own line says what matters.
     """
     if sys.stderr is not sys.__stderr__ or sys.stderr is None:
         yield
