@@ -79,7 +79,7 @@ def test_what_does_not_belong_together_is_one_line(sound, save, change, message)
 
 
 def test_a_silent_reference_is_one_line(sound, save):
-    with pytest.raises(OvertoneError, match=r"a\.wav is silent, and nothing can be compared with it"):
+    with pytest.raises(OvertoneError, match=r"a\.wav is silent, so that nothing can be compared with it"):
         score.score_files(save("a.wav", 0 * sound), [save("b.wav", sound)])
 
 

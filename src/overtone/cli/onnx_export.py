@@ -131,7 +131,7 @@ def export(net: Network, path: Path, about: dict[str, str]) -> None:
     """Write a network as ONNX, in float32.
 
     Its inputs are ``samples`` (batch, time) at 44.1 kHz and ``cutoff`` (batch,) in Hz, its output is
-    ``restored`` (batch, time); batch and time are free. Gain control (`overtone.restoration.stream.gain_control`)
+    ``restored`` (batch, time); batch and time are free. Gain control (restoration.stream.gain_control)
     and the crossover, which keeps the low band, are not part of it.
 
     Args:

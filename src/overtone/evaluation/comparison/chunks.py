@@ -30,7 +30,7 @@ class EvaluateSettings:
         systems: rows of the table beside the baselines, by the names of
             `overtone.evaluation.comparison.systems`.
         cutoffs: further cutoffs in Hz. The originals are low-passed there, and every system is scored again.
-        visqol: whether ViSQOL grades each chunk. It is an extra, and takes a second or more a chunk and system.
+        visqol: whether ViSQOL grades each chunk. An extra; it takes a second or more a chunk and system.
         resamples: draws of the bootstrap over tracks.
         pictures: how many test tracks get a spectrogram and examples to listen to.
         excerpt: length of both in seconds.
