@@ -85,7 +85,7 @@ def test_a_silent_reference_is_one_line(sound, save):
 
 def test_a_cutoff_above_the_references_own_end_is_one_line(sound, save):
     path = save("a.wav", sound)
-    with pytest.raises(OvertoneError, match="there is no treble to compare above a cutoff of 21900 Hz"):
+    with pytest.raises(OvertoneError, match="there is nothing to compare above a cutoff of 21900 Hz"):
         score.score_files(path, [path], 21900.0)
 
 
