@@ -23,7 +23,7 @@ from overtone.audio.cutoff import SpectrumMeter
 from overtone.core import parallel
 from overtone.evaluation.metrics import distances
 from overtone.models import registry
-from overtone.restoration.stream.narrowband import find_passages
+from overtone.restoration.stream.analysis import analyze
 from overtone.training import codecs
 
 TALKS = 24  # of each kind
@@ -84,8 +84,8 @@ def judge_talk(paths, rate, afterwards, seed):
         kind = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
         coded = codecs.round_trip(after.T, RATE, **kind, compression_level=codecs.mp3_level(RATE, 128))
         after = np.ascontiguousarray(coded.T[:, : after.shape[1]])
-    found = find_passages(after, RATE)
-    if found is None:
+    found = analyze(after, RATE, passages=True, noise=False)
+    if not found.spans:
         return None
     net, _ = registry.load_shipped()
     inside = np.zeros(len(who), bool)
@@ -103,8 +103,8 @@ def judge_talk(paths, rate, afterwards, seed):
 def look_through(path):
     """What share of a file its parts cover; None if it has none."""
     samples = load(path, MOST_SECONDS).numpy()
-    found = find_passages(samples, RATE)
-    return found and sum(end - start for start, end in found.spans) * RATE / samples.shape[1]
+    spans = analyze(samples, RATE, passages=True, noise=False).spans
+    return sum(end - start for start, end in spans) * RATE / samples.shape[1] if spans else None
 
 
 def main():

@@ -94,7 +94,7 @@ def test_the_cutoff_is_found(low):
         (np.array([0.0, np.nan]), "NaN or infinity"),
         (np.array([0.0, 1e300]), "NaN or infinity"),
         (torch.tensor([0.0, torch.inf]), "NaN or infinity"),
-        (np.array([0.0, 1e18]), r"peak at 1e\+18 times full scale; that is not sound"),
+        (np.array([0.0, 1e18]), r"peaks at 1e\+18 times full scale; that is not sound"),
         (np.zeros(9, complex), "complex128; it is a float or an integer"),
         (np.zeros(9, bool), "bool; it is a float or an integer"),
         ([0.0, 0.1], "a list; it is a NumPy array or a tensor"),

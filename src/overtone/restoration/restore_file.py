@@ -1,7 +1,7 @@
-"""Restoring a file: read from disk twice in blocks, written to disk in blocks, in constant memory.
+"""Restore a file of any length, in constant memory.
 
-The first pass counts the samples that are really there and finds the peak and the cutoff; the second
-restores. Of a short file the first pass keeps the samples, so that it is decoded once.
+The file is read twice, in blocks. The first pass checks and measures it (`Analyzer`), the second restores it
+and writes the target. The first pass keeps a short file's samples, so that it is decoded once.
 """
 
 import contextlib
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from overtone.audio.cutoff import Cutoff, SpectrumMeter
 from overtone.core.errors import OvertoneError
 from overtone.models.registry import Network
 from overtone.restoration.files import decode
@@ -23,18 +22,11 @@ from overtone.restoration.files.encode import FORMATS, check_target, check_targe
 from overtone.restoration.files.formats import default_target
 from overtone.restoration.files.tags import read_tags
 from overtone.restoration.result import Report
-from overtone.restoration.stream.limits import (
-    MAX_CHANNELS,
-    MAX_PEAK,
-    check_output,
-    check_rate,
-    default_rate,
-    needs_restoring,
-)
+from overtone.restoration.stream.analysis import Analysis, Analyzer, RestorerOptions, Stream, open_restorer
+from overtone.restoration.stream.limits import MAX_CHANNELS, check_output, check_rate, default_rate
 from overtone.restoration.stream.load import open_model
-from overtone.restoration.stream.narrowband import PassageMeter, check_alone
-from overtone.restoration.stream.noise_floor import NoiseFloor, NoiseFloorMeter
-from overtone.restoration.stream.restorer import Restorer, Unchanged
+from overtone.restoration.stream.narrowband import check_alone
+from overtone.restoration.stream.restorer import Restorer
 from overtone.restoration.stream.stems import Separator, StemsRestorer
 from overtone.version import __version__
 
@@ -60,25 +52,22 @@ def restore_file(
     separator: Separator | None = None,
     parts: bool = False,
 ) -> Report:
-    """Restore a sound file of any length to another file, which also gets its tags
-    (`overtone.restoration.files.tags`).
+    """Restore a sound file of any length to another file, and copy its tags.
 
     Args:
-        source: wav, flac, mp3, ogg, opus or aiff; or what FFmpeg reads, such as m4a, wma and films' sound.
-        target: where to, as flac, wav, ogg or mp3 by its suffix; by default ``talk.restored.flac``
-            beside ``talk.mp3``. Its folder is made if need be.
-        cutoff: frequency in Hz above which to make the band anew; found if not given.
+        source: wav, flac, mp3, ogg, opus, aiff, or what FFmpeg reads, such as m4a, wma and films' sound.
+        target: flac, wav, ogg or mp3 by its suffix; by default ``talk.restored.flac`` beside ``talk.mp3``.
+            Its folder is made if need be.
+        cutoff: frequency in Hz above which to predict the band; measured if not given.
         model: a folder that the pipeline's train stage wrote, or a network; by default the shipped one.
-        out_rate: the target's rate in Hz; by default 48,000 if the source's rate is of that family, else
-            44,100.
-        bits: 16 or 24 for flac; 16, 24 or 32 (float) for wav; ogg and mp3 have no such choice.
-        device: where the network runs; by default a GPU if there is one.
+        out_rate: the target's rate in Hz; by default 48,000 if the source's is of that family, else 44,100.
+        bits: 16 or 24 for flac; 16, 24 or 32 (float) for wav; without effect for ogg and mp3.
+        device: of the network; by default a GPU if there is one.
         force: whether to overwrite the target.
         progress: is called with the share that is done, 0 to 1.
-        separator: what ``overtone.restoration.stream.stems.open_separator`` gives, to restore stem by stem.
-        parts: whether to look for parts that end lower than the rest
-        (`overtone.restoration.stream.narrowband`), and to add treble
-            there alone. Where there are none, the file is restored as a whole.
+        separator: of `overtone.restoration.stream.stems.open_separator`, to restore stem by stem.
+        parts: whether to look for narrowband passages (`overtone.restoration.stream.narrowband`) and restore
+            those alone; if there are none, the file is restored as a whole.
 
     Raises:
         OvertoneError: the source does not decode, is truncated or holds no sound, the target cannot be
@@ -88,167 +77,155 @@ def restore_file(
         >>> restore_file("talk.mp3").line()  # doctest: +SKIP
         'talk.mp3 -> talk.restored.flac: cutoff 7.9 kHz (cliff, confidence 0.98), treble added; ...'
     """
-    began = time.monotonic()
     source = Path(source)
     target = default_target(source) if target is None else Path(target)
-    told = progress or (lambda share: None)
     check_target(source, target, bits, force)
     if out_rate is not None:
         check_rate(out_rate)
         check_target_rate(target, out_rate)
     if parts:
         check_alone(cutoff, separator)
-    scan = _scan(source, cutoff, parts, told)
-    channels = scan.channels
-    rate = default_rate(scan.rate) if out_rate is None else out_rate
-    most = FORMATS[target.suffix.lower()][2]
-    if channels > most:
-        raise OvertoneError(
-            f"{source} has {channels} channels; a {target.suffix} holds {most} at most: take another suffix"
-        )
-    length = round(scan.samples * rate / scan.rate)
-    if not length:
-        raise OvertoneError(
-            f"{source} holds {scan.samples} samples at {scan.rate} Hz, which leaves none at {rate} Hz; "
-            "name a higher rate with --rate (out_rate)"
-        )
-    added, hiss = needs_restoring(scan.found), False
-    stream: Restorer | StemsRestorer | Unchanged
-    if added:
-        net = open_model(model, device)
-        try:
-            if separator is None:
-                # A part has a floor of its own, if any.
-                spans, floors = (scan.spans, None) if scan.spans else (None, scan.floors)
-                hz = scan.found.hz
-                stream = Restorer(net, scan.rate, channels, hz, scan.peak, rate, spans=spans, floors=floors)
-                hiss = bool(floors and any(floors))
-            else:
-                stream = StemsRestorer(separator, net, scan.rate, channels, scan.found.hz, scan.peak, rate)
-        except OvertoneError as error:
-            raise OvertoneError(f"{source}: {error}") from None
-    else:
-        stream = Unchanged(scan.rate, channels, rate)
-    tags = _tags(source, target, scan, added)
-    try:
-        clipped = write(target, _made(source, scan, stream, told), rate, channels, bits, length, tags)
-    except torch.OutOfMemoryError:
-        raise OvertoneError(f"{source}: the device is out of memory; take another, such as cpu") from None
-    told(1.0)
-    seconds = scan.samples / scan.rate
-    speed = seconds / (time.monotonic() - began)
-    stems = stream.findings if isinstance(stream, StemsRestorer) else None
-    return Report(
-        source,
-        target,
-        seconds,
-        scan.rate,
-        rate,
-        channels,
-        scan.found,
-        added,
-        clipped,
-        speed,
-        stems,
-        scan.spans,
-        hiss,
-    )
+    report = progress or (lambda share: None)
+    return _restore(_Job(source, target, cutoff, parts, out_rate, bits, separator, report), model, device)
 
 
 @dataclass(frozen=True)
-class _Scan:
-    """What the first pass found: rate in Hz, channels, samples per channel, peak, cutoff, floors of noise.
+class _Job:
+    """One call of `restore_file`: its options, checked."""
 
-    The spans of its parts, if they were looked for, and its blocks, if the file is short.
-    """
-
-    rate: int
-    channels: int
-    samples: int
-    peak: float
-    found: Cutoff
-    floors: list[NoiseFloor | None]
-    spans: tuple[tuple[float, float], ...] | None
-    blocks: list[np.ndarray] | None
+    source: Path
+    target: Path
+    cutoff: float | None
+    parts: bool
+    out_rate: int | None
+    bits: int
+    separator: Separator | None
+    progress: Callable[[float], None]
 
 
-def _scan(path: Path, cutoff: float | None, parts: bool, told: Callable[[float], None]) -> _Scan:
-    """Read a whole file, check that it is sound and whole, and measure it."""
-    samples, peak = 0, 0.0
+def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.device | None) -> Report:
+    """Run both passes."""
+    began = time.monotonic()
+    analysis, blocks = _measure(job)
+    rate, channels = job.out_rate or default_rate(analysis.rate), analysis.channels
+    length = _output_length(job, analysis, rate)
+    net = open_model(model, device) if analysis.needs_restoring else None
+    try:
+        stream = open_restorer(analysis, net, rate, RestorerOptions(separator=job.separator))
+    except OvertoneError as error:
+        raise OvertoneError(f"{job.source}: {error}") from None
+    tags, output = _tags(job, analysis), _output(job, analysis, blocks, stream)
+    try:
+        clipped = write(job.target, output, rate, channels, job.bits, length, tags)
+    except torch.OutOfMemoryError:
+        raise OvertoneError(f"{job.source}: the device is out of memory; take another, such as cpu") from None
+    job.progress(1.0)
+    seconds = analysis.samples / analysis.rate
+    return Report(
+        job.source,
+        job.target,
+        seconds,
+        analysis.rate,
+        rate,
+        channels,
+        analysis.cutoff,
+        analysis.needs_restoring,
+        clipped,
+        speed=seconds / (time.monotonic() - began),
+        stems=stream.findings if isinstance(stream, StemsRestorer) else None,
+        parts=analysis.spans,
+        hiss=isinstance(stream, Restorer) and any(analysis.floors),
+    )
+
+
+def _measure(job: _Job) -> tuple[Analysis, list[np.ndarray] | None]:
+    """Read a whole file, check and measure it; return the analysis, and the blocks if the file is short."""
     kept: list[np.ndarray] | None = []
-    with open_sound(path) as file:
-        rate, channels = file.samplerate, file.channels
-        try:
-            check_rate(rate)
-        except OvertoneError as error:
-            raise OvertoneError(f"{path}: {error}") from None
-        if channels > MAX_CHANNELS:
-            raise OvertoneError(f"{path} has {channels} channels; up to {MAX_CHANNELS} are allowed")
-        meter = SpectrumMeter(rate)
-        noise = NoiseFloorMeter(rate, channels)
-        parts_meter = PassageMeter(rate, channels) if parts else None
-        for block in decode.ahead(decode.blocks(file, path)):
-            highest = float(np.abs(block).max())
-            if not np.isfinite(highest):
-                where = (samples + int(np.argmin(np.isfinite(block).all(0)))) / rate
-                raise OvertoneError(f"{path} holds NaN or infinity, first at {where:.3f} s; repair it first")
-            if highest > MAX_PEAK:
-                raise OvertoneError(f"{path} peaks at {highest:.3g} times full scale; that is not sound")
-            if cutoff is None:
-                meter.add(block)
-            if parts_meter:
-                parts_meter.add(block)
-            noise.add(block)
-            samples += block.shape[1]
-            peak = max(peak, highest)
-            if samples * channels > KEPT:
+    with open_sound(job.source) as file:
+        analyzer = _analyzer(job, file.samplerate, file.channels)
+        for block in decode.ahead(decode.blocks(file, job.source)):
+            analyzer.add(block)
+            if analyzer.samples * file.channels > KEPT:
                 kept = None
             if kept is not None:
                 kept.append(block)
-            told(SCAN_SHARE * min(1.0, samples / max(1, file.frames)))
-    if samples < 2:
-        raise OvertoneError(f"{path} holds {('no samples', 'one sample')[samples]}; 2 are the least")
-    spans: tuple[tuple[float, float], ...] | None = None
-    if parts_meter:
-        found, spans = parts_meter.parts() or (meter.cutoff(), ())
-    else:
-        found = meter.cutoff() if cutoff is None else Cutoff(cutoff, 1.0, False, "given")
-    return _Scan(rate, channels, samples, peak, found, noise.floors(found.hz), spans, kept)
+            job.progress(SCAN_SHARE * min(1.0, analyzer.samples / max(1, file.frames)))
+    if analyzer.samples < 2:
+        count = ("no samples", "one sample")[analyzer.samples]
+        raise OvertoneError(f"{job.source} holds {count}; 2 are the least")
+    return analyzer.finish(), kept
 
 
-def _tags(source: Path, target: Path, scan: _Scan, added: bool) -> dict[str, Any]:
-    """The source's tags, and who made the target, so that nobody takes it for what was recorded."""
-    tags = read_tags(source)
+def _analyzer(job: _Job, rate: int, channels: int) -> Analyzer:
+    """Open the analyzer of a file.
+
+    Raises:
+        OvertoneError: its rate or number of channels is not allowed.
+    """
+    try:
+        check_rate(rate)
+    except OvertoneError as error:
+        raise OvertoneError(f"{job.source}: {error}") from None
+    if channels > MAX_CHANNELS:
+        raise OvertoneError(f"{job.source} has {channels} channels; up to {MAX_CHANNELS} are allowed")
+    return Analyzer(rate, channels, job.cutoff, job.parts, name=str(job.source))
+
+
+def _output_length(job: _Job, analysis: Analysis, rate: int) -> int:
+    """The target's samples per channel, at its rate in Hz.
+
+    Raises:
+        OvertoneError: there are none, or the target does not hold so many channels.
+    """
+    most = FORMATS[job.target.suffix.lower()][2]
+    if analysis.channels > most:
+        raise OvertoneError(
+            f"{job.source} has {analysis.channels} channels; a {job.target.suffix} holds {most} at most: "
+            "take another suffix"
+        )
+    length = round(analysis.samples * rate / analysis.rate)
+    if not length:
+        raise OvertoneError(
+            f"{job.source} holds {analysis.samples} samples at {analysis.rate} Hz, which leaves none at "
+            f"{rate} Hz; name a higher rate with --rate (out_rate)"
+        )
+    return length
+
+
+def _tags(job: _Job, analysis: Analysis) -> dict[str, Any]:
+    """The source's tags, with an encoder tag that says that the band above the cutoff is predicted."""
+    tags = read_tags(job.source)
     encoder = tags.pop("encoder", "")
-    made_before = encoder.startswith(MAKER)
+    restored_before = encoder.startswith(MAKER)
     # Simple readers of WAV take all that follows the sound for sound: nothing does if nothing must.
-    if tags or made_before or target.suffix.lower() != ".wav":
-        treble = f", treble above {scan.found.hz / 1000:.3g} kHz is predicted" if added else ""
-        own = f"{MAKER} {__version__}{treble}{' in parts' if scan.spans else ''}"
-        # What was predicted once is not recorded because nothing is missing any more.
-        tags["encoder"] = encoder if made_before and not added else own
+    if tags or restored_before or job.target.suffix.lower() != ".wav":
+        treble = f", treble above {analysis.cutoff.hz / 1000:.3g} kHz is predicted"
+        own = f"{MAKER} {__version__}{treble if analysis.needs_restoring else ''}"
+        own += " in parts" if analysis.spans else ""
+        # A band that was predicted once is not missing any more, and is not recorded either.
+        tags["encoder"] = encoder if restored_before and not analysis.needs_restoring else own
     return tags
 
 
-def _made(
-    source: Path, scan: _Scan, stream: Restorer | StemsRestorer | Unchanged, told: Callable[[float], None]
+def _output(
+    job: _Job, analysis: Analysis, blocks: Iterable[np.ndarray] | None, stream: Stream
 ) -> Iterator[np.ndarray]:
     """Yield the output as (channels, time) blocks, none longer than BLOCK."""
     done = 0
     with contextlib.ExitStack() as stack:
-        again: Iterable[np.ndarray] | None = scan.blocks
-        if again is None:
-            again = decode.blocks(stack.enter_context(open_sound(source)), source)
-        for block in again:
-            yield from _short(stream.process(block), source)
+        if blocks is None:
+            blocks = decode.blocks(stack.enter_context(open_sound(job.source)), job.source)
+        for block in blocks:
+            yield from _split(stream.process(block), job.source)
             done += block.shape[1]
-            told(min(1.0, SCAN_SHARE + (1 - SCAN_SHARE) * done / scan.samples))
-    if done != scan.samples:
-        raise OvertoneError(f"{source} changed while it was read; restore it once it is finished")
-    yield from _short(stream.flush(), source)
+            job.progress(min(1.0, SCAN_SHARE + (1 - SCAN_SHARE) * done / analysis.samples))
+    if done != analysis.samples:
+        raise OvertoneError(f"{job.source} changed while it was read; restore it once it is finished")
+    yield from _split(stream.flush(), job.source)
 
 
-def _short(wave: np.ndarray, source: Path) -> Iterator[np.ndarray]:
+def _split(wave: np.ndarray, source: Path) -> Iterator[np.ndarray]:
+    """Yield output of any length as blocks, none longer than BLOCK."""
     try:
         check_output(wave)
     except OvertoneError as error:

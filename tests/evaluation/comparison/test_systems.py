@@ -18,6 +18,7 @@ from overtone.evaluation.comparison.baselines import BASELINES
 from overtone.evaluation.comparison.chunks import Chunk
 from overtone.evaluation.comparison.score_chunk import ChunkScores, RowScores
 from overtone.models import registry
+from overtone.restoration.stream.analysis import DEFAULTS, RestorerOptions
 from tests.helpers import ROOT
 from tests.helpers.sound import CUTOFF, RATE, band, make
 
@@ -115,7 +116,7 @@ def test_the_low_band_put_back_is_what_restoring_keeps(takes, kind):
     """With the crossover of `overtone restore`, a network's output alone becomes its restored file."""
     # It swells: steady noise would go on above the cutoff, which is not the network's work.
     net, samples = make(kind), takes[0].degraded * torch.linspace(0.1, 1, takes[0].degraded.shape[1])
-    alone = systems.run_network(net, samples, CUTOFF, RATE, keep_low=False)
+    alone = systems.run_network(net, samples, CUTOFF, RATE, RestorerOptions(keep_low=False))
     kept = systems.with_low_band(alone, samples, CUTOFF, RATE)
     restored = systems.run_network(net, samples, CUTOFF, RATE)
     assert (restored - samples).abs().max() > 1e-3
@@ -153,9 +154,9 @@ def network(tmp_path, monkeypatch):
     registry.save(make("unet"), "unet", tmp_path / "some/model", {})
 
     def gives(made):
-        def whole(net, samples, cutoff, rate, keep_low=True, by=None):
+        def whole(net, samples, cutoff, rate, options=DEFAULTS):
             own = made(samples)
-            return systems.with_low_band(own, samples, cutoff, rate) if keep_low else own
+            return systems.with_low_band(own, samples, cutoff, rate) if options.keep_low else own
 
         monkeypatch.setattr(systems, "run_network", whole)
         return str(tmp_path / "some/model")
@@ -168,7 +169,8 @@ def test_a_network_in_its_place_is_said_to_be_and_scored_to_the_bit_as_it_is(tak
     table = Table(["shipped"], takes[:1], tmp_path)
     net, _ = registry.load(registry.SHIPPED)
     for row, keep_low in (("shipped", True), ("shipped alone", False)):
-        assert torch.equal(table[row], systems.run_network(net, takes[0].degraded, CUTOFF, RATE, keep_low))
+        options = RestorerOptions(keep_low=keep_low)
+        assert torch.equal(table[row], systems.run_network(net, takes[0].degraded, CUTOFF, RATE, options))
         assert table.costs[row]["note"] == "in its place: 0 samples late, 0 dB"
         assert table.costs[row]["aligning"]["lag"] == table.costs[row]["aligning"]["gain_db"] == [0, 0]
     assert "shipped alone, aligned" not in table.names

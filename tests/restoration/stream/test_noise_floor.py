@@ -13,7 +13,7 @@ from overtone.models.spectral import Spectral, SpectralSettings
 from overtone.restoration.restore_array import restore
 from overtone.restoration.restore_file import restore_file
 from overtone.restoration.stream import noise_floor
-from overtone.restoration.stream.noise_floor import NoiseFill, NoiseFloor, NoiseFloorMeter, find_floors
+from overtone.restoration.stream.noise_floor import NoiseFill, NoiseFloor, NoiseFloorMeter
 
 RATE = 44100
 
@@ -42,6 +42,13 @@ def density(samples, low, high):
     spectrum = np.abs(np.fft.rfft(samples[0])) ** 2
     frequency = np.fft.rfftfreq(samples.shape[1], 1 / RATE)
     return spectrum[(frequency >= low) & (frequency < high)].mean() / samples.shape[1] / RATE
+
+
+def find_floors(samples, rate, cutoff):
+    """The floors of (channels, time) samples that come in one block."""
+    meter = NoiseFloorMeter(rate, len(samples))
+    meter.add(samples)
+    return meter.floors(cutoff)
 
 
 def decibels(ratio):

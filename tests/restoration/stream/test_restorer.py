@@ -10,8 +10,8 @@ import torch
 
 from overtone.core.errors import OvertoneError
 from overtone.models import registry, windowed
+from overtone.restoration.stream import load, stereo_balance
 from overtone.restoration.stream import restorer as restorer_module
-from overtone.restoration.stream import stereo_balance
 from overtone.restoration.stream.load import open_model
 from overtone.restoration.stream.restorer import Restorer, Unchanged
 from tests.helpers.sound import CUTOFF, RATE, band, level, make
@@ -35,7 +35,7 @@ def run(net, samples, rate=RATE, cuts=(), **options):
 )
 def test_windows_and_blocks_leave_no_trace(net, low, monkeypatch, cuts):
     whole = run(net, low)
-    monkeypatch.setattr(restorer_module, "PIECE", 5000)
+    monkeypatch.setattr(restorer_module, "CHUNK", 5000)
     monkeypatch.setattr(windowed, "WINDOW", 1 << 14)
     chunks = run(net, low, cuts=cuts)
     assert level(whole - low) > -60  # something is added
@@ -62,7 +62,7 @@ def test_a_click_changes_nothing_a_second_away(net, low):
 
 
 def test_the_caller_may_write_over_blocks_given_and_taken(low, monkeypatch):
-    monkeypatch.setattr(restorer_module, "PIECE", 5000)
+    monkeypatch.setattr(restorer_module, "CHUNK", 5000)
     net = make("spectral")
     restorer, outputs = Restorer(net, RATE, 2, CUTOFF), []
     for part in np.array_split(low, 100, axis=1):
@@ -75,7 +75,7 @@ def test_the_caller_may_write_over_blocks_given_and_taken(low, monkeypatch):
 
 
 def test_the_output_lags_by_no_more_than_the_latency(net, low, monkeypatch):
-    monkeypatch.setattr(restorer_module, "PIECE", 5000)
+    monkeypatch.setattr(restorer_module, "CHUNK", 5000)
     monkeypatch.setattr(windowed, "WINDOW", 1 << 14)
     restorer, behind, most = Restorer(net, RATE, 2, CUTOFF), 0, 0
     for block in np.split(np.concatenate([low, low], axis=1), 100, axis=1):
@@ -207,7 +207,7 @@ def test_a_model_on_another_device_is_a_copy(monkeypatch):
     """Others may be at work with it where it is."""
     net = make("spectral")
     there = torch.device("meta")
-    monkeypatch.setattr(restorer_module, "choose_device", lambda asked: there)
+    monkeypatch.setattr(load, "choose_device", lambda asked: there)
     moved = open_model(net, "meta")
     assert next(moved.parameters()).device == there
     assert next(net.parameters()).device.type == "cpu"

@@ -169,14 +169,14 @@ def test_alone_it_is_the_sum_of_what_the_network_makes_of_each(low):
 def test_windows_and_blocks_leave_no_trace(low, monkeypatch, cuts):
     low = low[:, :40000]
     whole = by_stems(odd(), low)
-    monkeypatch.setattr(restorer_module, "PIECE", 1 << 14)
+    monkeypatch.setattr(restorer_module, "CHUNK", 1 << 14)
     chunks = by_stems(odd(), low, cuts=cuts)
     assert level(whole - low) > -60
     assert level(chunks - whole) < level(whole - low) - 70
 
 
 def test_what_waits_does_not_grow_with_the_stream(low, monkeypatch):
-    monkeypatch.setattr(restorer_module, "PIECE", 1 << 12)
+    monkeypatch.setattr(restorer_module, "CHUNK", 1 << 12)
     separator = odd()
     stream = StemsRestorer(separator, make("spectral"), RATE, 2, CUTOFF)
     most = (1 << 12) + round(Restorer(make("spectral"), RATE, 2, CUTOFF).latency * RATE) + separator.segment

@@ -20,9 +20,8 @@ in any process that sees the same files.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -39,11 +38,10 @@ from overtone.evaluation.comparison.runtime_cost import Cost
 from overtone.models import registry
 from overtone.models.device import choose_device
 from overtone.models.registry import Network
+from overtone.restoration.stream.analysis import DEFAULTS, RestorerOptions, analyze, open_restorer
 from overtone.restoration.stream.crossover import keep_high_band
 from overtone.restoration.stream.limits import MODEL_RATE
-from overtone.restoration.stream.noise_floor import find_floors
-from overtone.restoration.stream.restorer import Restorer
-from overtone.restoration.stream.stems import Findings, Separator, StemsRestorer, demucs_named, open_separator
+from overtone.restoration.stream.stems import Findings, Separator, demucs_named, open_separator
 
 TRAINED = "data/model"
 ALIGNED = ", aligned"
@@ -212,13 +210,11 @@ def _of_network(
 ) -> Iterator[Output]:
     """The rows of a network; with a separator, on every stem, separated anew for each row."""
     for row, keep_low in ((name, True), (name_alone(name), False)):
-        cost, findings = Cost(), None
-        by: Callable[..., Restorer | StemsRestorer] = Restorer
-        if separator is not None:
-            findings = Findings(separator.name, separator.stems)
-            by = partial(StemsRestorer, separator, findings=findings)
+        cost = Cost()
+        findings = None if separator is None else Findings(separator.name, separator.stems)
+        options = RestorerOptions(separator, findings, keep_low)
         with cost.measured(take.degraded.shape[-1] / rate):
-            samples = run_network(net, take.degraded, cutoff, rate, keep_low, by)
+            samples = run_network(net, take.degraded, cutoff, rate, options)
         try:
             aligned, correction = _aligned(samples.numpy(), rate, take, cutoff, rate)
         except OvertoneError:
@@ -230,20 +226,13 @@ def _of_network(
 
 
 def run_network(
-    net: Network,
-    samples: Tensor,
-    cutoff: float,
-    rate: int,
-    keep_low: bool = True,
-    by: Callable[..., Restorer | StemsRestorer] = Restorer,
+    net: Network, samples: Tensor, cutoff: float, rate: int, options: RestorerOptions = DEFAULTS
 ) -> Tensor:
     """Restore (channels, time) as ``overtone restore`` does; what is scored is what people get."""
-    peak = float(samples.abs().max())
-    options: dict[str, Any] = {"keep_low": keep_low}
-    if by is Restorer and keep_low:
-        options["floors"] = find_floors(samples.numpy(), rate, cutoff)
-    restorer = by(net, rate, len(samples), cutoff, peak, out_rate=rate, **options)
-    return torch.from_numpy(np.concatenate([restorer.process(samples.numpy()), restorer.flush()], axis=1))
+    wave = samples.numpy()
+    noise = options.keep_low and options.separator is None
+    restorer = open_restorer(analyze(wave, rate, cutoff, noise=noise), net, rate, options)
+    return torch.from_numpy(np.concatenate([restorer.process(wave), restorer.flush()], axis=1))
 
 
 def with_low_band(made: Tensor, samples: Tensor, cutoff: float, rate: int) -> Tensor:

@@ -56,13 +56,6 @@ def check_alone(cutoff: float | None, stems: object = None) -> None:
         )
 
 
-def find_passages(samples: np.ndarray, rate: int) -> Passages | None:
-    """The parts of (channels, time) float32 samples; None if there are none for certain."""
-    meter = PassageMeter(rate, len(samples))
-    meter.add(samples)
-    return meter.parts()
-
-
 class PassageMeter:
     """Finds the parts of a signal that comes in blocks.
 

@@ -69,13 +69,6 @@ class NoiseFloor(NamedTuple):
         return self.density * 10 ** (decibels / 10)
 
 
-def find_floors(samples: np.ndarray, rate: int, cutoff: float) -> list[NoiseFloor | None]:
-    """The floors of (channels, time) float32 samples, as `HissMeter.floors` gives them."""
-    meter = NoiseFloorMeter(rate, len(samples))
-    meter.add(samples)
-    return meter.floors(cutoff)
-
-
 class NoiseFloorMeter:
     """Finds the floors of noise of a signal that comes in blocks, in constant memory.
 

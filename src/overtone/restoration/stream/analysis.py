@@ -1,0 +1,177 @@
+"""Measure an input before it is restored, and open the restorer that its measurement asks for.
+
+::
+
+    blocks ─► Analyzer ─► Analysis ─► open_restorer ─► Restorer        a band is missing
+              cutoff                                   StemsRestorer   the same, stem by stem
+              noise floors                             Unchanged       nothing is missing for certain
+              narrowband passages
+              peak
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from overtone.audio.cutoff import Cutoff, SpectrumMeter
+from overtone.core.errors import OvertoneError
+from overtone.models.registry import Network
+from overtone.restoration.stream.limits import MAX_PEAK, needs_restoring
+from overtone.restoration.stream.narrowband import PassageMeter
+from overtone.restoration.stream.noise_floor import NoiseFloor, NoiseFloorMeter
+from overtone.restoration.stream.restorer import Restorer, Unchanged
+from overtone.restoration.stream.stems import Findings, Separator, StemsRestorer
+
+Stream = Restorer | StemsRestorer | Unchanged
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The measurement of an input.
+
+    Attributes:
+        rate: in Hz.
+        channels: their number.
+        samples: per channel.
+        peak: the largest absolute sample.
+        cutoff: where the spectrum ends; its kind is ``given`` if it was not measured.
+        floors: the noise floor of mid and side of stereo, or of each channel; None where there is none, where
+            it was not measured, and with narrowband passages, whose noise is not the recording's.
+        spans: start and end in seconds of the narrowband passages, empty if there are none; None if they
+            were not looked for.
+    """
+
+    rate: int
+    channels: int
+    samples: int
+    peak: float
+    cutoff: Cutoff
+    floors: tuple[NoiseFloor | None, ...]
+    spans: tuple[tuple[float, float], ...] | None = None
+
+    @property
+    def needs_restoring(self) -> bool:
+        """Whether a band is missing above the cutoff for certain."""
+        return needs_restoring(self.cutoff)
+
+
+class Analyzer:
+    """Measures an input that comes in blocks, in constant memory but for `PassageMeter`'s levels.
+
+    Args:
+        rate: in Hz.
+        channels: their number.
+        cutoff: in Hz; measured if not given.
+        passages: whether to look for narrowband passages.
+        noise: whether to measure noise floors.
+        name: of the input, for messages.
+    """
+
+    def __init__(
+        self,
+        rate: int,
+        channels: int,
+        cutoff: float | None = None,
+        passages: bool = False,
+        noise: bool = True,
+        name: str = "the input",
+    ) -> None:
+        self._rate, self._channels, self._name = rate, channels, name
+        self._given = None if cutoff is None else Cutoff(cutoff, 1.0, False, "given")
+        self._spectrum = SpectrumMeter(rate)
+        self._passages = PassageMeter(rate, channels) if passages else None
+        self._noise = NoiseFloorMeter(rate, channels) if noise else None
+        meters = (None if self._given else self._spectrum, self._passages, self._noise)
+        self._meters = [meter for meter in meters if meter is not None]
+        self.samples, self._peak = 0, 0.0
+
+    def add(self, block: np.ndarray) -> None:
+        """Measure the next samples, (channels, time) float32, one at least; nobody may change them later.
+
+        Raises:
+            OvertoneError: they hold NaN or infinity, or peak where no sound does.
+        """
+        self._peak = max(self._peak, self._check(block))
+        for meter in self._meters:
+            meter.add(block)
+        self.samples += block.shape[1]
+
+    def finish(self) -> Analysis:
+        """The measurement of all samples."""
+        cutoff, spans = self._cutoff()
+        floors: Sequence[NoiseFloor | None] = [None] * self._channels
+        if self._noise is not None and not spans:
+            floors = self._noise.floors(cutoff.hz)
+        return Analysis(self._rate, self._channels, self.samples, self._peak, cutoff, tuple(floors), spans)
+
+    def _cutoff(self) -> tuple[Cutoff, tuple[tuple[float, float], ...] | None]:
+        """The cutoff, that of the narrowband passages if there are any, and their spans."""
+        passages = self._passages.parts() if self._passages is not None else None
+        if passages:
+            return passages.cutoff, passages.spans
+        return self._given or self._spectrum.cutoff(), None if self._passages is None else ()
+
+    def _check(self, block: np.ndarray) -> float:
+        """The largest absolute sample, if the block is sound."""
+        peak = float(np.abs(block).max())
+        if not np.isfinite(peak):
+            seconds = (self.samples + int(np.argmin(np.isfinite(block).all(0)))) / self._rate
+            raise OvertoneError(
+                f"{self._name} holds NaN or infinity, first at {seconds:.3f} s; repair it first"
+            )
+        if peak > MAX_PEAK:
+            raise OvertoneError(f"{self._name} peaks at {peak:.3g} times full scale; that is not sound")
+        return peak
+
+
+def analyze(
+    samples: np.ndarray, rate: int, cutoff: float | None = None, passages: bool = False, noise: bool = True
+) -> Analysis:
+    """Measure (channels, time) float32 samples; arguments as for `Analyzer`."""
+    analyzer = Analyzer(rate, len(samples), cutoff, passages, noise)
+    analyzer.add(samples)
+    return analyzer.finish()
+
+
+@dataclass(frozen=True)
+class RestorerOptions:
+    """How to restore what an `Analysis` describes.
+
+    Attributes:
+        separator: restores stem by stem, if given.
+        findings: where the separation's findings are added up; new ones if not given.
+        keep_low: False gives the network's output in all bands, without the input's low band.
+    """
+
+    separator: Separator | None = None
+    findings: Findings | None = None
+    keep_low: bool = True
+
+
+DEFAULTS = RestorerOptions()
+
+
+def open_restorer(
+    analysis: Analysis,
+    net: Network | None,
+    out_rate: int | None = None,
+    options: RestorerOptions = DEFAULTS,
+) -> Stream:
+    """Open the stream that restores an input.
+
+    Args:
+        analysis: of the input.
+        net: the network, on its device; not used where `Analysis.needs_restoring` is False.
+        out_rate: the output's rate in Hz; by default as for `Restorer`.
+        options: how.
+
+    Raises:
+        OvertoneError: as of `Restorer`.
+    """
+    if net is None or not analysis.needs_restoring:
+        return Unchanged(analysis.rate, analysis.channels, out_rate)
+    common = analysis.rate, analysis.channels, analysis.cutoff.hz, analysis.peak, out_rate, options.keep_low
+    if options.separator is not None:
+        return StemsRestorer(options.separator, net, *common, options.findings)
+    return Restorer(net, *common, spans=analysis.spans or None, floors=analysis.floors)
