@@ -190,9 +190,10 @@ def test_what_is_missing_from_the_tables_is_said_with_its_reason() -> None:
     made = results()
     assert "Not here" not in text(made)
     for values in made["systems"].values():
-        del values["probe"], values["visqol"]
-    assert "Not here: ViSQOL (evaluate.visqol is off); probe (it takes 5 test tracks with treble)" in text(
-        made
+        del values["c2st"], values["visqol"]
+    assert (
+        "Not here: ViSQOL (evaluate.visqol is off); C2ST (it takes 5 test tracks with a high band)"
+        in text(made)
     )
 
 

@@ -123,7 +123,7 @@ def test_the_distance_table_says_how_many_originals_have_ended():
     np.testing.assert_allclose([table[0.25], table[1.0]], [1 / 3, 2 / 3])
 
 
-@pytest.mark.parametrize("tracks", [c2st.LEAST - 1, c2st.LEAST])
+@pytest.mark.parametrize("tracks", [c2st.MIN_TRACKS - 1, c2st.MIN_TRACKS])
 def test_the_probe_is_a_column_where_there_are_tracks_enough(rng, tracks):
     """What is always brighter is always told."""
     gathered = Results(Prepared([Baseline("input")], {}, {}), RATE, CUTOFF)
@@ -131,10 +131,10 @@ def test_the_probe_is_a_column_where_there_are_tracks_enough(rng, tracks):
         real = rng.normal(0, 1, (6, 48))
         gathered.add(judged(track, real + 9, real, snr=1.0))
     found = gathered.by_track()["input"]
-    if tracks < c2st.LEAST:
-        assert all("probe" not in values for values in found.values())
+    if tracks < c2st.MIN_TRACKS:
+        assert all("c2st" not in values for values in found.values())
     else:
-        assert [values["probe"] for values in found.values()] == [100.0] * tracks
+        assert [values["c2st"] for values in found.values()] == [100.0] * tracks
 
 
 def test_parts_of_a_track_are_one_track_and_their_costs_add_up():

@@ -1,4 +1,4 @@
-"""probe: a half for what cannot be told apart, all for what can."""
+"""The classifier two-sample test: a half for sets that cannot be separated, 1 for sets that can."""
 
 import itertools
 
@@ -17,11 +17,12 @@ def tracks(seed, gain=1.0):
     rng = np.random.default_rng(seed)
     levels = np.random.default_rng(0).uniform(0.01, 0.2, 6)
     return {
-        str(number): seen(gain * rng.normal(0, level, (1, 4 * RATE))) for number, level in enumerate(levels)
+        str(number): features(gain * rng.normal(0, level, (1, 4 * RATE)))
+        for number, level in enumerate(levels)
     }
 
 
-def seen(samples):
+def features(samples):
     return c2st.features(torch.from_numpy(samples).float(), RATE, LOW, HIGH)
 
 
@@ -31,8 +32,8 @@ def test_features_are_one_row_a_second():
 
 def test_a_feature_of_level_is_the_log_of_the_power():
     samples = np.random.default_rng(1).normal(0, 0.1, (2, 3 * RATE))
-    soft, loud = (seen(gain * samples)[:, : c2st.BANDS].mean() for gain in (0.1, 1.0))
-    assert loud - soft == pytest.approx(2, abs=1e-3)
+    quiet, loud = (features(gain * samples)[:, : c2st.BANDS].mean() for gain in (0.1, 1.0))
+    assert loud - quiet == pytest.approx(2, abs=1e-3)
 
 
 def test_features_are_their_formulas():
@@ -48,18 +49,18 @@ def test_features_are_their_formulas():
     second = logs[:, 86 : 2 * 86]  # frames of 512 samples
     change = np.abs(np.diff(second)).mean(axis=1)
     expected = np.concatenate([second.mean(axis=1), second.std(axis=1, ddof=1), change])
-    np.testing.assert_allclose(seen(samples)[1], expected, atol=1e-4)
+    np.testing.assert_allclose(features(samples)[1], expected, atol=1e-4)
 
 
-def test_what_lies_outside_the_band_is_not_seen():
+def test_sound_outside_the_band_changes_no_feature():
     samples = np.random.default_rng(1).normal(0, 0.1, (1, 3 * RATE))
     hum = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(3 * RATE) / RATE)
     np.testing.assert_allclose(
-        seen(samples + hum)[:, : c2st.BANDS], seen(samples)[:, : c2st.BANDS], atol=1e-3
+        features(samples + hum)[:, : c2st.BANDS], features(samples)[:, : c2st.BANDS], atol=1e-3
     )
 
 
-def test_the_original_cannot_be_told_from_itself():
+def test_the_original_cannot_be_separated_from_itself():
     assert c2st.accuracy(tracks(0), tracks(0)) == 0.5
 
 
@@ -73,11 +74,11 @@ def test_the_share_of_all_tracks_is_that_of_each_where_they_are_as_long():
     assert np.mean(list(found.values())) == pytest.approx(c2st.accuracy(tracks(0), tracks(1)))
 
 
-def test_silence_is_always_told():
+def test_silence_is_always_separated():
     assert c2st.accuracy(tracks(0), tracks(0, gain=0.0)) == 1
 
 
 def test_one_track_is_too_few():
     one = {"0": tracks(0)["0"]}
-    with pytest.raises(OvertoneError, match="1 tracks; it is cross-validated and takes 2 or more"):
+    with pytest.raises(OvertoneError, match=r"over 2 tracks or more, not 1 track$"):
         c2st.accuracy(one, one)

@@ -1,4 +1,4 @@
-"""scores: against NumPy and SciPy, against theory, and finite where a formula is not."""
+"""Distances: against NumPy and SciPy, against theory, and finite where a formula is not."""
 
 import json
 import math
@@ -18,7 +18,7 @@ LENGTH = 30_000
 
 
 def music(seed: int = 0, channels: int = 1) -> torch.Tensor:
-    """Noise that falls towards the treble, as music does."""
+    """Noise whose spectrum falls with frequency, as that of music does."""
     white = np.random.default_rng(seed).normal(size=(channels, LENGTH))
     return torch.from_numpy(0.1 * scipy.signal.lfilter([1], [1, -0.95], white)).float()
 
@@ -141,10 +141,10 @@ def test_scores_of_silence_and_perfection_are_finite(
     json.dumps(found, allow_nan=False)
 
 
-def test_what_is_measured_is_what_the_tables_know() -> None:
+def test_every_metric_is_in_the_registry() -> None:
     paper = distances.measure_paper(music(0), music(1))
     stereo = distances.measure(music(0, 2), music(1, 2), RATE, 4800, RATE / 2)
-    assert {*paper, *stereo} == {*SCORES} - {"visqol", "probe"}
+    assert {*paper, *stereo} == {*SCORES} - {"visqol", "c2st"}
 
 
 def test_mono_has_no_stereo_image() -> None:
@@ -160,12 +160,12 @@ def high_pass(samples: torch.Tensor, edge: float) -> torch.Tensor:
 
 
 def test_measure_splits_the_spectrum_at_the_cutoff() -> None:
-    treble = high_pass(music(1), RATE / 4)
-    found = distances.measure(music(), music() + treble, RATE, RATE / 8, RATE / 2)
+    high = high_pass(music(1), RATE / 4)
+    found = distances.measure(music(), music() + high, RATE, RATE / 8, RATE / 2)
     assert found["lsd_low"] < 0.01 < 0.1 < found["lsd_high"]
 
 
-def test_what_lies_above_the_bandwidth_counts_in_the_full_distance_alone() -> None:
+def test_sound_above_the_bandwidth_counts_in_the_full_distance_alone() -> None:
     reference = music(0, 2) - high_pass(music(0, 2), 15_000)
     reference -= high_pass(reference, 15_000)
     estimate = reference + high_pass(music(1, 2), 17_500)
@@ -186,7 +186,7 @@ def test_silence_does_not_win_above_the_cutoff_of_a_track_that_ends_at_16_khz() 
     assert made < none / 2
 
 
-def test_a_track_without_treble_has_no_scores_of_it() -> None:
+def test_a_track_without_a_high_band_has_no_scores_of_it() -> None:
     found = distances.measure(music(0, 2), music(1, 2), RATE, 8000, 8300)
     assert {"lsd", "lsd_full", "lsd_low", "si_sdr", "snr", "mrstft"} == {*found}
 

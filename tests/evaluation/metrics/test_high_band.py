@@ -1,4 +1,4 @@
-"""treble: metrics of the band above the cutoff, against theory on sounds whose answer is known."""
+"""Metrics of the band above the cutoff, against theory on signals whose answer is known."""
 
 import itertools
 import math
@@ -144,7 +144,7 @@ def test_level_error_sees_its_own_band_alone():
     assert high_band.level_error(noise(), noise() + tone(1000, 1.0), RATE, LOW, HIGH) < 0.01  # its ends click
 
 
-def test_what_lies_above_the_band_does_not_count():
+def test_sound_above_the_band_does_not_count():
     louder = noise() + tone(20_000, 1.0)
     assert high_band.level_error(noise(), louder, RATE, LOW, HIGH) < 0.05
     assert high_band.flatness_error(noise(), louder, RATE, LOW, HIGH) < 0.05
@@ -164,15 +164,15 @@ def test_flatness_of_white_noise_is_eulers_constant():
 
 
 def test_flatness_does_not_see_the_level_and_sees_tones():
-    soft = high_band.flatness_error(noise(), 0.1 * noise(), RATE, LOW, HIGH)
+    quieter = high_band.flatness_error(noise(), 0.1 * noise(), RATE, LOW, HIGH)
     other = high_band.flatness_error(noise(), noise(1), RATE, LOW, HIGH)
     tones = sum(tone(hertz) for hertz in (7000.0, 10_000.0, 14_000.0, 17_500.0)) + 1e-3 * noise()
-    assert soft == pytest.approx(0, abs=1e-3)
+    assert quieter == pytest.approx(0, abs=1e-3)
     assert other < 1
     assert high_band.flatness_error(tones, noise(), RATE, LOW, HIGH) > 10
 
 
-def test_frames_without_treble_in_the_reference_do_not_count_in_flatness():
+def test_frames_without_a_high_band_in_the_reference_do_not_count_in_flatness():
     assert high_band.flatness_error(torch.zeros(2, TIME), noise(), RATE, LOW, HIGH) == 0
 
 
@@ -227,7 +227,7 @@ def test_a_louder_channel_is_an_error_of_its_decibels_and_no_error_of_coherence(
     assert coherence == pytest.approx(0, abs=1e-3)
 
 
-def test_mono_treble_for_wide_treble_is_an_error_of_coherence():
+def test_a_mono_high_band_for_a_wide_one_is_an_error_of_coherence():
     mono = noise(1, 1).repeat(2, 1)
     _, coherence = high_band.image_error(noise(), mono, RATE, LOW, HIGH)
     assert coherence > 0.8

@@ -1,4 +1,4 @@
-"""perceptual: ViSQOL is called with what it expects."""
+"""ViSQOL: known answers, and one line where the package is missing."""
 
 import sys
 from importlib.util import find_spec
@@ -33,7 +33,7 @@ def test_a_copy_has_the_best_score_and_a_low_passed_one_a_worse(music):
 
 
 @needed
-def test_it_hears_what_lies_above_16_khz(music):
+def test_sound_above_16_khz_counts(music):
     """Whoever fills the top of a full-band recording gains by it."""
     low = soxr.resample(soxr.resample(music.numpy().T, RATE, 32000), 32000, RATE).T
     low = torch.from_numpy(np.ascontiguousarray(low[:, : music.shape[1]]))

@@ -70,11 +70,11 @@ class Results:
             for name, of_takes in by_row.items()
         }
         real = _joined(tracks, [take.seen for take in self._takes])
-        if len(real) >= c2st.LEAST:
+        if len(real) >= c2st.MIN_TRACKS:
             for name, of_takes in by_row.items():
                 told = c2st.by_track(real, _joined(tracks, [one.seen for one in of_takes]))
                 for track, share in told.items():
-                    nested[name][track]["probe"] = 100 * share
+                    nested[name][track]["c2st"] = 100 * share
         return nested
 
     def distances(self) -> dict[str, tuple[Tensor, Tensor]]:

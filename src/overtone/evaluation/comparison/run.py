@@ -79,7 +79,7 @@ def run(
         scale=scale,
         device=str(choose_device()),
         visqol=settings.visqol,
-        c2st=test["track_id"].nunique() >= c2st.LEAST,
+        c2st=test["track_id"].nunique() >= c2st.MIN_TRACKS,
         excerpt=settings.excerpt,
     )
     parts = chunks.list_chunks(pairs, test)

@@ -1,9 +1,8 @@
-"""The metrics: each takes what was and what came out, and gives a finite number.
+"""Distances between a reference and an estimate; each is a finite number.
 
-`reference` and `estimate` are float32, full scale = 1, shaped (..., time) alike; channels count as one
-longer signal. Spectra are taken block by block, so a track of minutes needs little memory, and sums are
-kept in float64. `overtone.evaluation.metrics.registry.SCORES` says what each metric rewards and what it
-misses.
+Conventions: `reference` and `estimate` are float32, full scale = 1, shaped (..., time) alike; channels count
+as one longer signal. Spectra are computed block by block, so a track of minutes needs little memory; sums are
+float64. `overtone.evaluation.metrics.registry.SCORES` has what each metric rewards and what it misses.
 """
 
 import math
@@ -20,36 +19,33 @@ from overtone.evaluation.metrics.high_band import log_power
 # are the ones that its hops come with in Parallel WaveGAN (arXiv 1910.11480), so they are our choice.
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 LIMIT = 100.0  # dB; SNR and SI-SDR stay within plus and minus this, also where the formula is infinite
-
-
-MIN_HIGH_BAND_HZ = 500.0  # Hz from the cutoff to the bandwidth; with less, there is no treble to compare
+MIN_HIGH_BAND_HZ = 500.0  # Hz from the cutoff to the bandwidth; below that there is no high band to compare
 
 
 def measure(
     reference: Tensor, estimate: Tensor, rate: int, cutoff: float, bandwidth: float
 ) -> dict[str, float]:
-    """What is scored on whole tracks, by the keys of `overtone.evaluation.metrics.registry.SCORES`.
+    """Compute the metrics of full tracks, by the keys of `overtone.evaluation.metrics.registry.SCORES`.
 
     Args:
         reference, estimate: shaped (channels, time) alike.
         rate: their rate in Hz.
-        cutoff: where the treble begins, in Hz.
-        bandwidth: where the reference itself ends, in Hz (`overtone.audio.bandwidth.measure_bandwidth`):
-        lossy music ends
-            at 16 to 20 kHz, and to compare above that would reward silence.
+        cutoff: lower edge of the high band, in Hz.
+        bandwidth: upper edge of the reference's spectrum, in Hz
+            (`overtone.audio.bandwidth.measure_bandwidth`). Lossy music ends at 16 to 20 kHz; a comparison
+            above that would reward silence.
 
     Returns:
-        Scores by key. Those of the treble are missing where the reference has less than LEAST_TREBLE of
-        it, a second octave above the cutoff where the reference ends in the first, and the stereo image
-        unless there are two channels.
+        Scores by key. Those of the high band are missing if it is narrower than MIN_HIGH_BAND_HZ, the second
+        octave if the reference ends in the first, the stereo image unless there are two channels.
     """
     ranges: dict[str, tuple[float, float | None]] = {
         "lsd": (0, bandwidth),
         "lsd_full": (0, None),
         "lsd_low": (0, cutoff),
     }
-    some = bandwidth - cutoff >= MIN_HIGH_BAND_HZ
-    if some:
+    has_high_band = bandwidth - cutoff >= MIN_HIGH_BAND_HZ
+    if has_high_band:
         ranges["lsd_high"] = (cutoff, bandwidth)
         octaves = high_band.bands(cutoff, bandwidth, per_octave=1)
         ranges |= {f"lsd_octave_{number}": octave for number, octave in enumerate(octaves[:2], start=1)}
@@ -59,13 +55,13 @@ def measure(
         "snr": snr(reference, estimate),
         "mrstft": multi_resolution_stft(reference, estimate),
     }
-    return values | (measure_high_band(reference, estimate, rate, cutoff, bandwidth) if some else {})
+    return values | (measure_high_band(reference, estimate, rate, cutoff, bandwidth) if has_high_band else {})
 
 
 def measure_high_band(
     reference: Tensor, estimate: Tensor, rate: int, low: float, high: float
 ) -> dict[str, float]:
-    """The metrics of `overtone.evaluation.metrics.high_band` by their keys, from low to high in Hz."""
+    """Compute the metrics of `overtone.evaluation.metrics.high_band`, by key, from low to high in Hz."""
     band = (reference, estimate, rate, low, high)
     values = {
         "level_error": high_band.level_error(*band),
@@ -79,7 +75,7 @@ def measure_high_band(
 
 
 def measure_paper(reference: Tensor, estimate: Tensor) -> dict[str, float]:
-    """The paper's three metrics; they depend on the scale, so they are for segments scaled as its are."""
+    """Compute the paper's three metrics. They depend on the scale: segments must have the paper's."""
     return {
         "l1": l1(reference, estimate),
         "mse": mse(reference, estimate),
@@ -88,17 +84,17 @@ def measure_paper(reference: Tensor, estimate: Tensor) -> dict[str, float]:
 
 
 def l1(reference: Tensor, estimate: Tensor) -> float:
-    """The mean absolute difference of the samples."""
+    """Compute the mean absolute difference of the samples."""
     return float((reference - estimate).abs().mean(dtype=torch.float64))
 
 
 def mse(reference: Tensor, estimate: Tensor) -> float:
-    """The mean squared difference of the samples."""
+    """Compute the mean squared difference of the samples."""
     return float((reference - estimate).square().mean(dtype=torch.float64))
 
 
 def paper_stft(reference: Tensor, estimate: Tensor) -> float:
-    """The paper's STFT loss as its evaluation computes it: the mean over RESOLUTIONS of C + M.
+    """Compute the STFT loss of the paper's evaluation: the mean over RESOLUTIONS of C + M.
 
     With linear magnitudes |R| and |E|, C = norm(|R| - |E|) / norm(|R|) in the Frobenius norm (spectral
     convergence) and M = mean(abs(|R| - |E|)), as in Parallel WaveGAN (arXiv 1910.11480, equations 4 to 6)
@@ -122,14 +118,14 @@ def _stft_distance(
     sizes: tuple[int, int, int],
     scales: Callable[[Tensor], tuple[Tensor, Tensor]],
 ) -> float:
-    """C + M at one resolution; ``scales`` gives a spectrum's magnitudes for C, and what M compares."""
+    """Compute C + M at one resolution; ``scales`` maps a spectrum to the values in C and those in M."""
     absolute = squared = power = 0.0
     count = 0
     pairs = zip(stft.stft_blocks(reference, *sizes), stft.stft_blocks(estimate, *sizes), strict=True)
     for pair in pairs:
-        (true, true_level), (made, made_level) = map(scales, pair)
-        absolute += float((true_level - made_level).abs().sum(dtype=torch.float64))
-        squared += float((true - made).square().sum(dtype=torch.float64))
+        (true, true_level), (estimated, estimated_level) = map(scales, pair)
+        absolute += float((true_level - estimated_level).abs().sum(dtype=torch.float64))
+        squared += float((true - estimated).square().sum(dtype=torch.float64))
         power += float(true.square().sum(dtype=torch.float64))
         count += true.numel()
     convergence = math.sqrt(squared / power) if power > 0 else float(squared > 0)
@@ -137,11 +133,11 @@ def _stft_distance(
 
 
 def multi_resolution_stft(reference: Tensor, estimate: Tensor) -> float:
-    """The multi-resolution STFT loss with auraloss's constants: the mean over RESOLUTIONS of C + M.
+    """Compute the multi-resolution STFT loss with auraloss's constants: the mean over RESOLUTIONS of C + M.
 
     C = norm(|R| - |E|) / norm(|R|) in the Frobenius norm over all channels, M = mean(abs(ln |R| - ln |E|)),
-    with |X| = sqrt(max(|X|^2, 1e-8)) (Yamamoto et al., arXiv 1910.11480; auraloss 0.4's defaults, but that
-    the signal counts as zero beyond its ends, where auraloss mirrors it).
+    with |X| = sqrt(max(|X|^2, 1e-8)) (Yamamoto et al., arXiv 1910.11480). These are the defaults of auraloss
+    0.4 with one exception: the signal is zero beyond its ends, where auraloss mirrors it.
     """
     return _mean_distance(reference, estimate, _magnitude_and_log)
 
@@ -159,12 +155,12 @@ def _magnitude_and_log(spectrum: Tensor) -> tuple[Tensor, Tensor]:
 def log_spectral_distance(
     reference: Tensor, estimate: Tensor, rate: int, low: float = 0, high: float | None = None
 ) -> float:
-    """How far two spectra lie apart on a logarithmic scale, in bels of power (1.0 is 10 dB).
+    """Compute the log-spectral distance (LSD) in bels of power (1.0 is 10 dB).
 
     LSD = mean over t of sqrt(mean over f of (log10 max(|R(t,f)|^2, 1e-8) - log10 max(|E(t,f)|^2, 1e-8))^2)
-    with a 2048-point Hann STFT, hop 512, over the bins low <= f < high in Hz (all the way up without
-    `high`); further channels are further frames. Publications that take log10 of the magnitude instead of
-    the power (floor aside) report half this value.
+    with a 2048-point Hann STFT, hop 512, over the bins low <= f < high in Hz (up to Nyquist without
+    `high`); further channels count as further frames. Publications that take log10 of the magnitude instead
+    of the power (floor aside) report half this value.
     """
     return log_spectral_distances(reference, estimate, rate, [(low, high)])[0]
 
@@ -172,15 +168,15 @@ def log_spectral_distance(
 def log_spectral_distances(
     reference: Tensor, estimate: Tensor, rate: int, ranges: Sequence[tuple[float, float | None]]
 ) -> list[float]:
-    """`log_spectral_distance` over several ranges (low, high) at the cost of one."""
+    """Compute `log_spectral_distance` over several ranges (low, high) at the cost of one."""
     chosen = []
     for low, high in ranges:
         top = torch.zeros(1, dtype=torch.bool) if high is None else stft.bins_above(high, rate)
         chosen.append(stft.bins_above(low, rate) & ~top)
     total = torch.zeros(len(ranges), dtype=torch.float64)
     count = 0
-    for true, made in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
-        squares = (log_power(true) - log_power(made)).square()
+    for true, estimated in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
+        squares = (log_power(true) - log_power(estimated)).square()
         for number, bins in enumerate(chosen):
             total[number] += squares[..., bins, :].mean(dim=-2).sqrt().sum(dtype=torch.float64)
         count += squares[..., 0, :].numel()
@@ -188,15 +184,15 @@ def log_spectral_distances(
 
 
 def distance_by_frequency(reference: Tensor, estimate: Tensor) -> Tensor:
-    """The log-spectral difference of each bin, root mean square over time (and channels), in bels.
+    """Compute the log-spectral difference of each bin, root mean square over time and channels, in bels.
 
     Shape:
-        (..., time) twice -> (1025,), float64; the bins are those of `spectral.frequencies`.
+        (..., time) twice -> (1025,), float64; the bins are those of `overtone.audio.stft.frequencies`.
     """
     squared = torch.zeros(stft.N_FFT // 2 + 1, dtype=torch.float64)
     count = 0
-    for true, made in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
-        difference = (log_power(true) - log_power(made)).square()
+    for true, estimated in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
+        difference = (log_power(true) - log_power(estimated)).square()
         difference = difference.transpose(-1, -2).reshape(-1, squared.numel())
         squared += difference.sum(dim=0, dtype=torch.float64).cpu()
         count += difference.shape[0]
@@ -204,20 +200,20 @@ def distance_by_frequency(reference: Tensor, estimate: Tensor) -> Tensor:
 
 
 def snr(reference: Tensor, estimate: Tensor) -> float:
-    """The signal-to-noise ratio in dB: 10 log10(sum(r^2) / sum((r - e)^2)), within +-LIMIT.
+    """Compute the signal-to-noise ratio in dB: 10 log10(sum(r^2) / sum((r - e)^2)), within +-LIMIT.
 
-    Silence as the estimate has 0 dB, a perfect estimate LIMIT, sound where there was silence -LIMIT.
+    A silent estimate has 0 dB, a perfect one LIMIT, sound in place of silence -LIMIT.
     """
     error = _energy(reference - estimate)
     return LIMIT if error == 0 else _decibels(_energy(reference), error)
 
 
 def si_sdr(reference: Tensor, estimate: Tensor) -> float:
-    """The scale-invariant signal-to-distortion ratio in dB, within +-LIMIT.
+    """Compute the scale-invariant signal-to-distortion ratio in dB, within +-LIMIT.
 
     10 log10(sum((a r)^2) / sum((a r - e)^2)) with a = sum(r e) / sum(r^2) (Le Roux et al., "SDR - half-baked
-    or well done?", arXiv 1811.02508; no mean is removed). An estimate with nothing of the reference in it
-    has -LIMIT, silence among them; a perfect one, at any level and of either sign, has LIMIT.
+    or well done?", arXiv 1811.02508; no mean is removed). An estimate that is orthogonal to the reference has
+    -LIMIT, and so has silence; a perfect one has LIMIT, at any level and of either sign.
     """
     common = float((reference.double() * estimate).sum())
     if common == 0:

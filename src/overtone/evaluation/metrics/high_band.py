@@ -1,8 +1,8 @@
-"""Metrics of the band above the cutoff: level, onsets, tonality, partials, its place between the channels.
+"""Metrics of the band above the cutoff: level, flatness, partials, onsets, stereo image.
 
-`reference` and `estimate` are float32, full scale = 1, shaped (channels, time) alike; `low` and `high` in
-Hz bound what is compared, as a rule the cutoff and the bandwidth of the reference. Formulas, sources and
-limits are in docs/metrics.md.
+Conventions: `reference` and `estimate` are float32, full scale = 1, shaped (channels, time) alike. `low` and
+`high` in Hz bound the band, as a rule from the cutoff to the bandwidth of the reference. Formulas, sources
+and limits are in docs/metrics.md.
 """
 
 from collections.abc import Iterator
@@ -25,14 +25,14 @@ ONSET_RANGE = 1e-6  # of the loudest band in the reference: 60 dB down, a rise i
 
 
 def log_power(spectrum: Tensor) -> Tensor:
-    """The power |X|^2 of a complex spectrum in bels, no lower than POWER_FLOOR."""
+    """Compute the power |X|^2 of a complex spectrum in bels, no lower than POWER_FLOOR."""
     return _power(spectrum).clamp(min=POWER_FLOOR).log10()
 
 
 def bands(low: float, high: float, per_octave: int) -> list[tuple[float, float]]:
-    """Edges in Hz of adjoining bands from low to high, each a part of an octave wide but the last.
+    """List the edges in Hz of adjoining bands from low to high, each 1 / per_octave of an octave wide.
 
-    A last band under a quarter of the width that it should have goes to the one before.
+    The last band may be narrower; below a quarter of its nominal width it is merged with the one before.
     """
     ratio = 2 ** (1 / per_octave)
     edges = [low]
@@ -44,7 +44,7 @@ def bands(low: float, high: float, per_octave: int) -> list[tuple[float, float]]
 
 
 def level_error(reference: Tensor, estimate: Tensor, rate: int, low: float, high: float) -> float:
-    """How far the level of a band, over all time and channels, is off: an absolute difference in dB."""
+    """Compute the absolute error in dB of a band's mean power over time and channels."""
     bins = _within(low, high, rate)
     levels = []
     for samples in (reference, estimate):
@@ -58,50 +58,50 @@ def level_error(reference: Tensor, estimate: Tensor, rate: int, low: float, high
 
 
 def flatness_error(reference: Tensor, estimate: Tensor, rate: int, low: float, high: float) -> float:
-    """How far the spectral flatness is off in half-octave bands: a mean absolute difference in dB.
+    """Compute the mean absolute error in dB of the spectral flatness in half-octave bands.
 
     A band's flatness in a frame is the geometric over the arithmetic mean of its bins' power: near 0 dB
-    for noise (-2.5 dB on average), far below for a few tones. Only bands and frames count in which the
-    reference is above POWER_FLOOR.
+    for noise (-2.5 dB on average), far below for a few tones. Bands and frames in which the reference is not
+    above POWER_FLOOR are left out.
     """
     chosen = [_within(*edges, rate) for edges in bands(low, high, per_octave=2)]
     total = count = 0.0
-    for true, made in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
+    for true, estimated in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
         for bins in chosen:
             level, flatness = _flatness(true[..., bins, :])
-            error = (_flatness(made[..., bins, :])[1] - flatness).abs()[level > POWER_FLOOR]
+            error = (_flatness(estimated[..., bins, :])[1] - flatness).abs()[level > POWER_FLOOR]
             total += float(error.sum(dtype=torch.float64))
             count += error.numel()
     return total / count if count else 0.0
 
 
 def _flatness(spectrum: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean power of (..., bins, frames), and its flatness in dB."""
+    """Compute the mean power of (..., bins, frames) over the bins, and the flatness in dB."""
     power = _power(spectrum).clamp(min=POWER_FLOOR)
     level = power.mean(-2)
     return level, 10 * (power.log10().mean(-2) - level.log10())
 
 
 def partials_correlation(reference: Tensor, estimate: Tensor, rate: int, low: float, high: float) -> float:
-    """Pearson's correlation of the fine structure of a band, over all its bins and frames.
+    """Compute Pearson's correlation of the fine structure of a band, over all its bins and frames.
 
-    Fine structure is a bin's level in bels less the mean of its NEIGHBOURS in the band, itself included: what
-    partials stand out by. Noise correlates with nothing, and a smooth spectrum neither.
+    The fine structure is the level of a bin in bels minus the mean of its NEIGHBOURS in the band, itself
+    included: the height of a partial above its surroundings. Noise and smooth spectra correlate with nothing.
     """
     bins = _within(low, high, rate)
     sums = torch.zeros(6, dtype=torch.float64)
     for pair in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
-        true, made = (_fine_structure(part[..., bins, :]) for part in pair)
+        true, estimated = (_fine_structure(spectrum[..., bins, :]) for spectrum in pair)
         ones = torch.ones_like(true)
-        products = (ones, true, made, true * true, made * made, true * made)
+        products = (ones, true, estimated, true * true, estimated * estimated, true * estimated)
         sums += torch.stack([product.sum(dtype=torch.float64) for product in products])
-    count, true_sum, made_sum, true_square, made_square, both = sums.tolist()
-    norms = (true_square - true_sum**2 / count) * (made_square - made_sum**2 / count)
-    return (both - true_sum * made_sum / count) / norms**0.5 if norms > 0 else 0.0
+    count, true_sum, estimated_sum, true_square, estimated_square, both = sums.tolist()
+    norms = (true_square - true_sum**2 / count) * (estimated_square - estimated_sum**2 / count)
+    return (both - true_sum * estimated_sum / count) / norms**0.5 if norms > 0 else 0.0
 
 
 def _fine_structure(spectrum: Tensor) -> Tensor:
-    """Level over the mean of the neighbours in bels, (..., bins, frames)."""
+    """Compute the level above the mean of the neighbours in bels, (..., bins, frames)."""
     level = log_power(spectrum).double()
     bins = torch.arange(level.shape[-2])
     least, most = (bins - NEIGHBOURS // 2).clamp(min=0), (bins + NEIGHBOURS // 2 + 1).clamp(max=len(bins))
@@ -110,16 +110,16 @@ def _fine_structure(spectrum: Tensor) -> Tensor:
 
 
 def onset_correlation(reference: Tensor, estimate: Tensor, rate: int, low: float, high: float) -> float:
-    """Pearson's correlation of the onset strengths of a band: 1 where every attack is in its place.
+    """Compute Pearson's correlation of the onset strengths of a band: 1 if every attack is at its time.
 
     Onset strength at a frame is the rise of the level in dB since the frame before, falls counting as 0,
-    mean over bands of a sixth of an octave. A curve without any change correlates with 0.
+    mean over bands of a sixth of an octave. A constant curve has correlation 0.
     """
     true = _band_powers(reference, rate, low, high)
-    made = _band_powers(estimate, rate, low, high)
+    estimated = _band_powers(estimate, rate, low, high)
     floor = true.max() * ONSET_RANGE + torch.finfo(torch.float32).tiny
     curves = [
-        (10 * power.clamp(min=floor).log10()).diff(dim=-1).clamp(min=0).mean(0) for power in (true, made)
+        (10 * power.clamp(min=floor).log10()).diff(dim=-1).clamp(min=0).mean(0) for power in (true, estimated)
     ]
     first, second = (curve - curve.mean() for curve in curves)
     norms = float(first.norm() * second.norm())
@@ -127,22 +127,22 @@ def onset_correlation(reference: Tensor, estimate: Tensor, rate: int, low: float
 
 
 def _band_powers(samples: Tensor, rate: int, low: float, high: float) -> Tensor:
-    """(sixths of an octave, frames): mean power over bins and channels, float64."""
+    """Compute mean power over bins and channels, (sixths of an octave, frames), float64."""
     hertz = stft.frequencies(rate, ONSET_FFT)
-    rows = [
+    inside = [
         ((hertz >= least) & (hertz < most)).float()
         for least, most in bands(low, high, per_octave=6)
         if bool(((hertz >= least) & (hertz < most)).any())
     ]
-    weights = torch.stack([row / row.sum() for row in rows])
-    parts = [weights @ _power(b).mean(0) for b in stft.stft_blocks(samples, ONSET_FFT, ONSET_HOP)]
-    return torch.cat(parts, dim=-1).double()
+    weights = torch.stack([bins / bins.sum() for bins in inside])
+    blocks = stft.stft_blocks(samples, ONSET_FFT, ONSET_HOP)
+    return torch.cat([weights @ _power(block).mean(0) for block in blocks], dim=-1).double()
 
 
 def image_error(
     reference: Tensor, estimate: Tensor, rate: int, low: float, high: float
 ) -> tuple[float, float]:
-    """How far the stereo image of two channels is off, in half-octave bands, mean over bands and frames.
+    """Compute the error of the stereo image in half-octave bands, mean over bands and frames.
 
     Returns:
         The absolute error of the level difference between left and right in dB, and that of their
@@ -152,8 +152,8 @@ def image_error(
     total = torch.zeros(2, dtype=torch.float64)
     count = 0
     for pair in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
-        for true, made in _images(pair, chosen):
-            total += (true - made).abs().sum(-1, dtype=torch.float64)
+        for true, estimated in _images(pair, chosen):
+            total += (true - estimated).abs().sum(-1, dtype=torch.float64)
             count += true.shape[-1]
     level, coherence = (total / count).tolist()
     return level, coherence
@@ -163,7 +163,7 @@ def _images(pair: tuple[Tensor, Tensor], chosen: list[Tensor]) -> Iterator[list[
     """Yield, band by band, level difference in dB and coherence of both spectra, each (2, frames)."""
     for bins in chosen:
         found = []
-        for spectrum in (part[:, bins] for part in pair):
+        for spectrum in (channels[:, bins] for channels in pair):
             power = _power(spectrum).mean(-2) + IMAGE_FLOOR
             cross = (spectrum[0] * spectrum[1].conj()).mean(-2).abs()
             level = 10 * (power[0] / power[1]).log10()

@@ -1,4 +1,7 @@
-"""ViSQOL, a model of how listeners grade a copy beside its original, by the package visqol-python."""
+"""ViSQOL: a model of the grade that listeners give a copy beside its original, by the package visqol-python.
+
+Source: Chinen et al., "ViSQOL v3", arXiv 2004.09584.
+"""
 
 import functools
 from typing import Any
@@ -10,37 +13,40 @@ from overtone.audio import resample
 from overtone.core.errors import OvertoneError
 
 RATE = 48000  # Hz; the audio mode is trained at this rate
-WORST = 1.0  # of the scale of opinions, 1 to 5
-EXCERPT_SECONDS = 10  # seconds in the middle of a sound that are enough of it: they take 1.3 s of a core
+WORST = 1.0  # the lowest mean opinion score; the scale ends at 5
+EXCERPT_SECONDS = 10  # seconds from the middle of a signal that are scored: they take 1.3 s of one core
 
 
 def visqol(reference: Tensor, estimate: Tensor, rate: int) -> float:
-    """ViSQOL's mean opinion score in audio mode, 1 (bad) to about 4.73 (no difference heard).
+    """Compute the mean opinion score in ViSQOL's audio mode, from 1 (bad) to about 4.73 (no difference).
 
-    The mean of the channels is taken to 48 kHz; all else is as the package has it (32 gammatone bands
-    from 50 Hz to 20.8 kHz, its support vector regression), but for its two alignments, which are off: the
-    signals, shaped (channels, time) alike, belong together sample by sample. That takes 1.3 s of one core
-    for 10 s of sound where the default takes 2.4 s, and moved the score by less than 0.01 (docs/metrics.md).
-    A silent signal, for which the package gives no number, has 1.
+    The mean of the channels is resampled to 48 kHz. The package's defaults apply (32 gammatone bands from
+    50 Hz to 20.8 kHz, support vector regression), except for its two alignments. They are off, because
+    reference and estimate are aligned to the sample: that takes 1.3 s of one core for 10 s of sound where the
+    default takes 2.4 s, and moves the score by less than 0.01 (docs/metrics.md). A silent signal, for which
+    the package gives no number, scores 1.
+
+    Shape:
+        (channels, time) twice, alike.
 
     Raises:
-        OvertoneError: the package is not installed, or there is too little sound to judge.
+        OvertoneError: the package is not installed, or the signal is too short.
     """
-    true, made = (
+    true, restored = (
         resample.resample(samples.mean(0, keepdim=True).numpy(), rate, RATE)[0].astype(np.float64)
         for samples in (reference, estimate)
     )
-    if not made.any() or not true.any():
+    if not restored.any() or not true.any():
         return WORST
     api = _visqol()
     try:
-        return float(api.measure_from_arrays(true, made, RATE).moslqo)
+        return float(api.measure_from_arrays(true, restored, RATE).moslqo)
     except ValueError as error:
-        raise OvertoneError(f"ViSQOL cannot judge {len(true) / RATE:.2f} s of sound: {error}") from None
+        raise OvertoneError(f"ViSQOL cannot score {len(true) / RATE:.2f} s of sound: {error}") from None
 
 
 def check() -> None:
-    """Raise unless the package is here; its model is loaded."""
+    """Load the model of the package; raise OvertoneError if the package is not installed."""
     _visqol()
 
 
