@@ -254,7 +254,7 @@ def test_a_picture_without_matplotlib_is_an_error(here, model, overtone, monkeyp
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, _, err = overtone("restore", "talk.wav", "--model", model, "--picture")
     assert (code, len(err)) == (2, 1)
-    assert "pip install matplotlib" in err[0]
+    assert "pip install 'overtone[picture]'" in err[0]
 
 
 def test_nothing_is_overwritten_without_force(here, model, overtone):

@@ -74,5 +74,5 @@ def test_without_a_place_to_write_it_is_an_error(tmp_path, place, reason):
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(OvertoneError, match=r"pip install matplotlib"):
-        spectrogram.check_installed()
+    with pytest.raises(OvertoneError, match=r"pip install 'overtone\[picture\]'"):
+        spectrogram.draw({}, "x.png", 0.1, 8000, "x")

@@ -445,7 +445,7 @@ def test_without_visqol_it_is_said_before_anything_runs(workspace):
     (workspace.folder / "visqol.py").write_text("raise ImportError('no compiler')")
     workspace.set("evaluate", visqol=True)
     output = workspace.run(sys.executable, "-m", "stages.evaluate", code=2)
-    assert output == "error: ViSQOL is not installed; it needs an extra: pip install 'overtone[visqol]'\n"
+    assert output == "error: visqol is not installed: pip install 'overtone[visqol]' (no compiler)\n"
 
 
 def test_results_do_not_depend_on_the_number_of_workers(workspace):

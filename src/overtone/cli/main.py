@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from overtone.cli import parser
 from overtone.cli.inputs import STANDARD, Job, plan
 from overtone.cli.terminal import Bar, complain, drop_output, libraries_silenced, printable
-from overtone.core.errors import OvertoneError
+from overtone.core.errors import OvertoneError, need
 from overtone.version import __version__
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def _restore(args: argparse.Namespace) -> int:
     if args.picture:
         from overtone.cli import spectrogram
 
-        spectrogram.check_installed()
+        need("picture", "matplotlib")
     from overtone.restoration.stream.load import open_model
 
     net = open_model(args.model, args.device)
@@ -171,14 +170,16 @@ def _restore_one(
 
 def _score(args: argparse.Namespace) -> int:
     """Print what files score against a reference; all of them, or what is wrong with the first bad one."""
-    from importlib.util import find_spec
-
     from overtone.cli import score
     from overtone.report import tables
 
-    heard = find_spec("visqol") is not None
+    missing = ""
+    try:
+        need("visqol", "visqol")
+    except OvertoneError as error:
+        missing = str(error)
     with libraries_silenced():
-        found = score.score_files(Path(args.reference), [*map(Path, args.restored)], args.cutoff, heard)
+        found = score.score_files(Path(args.reference), [*map(Path, args.restored)], args.cutoff, not missing)
     if args.json:
         for one in found:
             print(json.dumps(one.json()))
@@ -186,8 +187,8 @@ def _score(args: argparse.Namespace) -> int:
         told = "no cutoff told" if args.cutoff is None else f"cutoff {args.cutoff:g} Hz"
         print(printable(f"against {args.reference}: {told}, its own bandwidth {found[0].bandwidth:.0f} Hz"))
         print(tables.file_table({printable(str(one.restored)): one.values for one in found}), end="")
-    if not heard:
-        complain("no ViSQOL score: it needs an extra: pip install 'overtone[visqol]'")
+    if missing:
+        complain(f"no ViSQOL score: {missing}")
     return ALL_GOOD
 
 
@@ -231,10 +232,7 @@ def _export(args: argparse.Namespace) -> int:
 def _listen(args: argparse.Namespace) -> int:
     """Serve the listening test, or move its ratings."""
     for name in ("scipy", "matplotlib", "starlette", "uvicorn"):
-        if importlib.util.find_spec(name) is None:
-            raise OvertoneError(
-                f"listening needs {name}, which is not installed: pip install 'overtone[listen]'"
-            )
+        need("listen", name)
     from overtone.evaluation.listening import examples, exchange, store, summary
 
     folder, ratings = Path("data/examples"), Path("data/listening.sqlite")

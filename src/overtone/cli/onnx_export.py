@@ -5,7 +5,6 @@ matrix products. `RealSpectral.forward` computes the same as `Spectral.forward`;
 """
 
 import contextlib
-import importlib.util
 import io
 import secrets
 import warnings
@@ -15,7 +14,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from overtone.core.errors import OvertoneError
+from overtone.core.errors import OvertoneError, need
 from overtone.models import harmonics
 from overtone.models.nuwave2 import NuWave2
 from overtone.models.registry import Network
@@ -121,12 +120,6 @@ def _moved_phases(spectrum: Pair, bins: Tensor, shift: Tensor) -> Pair:
     return Pair(real * cosine - imaginary * sine, real * sine + imaginary * cosine)
 
 
-def check_installed() -> None:
-    """Raise unless ONNX can be loaded."""
-    if importlib.util.find_spec("onnx") is None:
-        raise OvertoneError("an export needs onnx, which is not installed: pip install 'overtone[export]'")
-
-
 def export(net: Network, path: Path, about: dict[str, str]) -> None:
     """Write a network as ONNX, in float32.
 
@@ -142,7 +135,7 @@ def export(net: Network, path: Path, about: dict[str, str]) -> None:
     Raises:
         OvertoneError: ONNX is not installed, the file cannot be written, or it is a network of many steps.
     """
-    check_installed()
+    need("export", "onnx")
     if isinstance(net, NuWave2):
         raise OvertoneError("a nuwave2 model cannot be exported; unet and spectral models can")
     import onnx

@@ -5,7 +5,6 @@ is imported only when a picture is drawn.
 """
 
 import contextlib
-import importlib.util
 import math
 import os
 import secrets
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from overtone.core.errors import OvertoneError
+from overtone.core.errors import OvertoneError, need
 from overtone.restoration.files.decode import blocks, open_sound
 from overtone.restoration.stream.fifo import Fifo
 
@@ -27,12 +26,6 @@ FRAME_SECONDS = 0.046  # to the next power of two: 2048 samples at 44.1 and 48 k
 HOPS = (128, 1024)
 BLOCK_FRAMES = 64
 RANGE = 90  # dB from the loudest point down to black
-
-
-def check_installed() -> None:
-    """Raise unless matplotlib can be loaded."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise OvertoneError("a picture needs matplotlib, which is not installed: pip install matplotlib")
 
 
 def draw(files: Mapping[str, Path], path: str | Path, seconds: float, cutoff: float, title: str) -> None:
@@ -45,7 +38,7 @@ def draw(files: Mapping[str, Path], path: str | Path, seconds: float, cutoff: fl
         cutoff: in Hz, drawn as a dashed line.
         title: of the whole picture.
     """
-    check_installed()
+    need("picture", "matplotlib")
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from overtone.core.errors import OvertoneError
+from overtone.core.errors import OvertoneError, need
 
 Result = TypeVar("Result")
 
@@ -48,12 +48,11 @@ def run_all(
         OvertoneError: no scheduler answers, no worker comes, or a worker cannot give the same results:
             its code or packages differ, or it does not see the same files.
     """
-    try:
-        from distributed import Client, KilledWorker
-        from distributed.client import FutureCancelledError
-        from distributed.comm.core import CommClosedError
-    except ImportError:
-        raise OvertoneError("OVERTONE_CLUSTER needs Dask: pip install 'overtone[cluster]'") from None
+    need("cluster", "distributed")
+    from distributed import Client, KilledWorker
+    from distributed.client import FutureCancelledError
+    from distributed.comm.core import CommClosedError
+
     if not re.fullmatch(r"(tcp|tls|ws|wss)://.+:\d+", address):
         raise OvertoneError(f"OVERTONE_CLUSTER is {address!r}; it is a scheduler's address, tcp://HOST:PORT")
     try:

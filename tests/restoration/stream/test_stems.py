@@ -245,7 +245,7 @@ def test_a_cutoff_beyond_the_input_is_refused(low):
 
 def test_without_demucs_it_is_said_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "demucs.api", None)
-    with pytest.raises(OvertoneError, match=r"^Demucs is not installed: pip install 'overtone\[stems\]'"):
+    with pytest.raises(OvertoneError, match=r"^demucs is not installed: pip install 'overtone\[stems\]'"):
         open_separator()
 
 
@@ -324,7 +324,7 @@ def test_the_command_restores_stem_by_stem_and_reports(demucs, song, capsys):
 @pytest.mark.parametrize(
     ("stands", "message"),
     [
-        ("missing", "overtone: Demucs is not installed: pip install 'overtone[stems]' ("),
+        ("missing", "overtone: demucs is not installed: pip install 'overtone[stems]' ("),
         (
             "elsewhere",
             "overtone: Demucs's model htdemucs cannot be had from nowhere: there is no such folder;",
@@ -378,7 +378,7 @@ def test_the_table_has_a_row_of_it_with_the_low_band_both_ways(demucs, take, tmp
 @pytest.mark.parametrize(
     ("module", "reason"),
     [
-        ({"demucs.api": None}, "Demucs is not installed: pip install 'overtone[stems]'"),
+        ({"demucs.api": None}, "demucs is not installed: pip install 'overtone[stems]'"),
         ({}, "Demucs's model htdemucs cannot be had from nowhere: there is no such folder"),
     ],
 )

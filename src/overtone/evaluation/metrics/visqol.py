@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from overtone.audio import resample
-from overtone.core.errors import OvertoneError
+from overtone.core.errors import OvertoneError, need
 
 RATE = 48000  # Hz; the audio mode is trained at this rate
 WORST = 1.0  # the lowest mean opinion score; the scale ends at 5
@@ -52,12 +52,6 @@ def check() -> None:
 
 @functools.cache
 def _visqol() -> Any:
-    try:
-        from visqol import VisqolApi
-    except ImportError:
-        raise OvertoneError(
-            "ViSQOL is not installed; it needs an extra: pip install 'overtone[visqol]'"
-        ) from None
-    api = VisqolApi()
+    api = need("visqol", "visqol").VisqolApi()
     api.create(mode="audio", disable_global_alignment=True, disable_realignment=True)
     return api

@@ -27,13 +27,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from overtone.core.errors import OvertoneError
+from overtone.core.errors import OvertoneError, need
 from overtone.models.device import choose_device
 from overtone.models.registry import Network
 from overtone.restoration.stream import crossover, limits
 from overtone.restoration.stream.restorer import Restorer, Unchanged
 
-INSTALL = "pip install 'overtone[stems]'"
 MODEL = "htdemucs"
 HOME = "its own repository (huggingface.co/adefossez, then dl.fbaipublicfiles.com)"
 # Segments share so much with the next one: Demucs's own default.
@@ -123,17 +122,14 @@ def open_separator(device: str | torch.device | None = None, named: str | None =
     folder = Path(named).parent if "/" in named else None
     name = Path(named).name
     place = choose_device(None if device is None else str(device))
-    try:
-        from demucs.api import Separator as Demucs
-    except ImportError as error:
-        raise OvertoneError(f"Demucs is not installed: {INSTALL} ({error})") from None
+    api = need("stems", "demucs.api")
     # Its retries are eleven lines; why they failed is in the line below.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         if folder is not None and not folder.is_dir():  # Demucs would end the process
             raise FileNotFoundError("there is no such folder")
         # No shift by random samples: it moves the seams of the segments, and makes two runs differ.
-        demucs = Demucs(name, repo=folder, device=str(place), shifts=0, split=False)
+        demucs = api.Separator(name, repo=folder, device=str(place), shifts=0, split=False)
     # A download, a checksum, a pickle, or Demucs's own way to say that a package is missing.
     except (Exception, SystemExit) as error:
         raise OvertoneError(
