@@ -34,7 +34,7 @@ def test_it_names_every_package_and_no_other():
 
 
 def test_the_page_on_the_pipeline_is_what_the_code_says():
-    code = "import tools.pipeline_page as p, sys; sys.stdout.reconfigure(encoding='utf-8'); print(p.page(), end='')"
+    code = "import tools.pipeline_page as p, sys; sys.stdout.buffer.write(p.page().encode())"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True
     )
