@@ -78,7 +78,6 @@ def _restore(args: argparse.Namespace) -> int:
 
         check_alone(args.cutoff, args.stems)
     if args.picture:
-
         need("picture", "matplotlib")
     from overtone.restoration.stream.load import open_model
 
@@ -230,16 +229,16 @@ def _export(args: argparse.Namespace) -> int:
 
 def _listen(args: argparse.Namespace) -> int:
     """Serve the listening test, or move its ratings."""
-    for name in ("scipy", "matplotlib", "starlette", "uvicorn"):
+    for name in ("pyloudnorm", "scipy", "matplotlib", "starlette", "uvicorn"):
         need("listen", name)
     from overtone.evaluation.listening import examples, exchange, store, summary
 
     folder, ratings = Path("data/examples"), Path("data/listening.sqlite")
     if args.take_in:
-        base = store.Store(ratings)
+        base = store.Store(ratings, create=False)
         for path in args.take_in:
-            given, new = exchange.import_ratings(path, base)
-            print(printable(f"{path}: {given} ratings, {new} of them new"))
+            count, new = exchange.import_ratings(path, base)
+            print(printable(f"{path}: {count} ratings, {new} of them new"))
         return ALL_GOOD
     if args.summary:
         test, _ = examples.identify(folder)
@@ -258,12 +257,13 @@ def _listen(args: argparse.Namespace) -> int:
         print(printable(f"{args.export}: {len(found.sounds)} samples; what comes back goes in with --import"))
         return ALL_GOOD
     from overtone.evaluation.listening import server
+    from overtone.web import serving
 
-    bound = server.listen_on(args.host, args.port)
-    for address in server.addresses(bound):
+    bound = serving.listen_on(args.host, args.port)
+    for address in serving.addresses(bound):
         print(f"listening test: {address}", flush=True)
     print(f"{len(found.sounds)} samples; ratings go into {ratings}; Ctrl-C ends it", flush=True)
-    server.serve(found, base, bound)
+    serving.serve(server.application(found, base, args.host), bound)
     return ALL_GOOD
 
 

@@ -14,12 +14,13 @@ import uuid
 import numpy as np
 import pytest
 import soundfile
-from scipy import stats
+from scipy import signal, stats
 
 from overtone.cli import main
 from overtone.core.errors import OvertoneError
 from overtone.evaluation.listening import examples, exchange, loudness, server, session, summary
 from overtone.evaluation.listening.store import Rating, RefusedError, Store
+from overtone.web import serving
 from tests.helpers import listening_examples
 
 RATE = 44100
@@ -68,12 +69,23 @@ def test_a_full_scale_sine_of_997_hz_in_one_channel_has_minus_3_lufs(rate):
     assert loudness.integrated(sine, rate) == pytest.approx(-3.01, abs=0.02)
 
 
-def test_the_weighting_is_the_table_of_the_standard_at_48_khz():
+@pytest.mark.parametrize("hertz", [30, 100, 997, 2000, 12000])
+def test_the_weighting_is_the_table_of_the_standard_at_48_khz(hertz):
     table = [
         [1.53512485958697, -2.69169618940638, 1.19839281085285, 1.0, -1.69065929318241, 0.73248077421585],
         [1.0, -2.0, 1.0, 1.0, -1.99004745483398, 0.99007225036621],
     ]
-    assert loudness._k_weighting(48000) == pytest.approx(np.array(table), abs=1e-6)
+    gain = np.abs(signal.sosfreqz(table, [hertz], fs=48000)[1][0])
+    sine = 0.5 * np.sin(2 * np.pi * hertz * np.arange(3 * 48000) / 48000)[None]
+    expected = -0.691 + 10 * np.log10((0.5 * gain) ** 2 / 2)
+    assert loudness.integrated(sine, 48000) == pytest.approx(expected, abs=0.02)
+
+
+def test_a_sound_shorter_than_a_gating_block_is_one_block(rng):
+    noise = rng.normal(0, 0.1, (2, RATE // 10))
+    assert loudness.integrated(noise, RATE) == pytest.approx(
+        loudness.integrated(np.tile(noise, 20), RATE), abs=0.1
+    )
 
 
 def test_silence_is_gated_away(rng):
@@ -175,6 +187,18 @@ def test_the_later_rating_counts_in_whichever_order_they_arrive(names, store, fo
     assert store.rated(ANNE, found.test) == [{"clip": clip, "value": 4, "at": 30}]
 
 
+def test_two_tabs_are_merged_by_item_in_either_order(names, store, found):
+    first, second = (name_of(names, "opinion", "1", system) for system in ("restored", "degraded"))
+    # The same millisecond in both tabs, too: the order of arrival must not decide.
+    one = [{"clip": first, "value": 3, "at": 7}, {"clip": second, "value": 1, "at": 7}]
+    other = [{"clip": first, "value": 5, "at": 7}]
+    for listener, tabs in ((ANNE, (one, other)), (BEN, (other, one))):
+        for ratings in tabs:
+            store.rate(listener, ratings)
+        rated = {rating["clip"]: rating["value"] for rating in store.rated(listener, found.test)}
+        assert rated == {first: 5, second: 1}
+
+
 def test_listeners_at_the_same_time_do_not_mix(names, store, found):
     clips = [name for name, clip in names.items() if clip.part == "comparison"]
     listeners = {uuid.UUID(int=number).hex: number for number in range(4)}
@@ -241,7 +265,7 @@ def ask(found, store):
     """Ask a running server: (method, path, body, type) -> (status, body, headers)."""
     import uvicorn
 
-    bound = server.listen_on("127.0.0.1", 0)
+    bound = serving.listen_on("127.0.0.1", 0)
     config = uvicorn.Config(server.application(found, store), log_level="warning", lifespan="off")
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]})
@@ -249,9 +273,10 @@ def ask(found, store):
     while not running.started:
         time.sleep(0.01)
 
-    def send(method, path, body=None, kind="application/json"):
+    def send(method, path, body=None, kind="application/json", **headers):
         connection = http.client.HTTPConnection("127.0.0.1", bound.getsockname()[1], timeout=5)
-        connection.request(method, path, body, {"Content-Type": kind} if body is not None else {})
+        headers = {"Content-Type": kind} | headers if body is not None else headers
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
@@ -288,6 +313,15 @@ def test_what_the_page_does_not_send_is_refused(ask, found, store):
     assert ask("GET", "/session/anne")[0] == 404
     assert ask("GET", "/audio/1_restored.wav")[0] == 404
     assert ask("GET", "/../store.py")[0] == 404
+
+
+def test_other_sites_can_neither_read_nor_rate(ask, found, store, names):
+    clip = name_of(names, "comparison", "2", "stems")
+    good = json.dumps({"listener": ANNE, "ratings": [{"clip": clip, "value": 70, "at": 5}]})
+    assert ask("GET", "/test.json", Host="evil.example")[0] == 403
+    assert ask("POST", "/ratings", good, Host="evil.example:80")[0] == 403
+    assert ask("POST", "/ratings", good, Origin="http://evil.example")[0] == 403
+    assert store.ratings(found.test) == []
 
 
 # ---- folders and files that travel
@@ -338,7 +372,7 @@ def test_a_file_of_something_else_is_one_clear_line(tmp_path, names, store, foun
 
 
 def test_a_file_of_a_test_made_elsewhere_is_refused(tmp_path, names):
-    with pytest.raises(OvertoneError, match="of no test made here"):
+    with pytest.raises(OvertoneError, match="belongs to no test of this folder"):
         exchange.import_ratings(sent(tmp_path / "ratings.json", names), Store(tmp_path / "another.sqlite"))
 
 
@@ -460,6 +494,19 @@ def test_a_port_that_is_taken_is_one_line(overtone, tmp_path):
 
 
 def test_a_file_that_is_not_there_is_one_line(overtone):
+    Store("data/listening.sqlite")
     code, _, err = overtone("--import", "nothing.json")
     assert (code, len(err)) == (2, 1)
     assert "nothing.json cannot be read" in err[0]
+
+
+def test_an_import_where_no_test_is_makes_nothing_and_says_so(overtone, tmp_path, names):
+    (tmp_path / "elsewhere").mkdir()
+    file = sent(tmp_path / "elsewhere/ratings.json", names)
+    (tmp_path / "ratings.sqlite").unlink()  # of the fixture
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = overtone("--import", file)
+    assert (code, out, len(err)) == (2, "", 1)
+    assert "data/listening.sqlite is not there" in err[0]
+    assert "nothing was stored" in err[0]
+    assert sorted(tmp_path.rglob("*")) == before

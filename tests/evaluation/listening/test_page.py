@@ -112,6 +112,17 @@ class Listener:
         self.wait(lambda: self.shown(f"Page {page} of"))
         self.wait(lambda: [one for one in self.find("#play") if one.text == "Play" and one.is_enabled()])
 
+    def play_all(self, versions):
+        """Play versions by keys, each until it counts as played."""
+        if self.find("#play")[0].text == "Play":
+            self.press(" ")
+        for key in versions:
+            self.press(key)
+            self.wait(lambda: self.find(".clip.current.played"))
+
+    def why(self):
+        return self.find("#why")[0].text
+
     def heard(self):
         """What sounds now, once it does."""
 
@@ -182,6 +193,7 @@ def test_a_session_by_clicks_and_keys_survives_a_reload_and_a_killed_server(tmp_
         assert abs((went_on + loop / 2) % loop - loop / 2) < 0.2
         listener.press("2", "a", "4")
         listener.wait(lambda: stored() == {first: 4, second: 2})
+        listener.play_all("ab")
         listener.press(" ")  # pause: the music's clock stands still
         listener.wait(lambda: listener.find("#play")[0].text == "Play")
         clock = "return document.querySelector('#position').value"
@@ -189,12 +201,15 @@ def test_a_session_by_clicks_and_keys_survives_a_reload_and_a_killed_server(tmp_
         assert (stands := driver.execute_script(clock)) != "0"
         time.sleep(0.2)
         assert driver.execute_script(clock) == stands
-        listener.press(Keys.ENTER)
+        listener.press(Keys.ENTER)  # version B was played and rated, and so was A
 
         # The page dies in the middle: what was rated is there, and the test goes on where it was.
         listener.loaded(2)
+        assert listener.why() == "Before the next page: play A, B; rate A, B."
         listener.click("5")
         listener.wait(lambda: stored().get(order[1]["clips"][0]) == 5)
+        listener.play_all("a")
+        assert listener.why() == "Before the next page: play B; rate B."
         driver.refresh()
         listener.click("Go on")
         listener.loaded(2)
@@ -206,16 +221,20 @@ def test_a_session_by_clicks_and_keys_survives_a_reload_and_a_killed_server(tmp_
         # The server dies in the middle: the page keeps the rating and sends it to the next one.
         server.kill()
         listener.press("b", "1")
+        listener.wait(lambda: listener.why() == "Before the next page: play B.")
         listener.wait(lambda: listener.shown("The server does not answer"))
         assert order[1]["clips"][1] not in stored()
         server = Server(tmp_path, server.port)
         listener.wait(lambda: stored().get(order[1]["clips"][1]) == 1)
+        assert not listener.find("#next")[0].is_enabled()  # rated, but never played
+        listener.play_all("b")
         listener.click("Next")
 
         # The comparison, with sliders: by keys, and by a click on the slider itself.
         listener.loaded(3)
         listener.press("r", " ")
         assert listener.version() == "original"
+        listener.play_all("rabc")
         listener.press("a", Keys.END, "b", Keys.ARROW_LEFT, Keys.ARROW_LEFT)
         assert listener.version() == names[order[2]["clips"][1]].system
         slider = listener.find(".slider input")[2]
@@ -225,7 +244,9 @@ def test_a_session_by_clicks_and_keys_survives_a_reload_and_a_killed_server(tmp_
         assert listener.version() == names[order[2]["clips"][2]].system
         listener.click("Next")
         listener.loaded(4)
+        assert listener.find("#progress")[0].text.startswith("Page 4 of 4, none after it; about 1 min")
         listener.press("a", Keys.HOME, "b", Keys.PAGE_UP, "c", Keys.END)
+        listener.play_all("rabc")
         listener.click("Finish")
         listener.wait(lambda: listener.shown("All 10 ratings are saved"))
         assert [stored()[clip] for clip in order[3]["clips"]] == [0, 60, 100]
@@ -256,6 +277,42 @@ def test_a_session_by_clicks_and_keys_survives_a_reload_and_a_killed_server(tmp_
         server.kill()
 
 
+def second_tab(driver):
+    """Open the same listener's page in another tab."""
+    address = driver.current_url
+    driver.switch_to.new_window("tab")
+    driver.get(address)
+    return driver.window_handles
+
+
+def test_two_tabs_lose_no_rating_while_the_server_is_away(tmp_path, listener):
+    listening_examples.write(tmp_path / "data/examples", 1, SYSTEMS)
+    server = Server(tmp_path)
+    store = Store(tmp_path / "data/listening.sqlite")
+    found = examples.load(tmp_path / "data/examples")
+    driver = listener.driver
+    try:
+        driver.get(server.address)
+        listener.click("Start")
+        listener.loaded(1)
+        me = driver.current_url.split("#")[1]
+        one, two = second_tab(driver)
+        listener.click("Start")
+        listener.loaded(1)
+        server.kill()
+        listener.press("a", "5")
+        driver.switch_to.window(one)
+        listener.press("b", "2")
+        driver.switch_to.window(two)
+        driver.close()  # with a rating that the server never got
+        driver.switch_to.window(one)
+        server = Server(tmp_path, server.port)
+        listener.wait(lambda: len(store.rated(me, found.test)) == 2)
+        assert sorted(rating["value"] for rating in store.rated(me, found.test)) == [2, 5]
+    finally:
+        server.kill()
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
@@ -276,12 +333,23 @@ def test_a_static_folder_saves_a_file_that_can_be_imported(tmp_path, listener):
             listener.loaded(1)
             width = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
             assert listener.driver.execute_script(width) == 0
-            listener.press("a", "3", "b", "4", Keys.ENTER)
+            listener.press("a", "3", "b", "4")
+            listener.play_all("ab")
+            listener.press(Keys.ENTER)
             listener.loaded(2)
+            # A second tab rates; the first, which was loaded before, rates another version.
+            one, _ = second_tab(listener.driver)
+            listener.click("Go on")
+            listener.loaded(2)
+            listener.press("a", Keys.END, "b", Keys.END)
+            listener.driver.switch_to.window(one)
+            listener.press("c", Keys.END)
             listener.driver.refresh()
             listener.click("Go on")
             listener.loaded(2)
-            listener.press("a", Keys.END, "b", Keys.END, "c", Keys.END, Keys.ENTER)
+            assert [output.text for output in listener.find(".clip output")] == ["100", "100", "100"]
+            listener.play_all("rabc")
+            listener.press(Keys.ENTER)
             listener.wait(lambda: listener.shown("You gave 5 ratings"))
             listener.click("Save ratings to a file")
             (file,) = listener.wait(lambda: list(tmp_path.glob("ratings-*.json")))

@@ -1,4 +1,4 @@
-"""The examples of the evaluate stage become sounds to compare: same length, same loudness, no names."""
+"""Load the examples of the evaluate stage, and match their lengths and loudness for comparison."""
 
 import hashlib
 import io
@@ -25,12 +25,12 @@ FADE = 0.01  # seconds at both ends, so that the loop has no click
 
 @dataclass(frozen=True)
 class Examples:
-    """What is compared.
+    """The sounds of a test.
 
     Attributes:
-        test: names this set of files: it changes when any of them does.
-        sounds: sample -> system -> a WAV file. All of a sample have the same length in bytes, so not
-            even that tells a listener anything.
+        test: the name of this set of files; it changes with any of them.
+        sounds: sample -> system -> a WAV file. All versions of a sample have the same length in bytes, so
+            the length does not reveal the system.
     """
 
     test: str
@@ -38,13 +38,13 @@ class Examples:
 
     @property
     def systems(self) -> list[str]:
-        """Every system's name: the original first, the degraded second, then by the alphabet."""
+        """List the systems: the original first, the degraded second, then by the alphabet."""
         found = {system for sample in self.sounds.values() for system in sample}
         return [ORIGINAL, DEGRADED, *sorted(found - {ORIGINAL, DEGRADED})]
 
 
 def identify(folder: str | Path) -> tuple[str, dict[str, dict[str, Path]]]:
-    """The test's name, and sample -> system -> file, without decoding anything.
+    """Find the test's name, and sample -> system -> file, without decoding.
 
     Raises:
         OvertoneError: there are no examples, or a sample lacks one of its three versions.
@@ -67,13 +67,13 @@ def identify(folder: str | Path) -> tuple[str, dict[str, dict[str, Path]]]:
 
 
 def load(folder: str | Path) -> Examples:
-    """Read the examples and make them comparable.
+    """Read the examples and match them.
 
-    All are brought to one loudness (ITU-R BS.1770), to one rate and the shortest length within a sample,
-    and faded at both ends. The loudness is the highest up to LOUDNESS at which no peak is above CEILING.
+    All versions get one loudness (ITU-R BS.1770), within a sample one rate and the shortest length, and
+    fades at both ends. The loudness is the highest up to LOUDNESS at which no peak exceeds CEILING.
     """
     test, files = identify(folder)
-    read = {sample: _comparable(versions) for sample, versions in files.items()}
+    read = {sample: _matched(versions) for sample, versions in files.items()}
     levels = {
         (sample, system): loudness.integrated(samples, rate)
         for sample, (rate, versions) in read.items()
@@ -94,8 +94,12 @@ def load(folder: str | Path) -> Examples:
     return Examples(test, sounds)
 
 
-def _comparable(versions: Mapping[str, Path]) -> tuple[int, dict[str, np.ndarray]]:
-    """All versions of a sample at the original's rate, as long as the shortest, (channels, time)."""
+def _matched(versions: Mapping[str, Path]) -> tuple[int, dict[str, np.ndarray]]:
+    """Read all versions of a sample, resample to the original's rate, cut to the shortest, and fade.
+
+    Returns:
+        The rate, and system -> samples. Shape: (channels, time).
+    """
     read = {}
     for system, path in versions.items():
         try:
@@ -104,20 +108,20 @@ def _comparable(versions: Mapping[str, Path]) -> tuple[int, dict[str, np.ndarray
             raise OvertoneError(f"{path} does not decode: {error.error_string}") from None
         read[system] = (samples.T, rate)
     rate = read[ORIGINAL][1]
-    made = {system: resample.resample(samples, own, rate) for system, (samples, own) in read.items()}
-    length = min(samples.shape[1] for samples in made.values())
+    resampled = {system: resample.resample(samples, own, rate) for system, (samples, own) in read.items()}
+    length = min(samples.shape[1] for samples in resampled.values())
     if length < 2 * FADE * rate:
         raise OvertoneError(f"{min(versions.values())} and its other versions have no sound to compare")
     ramp = np.ones(length, np.float32)
     fade = round(FADE * rate)
     ramp[:fade] = np.linspace(0, 1, fade)
     ramp[-fade:] = ramp[:fade][::-1]
-    return rate, {system: samples[:, :length] * ramp for system, samples in made.items()}
+    return rate, {system: samples[:, :length] * ramp for system, samples in resampled.items()}
 
 
 def _wav(samples: np.ndarray, rate: int) -> bytes:
     file = io.BytesIO()
-    # Two channels always: a mono version must not be told from a stereo one by its size.
+    # Two channels always: the size of a file must not reveal a mono version.
     both = np.broadcast_to(samples, (2, samples.shape[1])) if len(samples) == 1 else samples
     soundfile.write(file, np.clip(both, -1, 1).T, rate, format="WAV", subtype="PCM_16")
     return file.getvalue()

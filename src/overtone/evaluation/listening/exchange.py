@@ -1,4 +1,4 @@
-"""The test as a static folder for any web server, and the files of ratings that listeners send back."""
+"""Export the test as a static folder for any web server; import the ratings that listeners send back."""
 
 import json
 import os
@@ -6,18 +6,20 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from overtone import web
 from overtone.core.errors import OvertoneError
 from overtone.evaluation.listening import session
 from overtone.evaluation.listening.examples import Examples
 from overtone.evaluation.listening.store import RefusedError, Store
 
 PAGE = Path(__file__).parent / "page"
+SHARED = Path(web.__file__).parent / "static"  # scripts of all pages
 FORMAT = "overtone listening 1"
-ORDERS = 200  # drawn beforehand, since no server is there to draw them; a listener gets one by chance
+ORDERS = 200  # drawn at export, since no server draws them later; a listener's random name chooses one
 
 
 def export(examples: Examples, store: Store, folder: str | Path) -> None:
-    """Write the page, the sounds and some orders into a new folder; `store` learns what the names mean.
+    """Write the page, the sounds and some orders into a new folder; store the meaning of the names.
 
     Raises:
         OvertoneError: the folder holds something, or cannot be written.
@@ -29,26 +31,27 @@ def export(examples: Examples, store: Store, folder: str | Path) -> None:
             raise OvertoneError(f"{target} is there and not empty; name a new folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as temporary:
-            made = Path(temporary, "made")
-            shutil.copytree(PAGE, made)
-            (made / "audio").mkdir()
+            content = Path(temporary, "content")
+            shutil.copytree(PAGE, content)
+            shutil.copytree(SHARED, content, dirs_exist_ok=True)
+            (content / "audio").mkdir()
             for name, clip in sorted(names.items()):  # not in the order of systems: files keep their time
-                (made / "audio" / f"{name}.wav").write_bytes(examples.sounds[clip.sample][clip.system])
+                (content / "audio" / f"{name}.wav").write_bytes(examples.sounds[clip.sample][clip.system])
             orders = [session.order(names, str(number), store.secret) for number in range(ORDERS)]
             about = {"saving": "file", "format": FORMAT, "test": examples.test, "orders": orders}
-            (made / "test.json").write_text(json.dumps(about), encoding="utf-8")
+            (content / "test.json").write_text(json.dumps(about), encoding="utf-8")
             store.know(examples.test, names)
-            os.replace(made, target)
+            os.replace(content, target)
     except OSError as error:
         raise OvertoneError(f"{target} cannot be written: {error.strerror}") from None
 
 
 def import_ratings(path: str | Path, store: Store) -> tuple[int, int]:
-    """Store the ratings of a file that a listener sent; how many it holds, and how many of them were new.
+    """Store the ratings of a file that a listener sent; return their number, and how many were new.
 
     Raises:
-        OvertoneError: the file is not one of the page's, or of a test that was not exported here; nothing
-            of it is stored.
+        OvertoneError: the page did not write the file, or its test was not exported here; none of its
+            ratings is stored.
     """
     path = Path(path)
     try:

@@ -1,39 +1,34 @@
-"""The page over HTTP, for this machine or its network.
+"""Serve the listening page over HTTP, for this machine or its network.
 
 GET  /                    the page
-GET  /test.json           what the page must know before it starts
-GET  /session/LISTENER    a listener's trials, and what he has rated of them
+GET  /test.json           the test's name and where ratings go
+GET  /session/LISTENER    a listener's trials, and his ratings so far
 GET  /audio/NAME.wav      a sound
 POST /ratings             {"listener": id, "ratings": [...]}: stored before the answer
 """
 
-import contextlib
 import json
-import socket
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from overtone.core.errors import OvertoneError
 from overtone.evaluation.listening import session
 from overtone.evaluation.listening.examples import Examples
 from overtone.evaluation.listening.exchange import FORMAT, PAGE
 from overtone.evaluation.listening.store import LISTENER, RefusedError, Store
+from overtone.web.guard import Guard
 
 LARGEST = 1_000_000  # bytes of ratings at once; the page sends a few hundred
-# Nothing but this server's own files: the page works without internet and tells no one.
-POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"
+SHARED: list[str | tuple[str, str]] = [("overtone.web", "static")]
 
 
-def application(examples: Examples, store: Store) -> Starlette:
-    """The routes above, for one set of examples."""
+def application(examples: Examples, store: Store, host: str = "127.0.0.1") -> Starlette:
+    """Build the routes above for one set of examples; ``host`` is what the socket is bound to."""
     names = session.clips(examples, store.secret)
     store.know(examples.test, names)
 
@@ -58,8 +53,8 @@ def application(examples: Examples, store: Store) -> Starlette:
         if request.headers.get("content-type") != "application/json":
             return Response("ratings are application/json", 415)
         body = b""
-        async for part in request.stream():
-            body += part
+        async for piece in request.stream():
+            body += piece
             if len(body) > LARGEST:
                 return Response("too many ratings at once", 413)
         try:
@@ -73,58 +68,13 @@ def application(examples: Examples, store: Store) -> Starlette:
             return Response("the ratings are not JSON", 400)
         return Response(status_code=204)
 
-    async def careful(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        response = await call_next(request)
-        response.headers["Content-Security-Policy"] = POLICY
-        response.headers["Cache-Control"] = "no-cache"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
-
     return Starlette(
         routes=[
             Route("/test.json", test),
             Route("/session/{listener}", trials),
             Route("/audio/{name}.wav", sound),
             Route("/ratings", rate, methods=["POST"]),
-            Mount("/", StaticFiles(directory=PAGE, html=True)),
+            Mount("/", StaticFiles(directory=PAGE, html=True, packages=SHARED)),
         ],
-        middleware=[Middleware(BaseHTTPMiddleware, dispatch=careful)],
+        middleware=[Middleware(Guard, host=host)],
     )
-
-
-def listen_on(host: str, port: int) -> socket.socket:
-    """A socket bound to the address; port 0 is any free one.
-
-    Raises:
-        OvertoneError: the port is taken, or the address is not this machine's.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        bound = socket.create_server((host, port), family=family)
-    except OSError as error:
-        message = f"{host} port {port} cannot be used: {error.strerror}; try another --port"
-        raise OvertoneError(message) from None
-    return bound
-
-
-def addresses(bound: socket.socket) -> list[str]:
-    """Where the page is: this machine's address in the network too when the socket is open to all."""
-    host, port = bound.getsockname()[:2]
-    if host not in ("0.0.0.0", "::"):
-        return [f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"]
-    found = [f"http://127.0.0.1:{port}/"]
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        # Sends nothing: it asks the system which of our addresses would be used to reach another network.
-        probe.connect(("192.0.2.1", 9))
-        found.append(f"http://{probe.getsockname()[0]}:{port}/")
-    return found
-
-
-def serve(examples: Examples, store: Store, bound: socket.socket) -> None:
-    """Serve until Ctrl-C."""
-    config = uvicorn.Config(
-        application(examples, store), log_level="warning", access_log=False, lifespan="off"
-    )
-    with bound, contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[bound])

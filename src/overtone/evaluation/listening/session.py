@@ -1,4 +1,4 @@
-"""What one listener hears: which sounds together, in which order, under which meaningless names."""
+"""Draw a listener's trials: the clips of each page, their order, and their meaningless names."""
 
 import hashlib
 import hmac
@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from overtone.evaluation.listening.examples import ORIGINAL, Examples
 
-OPINION, COMPARISON, REFERENCE = "opinion", "comparison", "reference"  # the parts of a test
-ALLOWED = {OPINION: range(1, 6), COMPARISON: range(101)}  # what a rating may be
+OPINION, COMPARISON, REFERENCE = "opinion", "comparison", "reference"  # the kinds of trial
+ALLOWED = {OPINION: range(1, 6), COMPARISON: range(101)}  # the values of a rating
 
 
 class Clip(NamedTuple):
-    """What a name stands for; a listener never sees this."""
+    """The meaning of a clip's name; a listener never sees it."""
 
     part: str
     sample: str
@@ -21,12 +21,14 @@ class Clip(NamedTuple):
 
 
 def clips(examples: Examples, secret: bytes) -> dict[str, Clip]:
-    """Every clip of a test by its name.
+    """Name every clip of a test.
 
-    The opinion score is asked of the degraded and the restored versions, as the paper's listeners were; the
-    comparison holds the original among them, and an open reference beside them. The same
-    sound has another name in each part, so that no name says "this is the reference". Names stay the same
-    for the same files and secret: a server started again goes on with the same test.
+    Opinion trials hold the degraded and the restored versions, as in the paper. Comparison trials also hold
+    the original, hidden among them, and an open reference. The same sound has another name in each kind of
+    trial, so that no name reveals the reference. The same files and secret give the same names: a server
+    that starts again continues the same test.
+
+    Source: ITU-R BS.1534-3 (MUSHRA) for the comparison.
     """
     found = [
         Clip(part, sample, system)
@@ -46,10 +48,11 @@ def _name(secret: bytes, test: str, clip: Clip) -> str:
 
 
 def order(names: Mapping[str, Clip], listener: str, secret: bytes) -> list[dict[str, Any]]:
-    """The trials of one listener: JSON that the page gets.
+    """Draw the trials of one listener, as JSON for the page.
 
-    Opinions come first: whoever has heard the original judges the rest against it. Within a part the
-    samples, and within a sample the clips, stand in an order that the listener's id and the secret decide.
+    Opinions come first: a listener who knows the original would compare with it. The order of samples within
+    a kind of trial, and of clips within a trial, is drawn by a generator seeded by the listener's id and the
+    secret.
 
     Returns:
         ``{"part": "opinion", "clips": [name, ...]}`` for each sample, then
@@ -61,7 +64,7 @@ def order(names: Mapping[str, Clip], listener: str, secret: bytes) -> list[dict[
     for part in (OPINION, COMPARISON):
         draw.shuffle(samples)
         for sample in samples:
-            # Sorted first: the order must not depend on how the names came in.
+            # Sorted first: the draw must not depend on the order of the argument.
             own = sorted(name for name, clip in names.items() if clip[:2] == (part, sample))
             draw.shuffle(own)
             trial: dict[str, Any] = {"part": part, "clips": own}

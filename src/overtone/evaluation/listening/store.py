@@ -1,4 +1,4 @@
-"""The ratings, in one SQLite file: each is on disk when `Store.rate` returns."""
+"""Store ratings in one SQLite file; each is on disk when `Store.rate` returns."""
 
 import contextlib
 import re
@@ -29,7 +29,7 @@ CREATE TABLE ratings (
 
 
 class Rating(NamedTuple):
-    """A listener's last word on a clip."""
+    """A listener's latest rating of a clip."""
 
     listener: str
     part: str
@@ -39,24 +39,33 @@ class Rating(NamedTuple):
 
 
 class RefusedError(OvertoneError):
-    """Ratings that are not what the page sends."""
+    """Refuse ratings that the page does not send."""
 
 
 class Store:
-    """The ratings in a file, which is made if it is not there.
+    """Ratings in a SQLite file.
 
-    Each call opens the file anew, so threads and processes may share it.
+    Each call opens the file again, so threads and processes may share it.
+
+    Args:
+        path: the file.
+        create: create the file if it does not exist.
 
     Raises:
-        OvertoneError: the file is something else.
+        OvertoneError: the file is of another kind, or does not exist and must not be created.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, create: bool = True) -> None:
         self.path = Path(path)
+        if not create and not self.path.is_file():
+            raise OvertoneError(
+                f"{self.path} is not there, so no test was served or exported here; nothing was stored. "
+                "Change to the folder of the test"
+            )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self._open() as base:
-                # Only one of two processes that start at once makes the tables.
+                # Of two processes that start at once, only one creates the tables.
                 base.execute("BEGIN IMMEDIATE")
                 empty = base.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
                 if empty:
@@ -71,7 +80,7 @@ class Store:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: kept when the block ends well, undone when it does not."""
+        """Open a transaction: committed when the block ends, rolled back when it raises."""
         base = sqlite3.connect(self.path, timeout=30, isolation_level=None)
         try:
             base.execute("PRAGMA synchronous = FULL")
@@ -83,17 +92,17 @@ class Store:
             base.close()
 
     def know(self, test: str, names: Mapping[str, Clip]) -> None:
-        """Keep what the names of a test stand for; its ratings can come in from now on."""
+        """Store which clip each name of a test stands for; its ratings are accepted from then on."""
         with self._open() as base:
             base.execute("BEGIN IMMEDIATE")
             rows = [(name, test, *clip) for name, clip in names.items()]
             base.executemany("INSERT OR IGNORE INTO clips VALUES (?, ?, ?, ?, ?)", rows)
 
     def rate(self, listener: object, ratings: object) -> int:
-        """Store ratings; returns how many changed what was there.
+        """Store ratings; return how many were new or later than the stored ones.
 
-        The later of two ratings of a clip counts, in whichever order they arrive, so that sending the same
-        again changes nothing.
+        Ratings are merged by clip: the later one counts, and of two at the same millisecond the higher one,
+        in whichever order they arrive. Sending the same ratings again changes nothing.
 
         Args:
             listener: 32 hexadecimal digits.
@@ -112,13 +121,14 @@ class Store:
             for rating in ratings:
                 base.execute(
                     "INSERT INTO ratings VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
-                    "SET value = excluded.value, at = excluded.at WHERE excluded.at > ratings.at",
+                    "SET value = excluded.value, at = excluded.at "
+                    "WHERE (excluded.at, excluded.value) > (ratings.at, ratings.value)",
                     [listener, *_checked(base, rating)],
                 )
             return base.total_changes - before
 
     def rated(self, listener: str, test: str) -> list[dict[str, Any]]:
-        """What a listener has rated of a test, in the form that `rate` takes."""
+        """Return a listener's ratings of a test, in the form that `rate` takes."""
         with self._open() as base:
             rows = base.execute(
                 "SELECT clip, value, at FROM ratings JOIN clips ON clip = name "
@@ -128,7 +138,7 @@ class Store:
         return [{"clip": clip, "value": value, "at": at} for clip, value, at in rows]
 
     def ratings(self, test: str) -> list[Rating]:
-        """All ratings of a test."""
+        """Return all ratings of a test."""
         with self._open() as base:
             rows = base.execute(
                 "SELECT listener, part, sample, system, value FROM ratings JOIN clips ON clip = name "
@@ -138,7 +148,7 @@ class Store:
         return [Rating(*row) for row in rows]
 
     def elsewhere(self, test: str) -> int:
-        """How many ratings are of other tests."""
+        """Count the ratings of other tests."""
         with self._open() as base:
             query = "SELECT count(*) FROM ratings JOIN clips ON clip = name WHERE test <> ?"
             count: int = base.execute(query, [test]).fetchone()[0]
@@ -146,7 +156,11 @@ class Store:
 
 
 def _checked(base: sqlite3.Connection, rating: object) -> tuple[str, int, int]:
-    """A rating's clip, value and time, or the reason why it is none."""
+    """Return a rating's clip, value and time.
+
+    Raises:
+        RefusedError: the rating is malformed, or of an unknown clip.
+    """
     if not isinstance(rating, dict):
         raise RefusedError("a rating is not an object")
     clip, value, at = (rating.get(key) for key in ("clip", "value", "at"))
@@ -156,7 +170,7 @@ def _checked(base: sqlite3.Connection, rating: object) -> tuple[str, int, int]:
         else None
     )
     if known is None or known[0] not in ALLOWED:
-        raise RefusedError(f"clip {clip!r} is of no test made here")
+        raise RefusedError(f"clip {clip!r} belongs to no test of this folder")
     allowed = ALLOWED[known[0]]
     if type(value) is not int or value not in allowed:
         raise RefusedError(f"rating {value!r} is not a whole number from {allowed[0]} to {allowed[-1]}")

@@ -1,7 +1,7 @@
-"""Ratings become mean scores with intervals: metrics/listening.json and plots/listening.png.
+"""Summarize ratings as mean scores with intervals: metrics/listening.json and plots/listening.png.
 
-A listener counts once in each mean, by his own mean over the samples: his ratings are not independent of
-each other, those of different listeners are.
+A listener counts once in each mean, by his own mean over the samples. The ratings of one listener are not
+independent of each other; those of different listeners are.
 """
 
 import math
@@ -21,17 +21,12 @@ SCALE = ("Bad", "Poor", "Fair", "Good", "Excellent")
 # ITU-R BS.1534-3's post-screening: the hidden reference below 90 in more than 15 % of the samples.
 RECOGNISED, TOLERATED = 90, 0.15
 PIES = 2  # in a row of the picture
-COLOURS = (
-    "#D55E00",
-    "#E69F00",
-    "#BBBBBB",
-    "#56B4E9",
-    "#0072B2",
-)  # of the scale; told apart when colour-blind
+# Of the scale, distinct for colour-blind readers: M. Okabe and K. Ito, "Color Universal Design", 2008.
+COLOURS = ("#D55E00", "#E69F00", "#BBBBBB", "#56B4E9", "#0072B2")
 
 
 def screened_out(ratings: Iterable[Rating]) -> set[str]:
-    """The listeners who did not recognise the hidden reference; whoever rated none is not among them."""
+    """Find the listeners who did not recognise the hidden reference; those who rated none are left out."""
     given: dict[str, list[int]] = {}
     for rating in ratings:
         if (rating.part, rating.system) == (COMPARISON, ORIGINAL):
@@ -44,20 +39,21 @@ def screened_out(ratings: Iterable[Rating]) -> set[str]:
 
 
 def summarize(test: str, ratings: Sequence[Rating]) -> dict[str, Any]:
-    """What the listeners said.
+    """Compute mean scores and intervals per system.
 
     Args:
         test: the name of the examples that were rated.
         ratings: of these examples.
 
     Returns:
-        ``test``; ``listeners``: ``heard``, of them ``screened_out`` (in no mean) and ``not_screened`` (in
-        the means, but they rated no hidden reference); ``opinion`` and ``comparison``: system -> ``mean``,
-        ``low`` and ``high`` (the 95 % interval by Student's t over listeners; left out below two), number of
-        ``listeners`` and ``ratings``; ``scores``: system -> how often each word of the opinion scale was
-        chosen.
+        - ``test``: its name.
+        - ``listeners``: ``heard`` (all), of them ``screened_out`` (in no mean) and ``not_screened`` (in the
+          means, but they rated no hidden reference).
+        - ``opinion`` and ``comparison``: system -> ``mean``, ``low`` and ``high`` (the 95 % interval by
+          Student's t over listeners; left out below two), numbers of ``listeners`` and ``ratings``.
+        - ``scores``: system -> how often each word of the opinion scale was chosen.
     """
-    heard = {rating.listener for rating in ratings}
+    listeners = {rating.listener for rating in ratings}
     screened = {
         rating.listener for rating in ratings if (rating.part, rating.system) == (COMPARISON, ORIGINAL)
     }
@@ -67,9 +63,9 @@ def summarize(test: str, ratings: Sequence[Rating]) -> dict[str, Any]:
     return {
         "test": test,
         "listeners": {
-            "heard": len(heard),
+            "heard": len(listeners),
             "screened_out": len(out),
-            "not_screened": len(heard - screened),
+            "not_screened": len(listeners - screened),
         },
         "opinion": _by_system(opinions),
         "scores": {
@@ -84,7 +80,7 @@ def summarize(test: str, ratings: Sequence[Rating]) -> dict[str, Any]:
 
 
 def interval(values: Sequence[float]) -> dict[str, float]:
-    """The mean, and its 95 % interval mean +- t(0.975, n-1) s / sqrt(n) for two values or more."""
+    """Compute the mean, and its 95 % interval mean +- t(0.975, n-1) s / sqrt(n) for two values or more."""
     mean = float(np.mean(values))
     found = {"mean": round(mean, 3)}
     if len(values) > 1:
@@ -98,7 +94,7 @@ def interval(values: Sequence[float]) -> dict[str, float]:
 
 
 def _systems(ratings: Iterable[Rating]) -> list[str]:
-    """The systems that were rated: the original first, the degraded second, then by the alphabet."""
+    """List the systems that were rated: the original first, the degraded second, then by the alphabet."""
     found = {rating.system for rating in ratings}
     return sorted(found, key=lambda system: (system != ORIGINAL, system != DEGRADED, system))
 
@@ -116,7 +112,7 @@ def _by_system(ratings: Sequence[Rating]) -> dict[str, dict[str, float]]:
 
 
 def text(results: Mapping[str, Any]) -> str:
-    """The results as lines to read."""
+    """Format the results as lines of text."""
     listeners = results["listeners"]
     lines = [
         f"listeners: {listeners['heard']}, screened out by the hidden reference: "
@@ -132,7 +128,7 @@ def text(results: Mapping[str, Any]) -> str:
 
 
 def write(results: Mapping[str, Any], metrics: Path, picture: Path) -> None:
-    """Write the JSON and the picture, each to a temporary name first."""
+    """Write the JSON and the picture, each whole or not at all."""
     for path in (metrics, picture):
         path.parent.mkdir(parents=True, exist_ok=True)
     draw(results, picture)
@@ -140,24 +136,24 @@ def write(results: Mapping[str, Any], metrics: Path, picture: Path) -> None:
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
-    """The paper's pie of opinion scores for each system, and the comparison's means with their intervals."""
+    """Draw a pie of opinion scores per system, as in the paper, and the comparison's means with intervals."""
     from matplotlib.figure import Figure
 
-    # What was degraded comes last here: the paper shows what was made of it.
+    # The degraded version comes last: the paper shows the restored ones.
     pies = sorted(results["scores"], key=lambda system: (system == DEGRADED, system != RESTORED, system))
     rows = max(1, math.ceil(len(pies) / PIES))
     figure = Figure(figsize=(11, 4 * rows), layout="constrained")
     if not results["listeners"]["heard"]:
         figure.text(0.5, 0.5, "no ratings yet: overtone listen", ha="center", va="center", size="large")
     grid = figure.add_gridspec(rows, PIES + 1, width_ratios=(*[1] * PIES, 1.6))
-    for place, system in enumerate(pies):
-        axis = figure.add_subplot(grid[place // PIES, place % PIES])
+    for index, system in enumerate(pies):
+        axis = figure.add_subplot(grid[index // PIES, index % PIES])
         counts = results["scores"][system]
-        shown = [index for index, word in enumerate(SCALE) if counts[word]]
+        shown = [value for value, word in enumerate(SCALE) if counts[word]]
         axis.pie(
-            [counts[SCALE[index]] for index in shown],
-            labels=[f"{index + 1} {SCALE[index]}" for index in shown],
-            colors=[COLOURS[index] for index in shown],
+            [counts[SCALE[value]] for value in shown],
+            labels=[f"{value + 1} {SCALE[value]}" for value in shown],
+            colors=[COLOURS[value] for value in shown],
             autopct="%.0f %%",
             startangle=90,
             counterclock=False,
@@ -171,7 +167,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
 
 
 def _compare(axis: Any, scores: Mapping[str, Mapping[str, float]]) -> None:
-    """Means with their intervals, a row per system."""
+    """Draw means with their intervals, a row per system."""
     for row, score in enumerate(scores.values()):
         axis.plot(
             [score.get("low", score["mean"]), score.get("high", score["mean"])], [row, row], color="#0072B2"

@@ -1,12 +1,16 @@
-// The page: introduction, trials, break, end. It knows clips by meaningless names only.
+// The page: introduction, trials, break, end. It has clips by meaningless names only.
 import { Player } from "./player.js";
 import { Saving, newListener } from "./saving.js";
+import { Progress } from "./progress.js";
 
 const WORDS = ["Bad", "Poor", "Fair", "Good", "Excellent"];
 const LAST = "overtone-listening/last";
 const $ = (id) => document.getElementById(id);
 const player = new Player();
-let test, saving, trials = [], index = 0, trial = null, rows = [];
+const PLAYED = 0.5; // seconds after which a version counts as played
+const TICK = 100; // milliseconds
+let test, saving, progress, trials = [], index = 0, trial = null, rows = [];
+let sounded = { clip: null, seconds: 0 };
 
 function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
@@ -25,22 +29,31 @@ function show(section) {
   window.scrollTo(0, 0);
 }
 
-const complete = (which) => which.clips.every((clip) => saving.rating(clip) !== undefined);
+const rated = ({ clips }) => clips.every((clip) => saving.rating(clip) !== undefined);
+// The open reference is played like any version.
+const sounds = ({ clips, reference }) => (reference ? [...clips, reference] : clips);
+const played = (one) => sounds(one).every((clip) => saving.played.has(clip));
+const complete = (one) => rated(one) && played(one);
 
 // The address names the listener, so two of them can share a browser, and one can change browsers.
 async function begin(listener) {
   history.replaceState(null, "", `#${listener}`);
   try { localStorage.setItem(LAST, listener); } catch { /* private mode: the address does it */ }
-  saving = new Saving(test, listener, notify);
+  saving?.close();
+  saving = new Saving(test, listener, notify, () => trial && refresh());
   trials = await saving.begin();
-  const first = trials.findIndex((which) => !complete(which));
-  index = first < 0 ? trials.length : Math.min(saving.state.trial ?? first, first);
+  // Pages before the last one with a rating were finished, perhaps on another device.
+  const reached = trials.findLastIndex(({ clips }) => clips.some((clip) => saving.rating(clip) !== undefined));
+  for (const one of trials.slice(0, Math.max(reached, 0))) sounds(one).forEach((clip) => saving.play(clip));
+  progress = new Progress(trials);
+  const first = trials.findIndex((one) => !complete(one));
+  index = first < 0 ? trials.length : first;
   if (saving.memoryOnly) notify("This browser keeps nothing: do not close the page before you are done.");
   document.body.dataset.saving = test.saving;
   for (const element of document.querySelectorAll(".file, .save, .here")) {
     element.hidden = saving.toServer;
   }
-  $("length").textContent = `${trials.length} pages`;
+  $("length").textContent = progress.text(index);
   $("start").textContent = saving.count ? "Go on" : "Start";
   $("fresh").hidden = !saving.count;
   show("intro");
@@ -48,12 +61,9 @@ async function begin(listener) {
 
 async function open(number) {
   index = number;
-  saving.state.trial = index;
-  saving.keep();
   if (index >= trials.length) return finish();
   trial = trials[index];
   const opinion = trial.part === "opinion";
-  $("progress").textContent = `Page ${index + 1} of ${trials.length}`;
   $("question").textContent = opinion
     ? "How good does each version sound?"
     : "How close is each version to the reference?";
@@ -68,6 +78,7 @@ async function open(number) {
   rows = trial.clips.map((clip, at) => (opinion ? opinionRow : sliderRow)(clip, String.fromCharCode(65 + at)));
   if (!opinion) rows.unshift(referenceRow(trial.reference));
   $("clips").replaceChildren(...rows.map((row) => row.element));
+  sounded = { clip: null, seconds: 0 };
   $("back").disabled = index === 0;
   show("trial");
   refresh();
@@ -90,9 +101,9 @@ async function load() {
   select(rows[0], false);
   $("play").disabled = false;
   refresh();
-  // What comes next is fetched while this is heard.
+  // The next page's sounds are fetched meanwhile.
   const next = trials[index + 1];
-  if (next) for (const clip of [...next.clips, next.reference ?? next.clips[0]]) player.fetch(clip).catch(() => {});
+  if (next) sounds(next).forEach((clip) => player.fetch(clip).catch(() => {}));
 }
 
 function switcher(clip, label, spoken) {
@@ -125,12 +136,12 @@ function sliderRow(clip, letter) {
   slider.setAttribute("aria-label", `Version ${letter}, 0 to 100`);
   const output = make("output");
   const row = { clip, letter, button, slider, output, focus: slider };
-  // What is being moved is what is heard.
+  // Moving a slider plays its version.
   for (const event of ["pointerdown", "input"]) {
     slider.addEventListener(event, () => player.current === clip || select(row, false));
   }
   slider.addEventListener("input", () => { output.textContent = slider.value; });
-  // A key or the end of a drag; a click on the very place of the handle counts too, and changes nothing.
+  // A key or the end of a drag; a click on the handle counts as well.
   for (const event of ["change", "click"]) slider.addEventListener(event, () => rate(clip, Number(slider.value)));
   const words = make("div", { className: "words" }, ...WORDS.map((word) => make("span", { textContent: word })));
   words.ariaHidden = "true";
@@ -150,17 +161,35 @@ function rate(clip, value) {
   refresh();
 }
 
+// The versions for which a condition does not hold yet, by their letters: "A, C".
+const missing = (holds) => rows.filter((row) => !holds(row)).map((row) => row.letter ?? "the reference").join(", ");
+
+// Why the next page is not open yet; empty if it is.
+function reason() {
+  const unplayed = missing(({ clip }) => saving.played.has(clip));
+  const unrated = missing(({ clip, letter }) => !letter || saving.rating(clip) !== undefined);
+  const steps = [unplayed && `play ${unplayed}`, unrated && `rate ${unrated}`].filter(Boolean);
+  return steps.length ? `Before the next page: ${steps.join("; ")}.` : "";
+}
+
 function refresh() {
   for (const { clip, button, choices, slider, output, element } of rows) {
     const value = saving.rating(clip);
     const current = clip === player.current;
     button.setAttribute("aria-pressed", current);
-    element.classList.toggle("heard-now", current);
+    element.classList.toggle("current", current);
     element.classList.toggle("unrated", value === undefined);
+    element.classList.toggle("played", saving.played.has(clip));
     choices?.forEach((choice, at) => choice.setAttribute("aria-pressed", value === at + 1));
-    if (slider) output.textContent = value ?? "–";
+    if (slider) {
+      output.textContent = value ?? "–";
+      if (value !== undefined && slider !== document.activeElement) slider.value = value;
+    }
   }
-  $("next").disabled = !complete(trial);
+  const why = reason();
+  $("next").disabled = Boolean(why);
+  if ($("why").textContent !== why) $("why").textContent = why;
+  $("progress").textContent = progress.text(index);
   $("next").textContent = index + 1 < trials.length ? "Next" : "Finish";
   if (!$("play").disabled && player.duration) $("play").textContent = player.playing ? "Pause" : "Play";
 }
@@ -177,6 +206,7 @@ async function toggle() {
 
 async function advance() {
   if ($("next").disabled) return;
+  progress.finish(index);
   await open(index + 1);
 }
 
@@ -242,12 +272,24 @@ document.addEventListener("keyup", (event) => {
   if (event.key === " " && !$("trial").hidden) event.preventDefault();
 });
 
+// A version has been played once it was on for long enough without a switch.
+function count() {
+  if (!player.playing) return;
+  if (sounded.clip !== player.current) sounded = { clip: player.current, seconds: 0 };
+  sounded.seconds += TICK / 1000;
+  if (sounded.seconds < PLAYED || saving.played.has(sounded.clip)) return;
+  saving.play(sounded.clip);
+  refresh();
+}
+
 setInterval(() => {
   if (!trial || $("trial").hidden || !player.duration) return;
+  if (!document.hidden) progress.count(index, TICK / 1000);
+  count();
   const at = player.position;
   if (document.activeElement !== $("position")) $("position").value = at / player.duration * 1000;
   $("time").textContent = `0:${String(Math.floor(at)).padStart(2, "0")}`;
-}, 100);
+}, TICK);
 
 (async () => {
   try {
