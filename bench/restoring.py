@@ -19,11 +19,11 @@ import soxr
 import torch
 from machine import ROOT, machine, save
 
+from overtone.core.rates import MODEL_RATE
 from overtone.models import registry
 from overtone.models.unet import UNet, UNetSettings
 from overtone.models.windowed import WINDOW
 from overtone.restoration.restore_file import restore_file
-from overtone.restoration.stream.limits import MODEL_RATE
 
 CUTOFF, MINUTES, ROUNDS = 7200.0, 3, 9
 

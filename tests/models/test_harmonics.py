@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from overtone.core.rates import MODEL_RATE as RATE
 from overtone.models import harmonics
 from overtone.models.spectral import Spectral, SpectralSettings
-from overtone.models.spectral_frames import BINS, N_FFT, RATE, log_magnitude
+from overtone.models.spectral_frames import BINS, N_FFT, log_magnitude
 
 TIME = 40_000
 

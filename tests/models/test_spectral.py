@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from overtone.core.errors import OvertoneError
+from overtone.core.rates import MODEL_RATE as RATE
 from overtone.models.harmonics import REACH
 from overtone.models.spectral import Spectral, SpectralSettings
-from overtone.models.spectral_frames import HOP, N_FFT, RATE
+from overtone.models.spectral_frames import HOP, N_FFT
 
 TIME = 16384
 

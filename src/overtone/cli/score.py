@@ -11,12 +11,12 @@ from torch import Tensor
 from overtone.audio import resample
 from overtone.audio.bandwidth import measure_bandwidth
 from overtone.core.errors import OvertoneError
+from overtone.core.rates import MODEL_RATE
 from overtone.evaluation.metrics import distances
 from overtone.evaluation.metrics import visqol as visqol_metric
 from overtone.restoration.files.decode import blocks, open_sound
 from overtone.restoration.stream.limits import MAX_PEAK
 
-RATE = 44100  # Hz; all files are compared at this rate
 TOLERANCE = 0.1  # seconds by which lengths may differ: coders pad the end; the longer file is cut
 SHORTEST = 1.0  # seconds: shorter files are not scored
 
@@ -48,7 +48,7 @@ class Scored:
 def score_files(
     reference: Path, restored: list[Path], cutoff: float | None = None, visqol: bool = True
 ) -> list[Scored]:
-    """Score files against a reference at RATE, sample by sample; a delay counts as an error.
+    """Score files against a reference at MODEL_RATE, sample by sample; a delay counts as an error.
 
     Args:
         reference: any sound file.
@@ -65,7 +65,7 @@ def score_files(
         raise OvertoneError(
             f"{reference} is silent, so that nothing can be compared with it; name the original"
         )
-    bandwidth = measure_bandwidth(true, RATE)
+    bandwidth = measure_bandwidth(true, MODEL_RATE)
     if cutoff is not None and bandwidth - cutoff < distances.MIN_HIGH_BAND_HZ:
         raise OvertoneError(
             f"{reference} ends at {bandwidth:.0f} Hz, so that there is nothing to compare above a cutoff "
@@ -77,19 +77,19 @@ def score_files(
         _check(reference, true, path, estimate)
         length = min(true.shape[1], estimate.shape[1])
         pair = true[:, :length], estimate[:, :length]
-        values = distances.measure(*pair, RATE, bandwidth if cutoff is None else cutoff, bandwidth)
+        values = distances.measure(*pair, MODEL_RATE, bandwidth if cutoff is None else cutoff, bandwidth)
         if cutoff is None:
             del values["lsd_low"]
         if visqol:
-            excerpt = min(length, visqol_metric.EXCERPT_SECONDS * RATE)
+            excerpt = min(length, visqol_metric.EXCERPT_SECONDS * MODEL_RATE)
             middle = slice((length - excerpt) // 2, (length - excerpt) // 2 + excerpt)
-            values["visqol"] = visqol_metric.visqol(pair[0][:, middle], pair[1][:, middle], RATE)
-        found.append(Scored(reference, path, length / RATE, cutoff, bandwidth, values))
+            values["visqol"] = visqol_metric.visqol(pair[0][:, middle], pair[1][:, middle], MODEL_RATE)
+        found.append(Scored(reference, path, length / MODEL_RATE, cutoff, bandwidth, values))
     return found
 
 
 def _read(path: Path) -> Tensor:
-    """Read a file as (channels, time) float32 at RATE."""
+    """Read a file as (channels, time) float32 at MODEL_RATE."""
     with open_sound(path) as file:
         rate = file.samplerate
         samples = np.concatenate([np.zeros((file.channels, 0), np.float32), *blocks(file, path)], axis=1)
@@ -99,7 +99,7 @@ def _read(path: Path) -> Tensor:
         raise OvertoneError(f"{path} peaks at {highest:.3g} times full scale; that is not sound")
     if samples.shape[1] < SHORTEST * rate:
         raise OvertoneError(f"{path} holds {samples.shape[1] / rate:.3g} s; {SHORTEST:g} s are the least")
-    return torch.from_numpy(resample.resample(np.ascontiguousarray(samples), rate, RATE))
+    return torch.from_numpy(resample.resample(np.ascontiguousarray(samples), rate, MODEL_RATE))
 
 
 def _check(reference: Path, true: Tensor, path: Path, estimate: Tensor) -> None:
@@ -108,7 +108,7 @@ def _check(reference: Path, true: Tensor, path: Path, estimate: Tensor) -> None:
         raise OvertoneError(
             f"{path} has {len(estimate)} channels and {reference} {len(true)}; they must agree"
         )
-    longer = (estimate.shape[1] - true.shape[1]) / RATE
+    longer = (estimate.shape[1] - true.shape[1]) / MODEL_RATE
     if abs(longer) > TOLERANCE:
         raise OvertoneError(
             f"{path} is {abs(longer):.2f} s {'longer' if longer > 0 else 'shorter'} than {reference}; "

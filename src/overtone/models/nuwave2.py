@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from overtone.core.params import check
+from overtone.core.rates import MODEL_RATE
 from overtone.models.windowed import Windows
 
-RATE = 44100
 N_FFT, HOP = 1024, 256
 BINS = N_FFT // 2 + 1
 KERNEL = 3
@@ -241,7 +241,7 @@ class NuWave2(nn.Module):
         """
         angle = level[:, None] * self.waves
         told = self.told(torch.cat([angle.sin(), angle.cos()], dim=1))
-        bins = torch.arange(BINS, device=x.device) * (RATE / N_FFT)
+        bins = torch.arange(BINS, device=x.device) * (MODEL_RATE / N_FFT)
         below = (bins < cutoff[:, None]).to(x.dtype)
         mask = torch.stack([below, 1 - below], dim=1)
         y = nn.functional.relu(self.enter(torch.stack([x, samples], dim=1)))

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from overtone.core.params import check
+from overtone.core.rates import MODEL_RATE
 from overtone.models import harmonics
 from overtone.models.spectral_frames import (
     BINS,
     FLOOR,
     HOP,
     N_FFT,
-    RATE,
     log_magnitude,
     octave_shift,
     overlap_add,
@@ -298,4 +298,4 @@ class Spectral(nn.Module):
 
     def first_bin(self, cutoff: Tensor) -> Tensor:
         """The first bin that is made anew, (batch,), of cutoffs in Hz."""
-        return (cutoff / (RATE / N_FFT)).ceil().long().clamp(4, BINS - 1)
+        return (cutoff / (MODEL_RATE / N_FFT)).ceil().long().clamp(4, BINS - 1)

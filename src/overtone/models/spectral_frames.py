@@ -6,7 +6,6 @@ from torch import Tensor, nn
 N_FFT, HOP = 2048, 512
 BINS = N_FFT // 2 + 1
 PARTS = N_FFT // HOP
-RATE = 44100
 # Log magnitudes are floored here: -114 dB for a full-scale tone, under 16-bit quantisation noise.
 FLOOR = 1e-3
 

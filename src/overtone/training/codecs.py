@@ -19,9 +19,9 @@ from torch import Tensor
 
 from overtone.core.errors import OvertoneError
 from overtone.core.parallel import worker_count
+from overtone.core.rates import MODEL_RATE as RATE
 
 # Of the signals that are coded.
-RATE = 44100
 # Signals go in up to this factor faster or slower, and come back by it: codecs then end them anywhere, and no
 # cutoff is told mostly behind codecs.
 FASTER = 1.25

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from overtone.restoration.stream.gain_control import FLOOR, HEARD, HOP, REACH, GainControl, Levels
+from overtone.restoration.stream.gain_control import FLOOR, HOP, REACH, TARGET, Envelope, GainControl
 
 CPU = torch.device("cpu")
 # How far off a change of level is not seen any more: blocks looked at, those smoothed over, and its own.
@@ -12,7 +12,7 @@ FAR = (2 * REACH + 1) * HOP
 
 
 def levels(samples):
-    return Levels(CPU)(samples, True)
+    return Envelope(CPU)(samples, True)
 
 
 @pytest.fixture
@@ -24,18 +24,18 @@ def swelling():
 
 @pytest.mark.parametrize("cuts", [(1,), (10, 50_000, 50_001), tuple(range(0, 300_000, 4096))], ids=len)
 def test_it_is_the_same_however_the_signal_is_cut(swelling, cuts):
-    meter = Levels(CPU)
+    meter = Envelope(CPU)
     parts = torch.tensor_split(swelling, cuts, dim=1)
     made = [meter(part, False) for part in parts[:-1]] + [meter(parts[-1], True)]
     assert torch.equal(torch.cat(made, dim=1), levels(swelling))
 
 
 def test_it_lags_by_no_more_than_is_said(swelling):
-    meter, behind, most = Levels(CPU), 0, 0
+    meter, behind, most = Envelope(CPU), 0, 0
     for part in torch.split(swelling, 1000, dim=1):
         behind += part.shape[1] - meter(part, False).shape[1]
         most = max(most, behind)
-    assert 0.8 * Levels.latency < most <= Levels.latency
+    assert 0.8 * Envelope.latency < most <= Envelope.latency
 
 
 @pytest.mark.parametrize("count", [1, 100, HOP // 2, HOP, HOP + 1, 3 * HOP])
@@ -68,7 +68,7 @@ def test_what_is_heard_is_level_and_comes_back_as_it_was(swelling):
     heard, back = [], []
     for number, part in enumerate(torch.split(swelling, 7000, dim=1)):
         last = number == 42
-        heard.append(evening.even(part, last))
+        heard.append(evening.apply(part, last))
         # A network gives some of it later.
         waiting = torch.cat([waiting, heard[-1]], dim=1)
         ready = waiting.shape[1] if last else max(waiting.shape[1] - 3000, 0)
@@ -80,4 +80,4 @@ def test_what_is_heard_is_level_and_comes_back_as_it_was(swelling):
         for samples in (swelling, torch.cat(heard, dim=1))
     )
     assert before.max() > 50 * before.min()
-    assert 0.2 * HEARD < after.min() < after.max() < 1.1 * HEARD
+    assert 0.2 * TARGET < after.min() < after.max() < 1.1 * TARGET

@@ -51,10 +51,10 @@ def talk(song):
 
 
 def found(samples, rate=RATE, block=1 << 16):
-    meter = PassageMeter(rate, len(samples))
+    meter = PassageMeter(rate)
     for at in range(0, samples.shape[1], block):
         meter.add(samples[:, at : at + block])
-    return meter.parts()
+    return meter.passages()
 
 
 def test_parts_on_the_telephone_are_found_to_a_tenth_of_a_second(talk):

@@ -24,7 +24,7 @@ def held(added, heard, *cuts):
     stream = StereoBalance(CUTOFF, RATE)
     ends = [*cuts, added.shape[1]]
     parts = [
-        stream.hold(added[:, start:end], heard[:, start:end], end == ends[-1])
+        stream.apply(added[:, start:end], heard[:, start:end], end == ends[-1])
         for start, end in zip([0, *cuts], ends, strict=True)
     ]
     return np.concatenate(parts, axis=1)
@@ -71,6 +71,6 @@ def test_it_lags_by_no_more_than_its_latency():
     stream, ones = StereoBalance(CUTOFF, RATE), np.ones((2, 100), np.float32)
     lag = most = 0
     for _ in range(200):
-        lag += 100 - stream.hold(ones, ones, False).shape[1]
+        lag += 100 - stream.apply(ones, ones, False).shape[1]
         most = max(most, lag)
     assert HOP < most <= StereoBalance.latency

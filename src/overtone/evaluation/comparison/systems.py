@@ -30,6 +30,7 @@ from torch import Tensor
 
 from overtone.audio import resample
 from overtone.core.errors import OvertoneError
+from overtone.core.rates import MODEL_RATE
 from overtone.evaluation.comparison import alignment, external
 from overtone.evaluation.comparison.alignment import Correction
 from overtone.evaluation.comparison.baselines import BASELINES
@@ -40,7 +41,6 @@ from overtone.models.device import choose_device
 from overtone.models.registry import Network
 from overtone.restoration.stream.analysis import DEFAULTS, RestorerOptions, analyze, open_restorer
 from overtone.restoration.stream.crossover import keep_high_band
-from overtone.restoration.stream.limits import MODEL_RATE
 from overtone.restoration.stream.stems import Findings, Separator, demucs_named, open_separator
 
 TRAINED = "data/model"

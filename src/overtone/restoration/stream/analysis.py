@@ -17,7 +17,7 @@ import numpy as np
 from overtone.audio.cutoff import Cutoff, SpectrumMeter
 from overtone.core.errors import OvertoneError
 from overtone.models.registry import Network
-from overtone.restoration.stream.limits import MAX_PEAK, needs_restoring
+from overtone.restoration.stream.limits import BLOCK, MAX_PEAK, needs_restoring
 from overtone.restoration.stream.narrowband import PassageMeter
 from overtone.restoration.stream.noise_floor import NoiseFloor, NoiseFloorMeter
 from overtone.restoration.stream.restorer import Restorer, Unchanged
@@ -80,14 +80,14 @@ class Analyzer:
         self._rate, self._channels, self._name = rate, channels, name
         self._given = None if cutoff is None else Cutoff(cutoff, 1.0, False, "given")
         self._spectrum = SpectrumMeter(rate)
-        self._passages = PassageMeter(rate, channels) if passages else None
+        self._passages = PassageMeter(rate) if passages else None
         self._noise = NoiseFloorMeter(rate, channels) if noise else None
         meters = (None if self._given else self._spectrum, self._passages, self._noise)
         self._meters = [meter for meter in meters if meter is not None]
         self.samples, self._peak = 0, 0.0
 
     def add(self, block: np.ndarray) -> None:
-        """Measure the next samples, (channels, time) float32, one at least; nobody may change them later.
+        """Measure the next samples, (channels, time) float32, one at least.
 
         Raises:
             OvertoneError: they hold NaN or infinity, or peak where no sound does.
@@ -107,7 +107,7 @@ class Analyzer:
 
     def _cutoff(self) -> tuple[Cutoff, tuple[tuple[float, float], ...] | None]:
         """The cutoff, that of the narrowband passages if there are any, and their spans."""
-        passages = self._passages.parts() if self._passages is not None else None
+        passages = self._passages.passages() if self._passages is not None else None
         if passages:
             return passages.cutoff, passages.spans
         return self._given or self._spectrum.cutoff(), None if self._passages is None else ()
@@ -130,7 +130,8 @@ def analyze(
 ) -> Analysis:
     """Measure (channels, time) float32 samples; arguments as for `Analyzer`."""
     analyzer = Analyzer(rate, len(samples), cutoff, passages, noise)
-    analyzer.add(samples)
+    for start in range(0, samples.shape[1], BLOCK):
+        analyzer.add(samples[:, start : start + BLOCK])
     return analyzer.finish()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from overtone.restoration.stream.limits import MODEL_RATE
+from overtone.core.rates import MODEL_RATE
 
 # The crossover is a linear-phase high-pass of 2 * 1024 + 1 taps with a Kaiser window (beta 8.96, for
 # 90 dB): it falls from 0 to -90 dB over 125 Hz, all of it above the cutoff. With half the taps it falls over

@@ -4,8 +4,8 @@ import numpy as np
 
 from overtone.audio.cutoff import SURE, Cutoff
 from overtone.core.errors import OvertoneError
+from overtone.core.rates import MODEL_RATE
 
-MODEL_RATE = 44100
 RATES = (8000, 192000)
 # Samples that a network is given at once: 6 s. Fewer take longer, more come late and need memory.
 CHUNK = 1 << 18
@@ -40,7 +40,7 @@ def restored_from(cutoff: float, rate: int) -> float:
 
 def default_rate(rate: int) -> int:
     """48,000 Hz for input of that family (8, 16, 24, 32, 48, 96, 192 kHz), else 44,100."""
-    return 48000 if 48000 % rate == 0 or rate % 48000 == 0 or rate == 32000 else 44100
+    return 48000 if 48000 % rate == 0 or rate % 48000 == 0 or rate == 32000 else MODEL_RATE
 
 
 def needs_restoring(found: Cutoff) -> bool:

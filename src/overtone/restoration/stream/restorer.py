@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from overtone.core.errors import OvertoneError
+from overtone.core.rates import MODEL_RATE
 from overtone.models import registry
 from overtone.models.device import fast_in_bfloat16
 from overtone.models.registry import Network
@@ -26,7 +27,6 @@ from overtone.restoration.stream.fifo import Fifo
 from overtone.restoration.stream.gain_control import GainControl
 from overtone.restoration.stream.limits import (
     CHUNK,
-    MODEL_RATE,
     check_cutoff,
     check_rate,
     default_rate,
@@ -213,7 +213,7 @@ class Restorer:
         if len(made) == 2:
             made = np.stack([made[0] + made[1], made[0] - made[1]])
         added, heard = made[:, 0], made[:, 1]
-        return added if self._panning is None else self._panning.hold(added, heard, last)
+        return added if self._panning is None else self._panning.apply(added, heard, last)
 
 
 class _Signal:
@@ -244,7 +244,7 @@ class _Signal:
             (2, time): what is added, and the samples that it is added to.
         """
         signal = torch.from_numpy(samples)[None].to(self._device)
-        heard = self._evening.even(signal, last)
+        heard = self._evening.apply(signal, last)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
             made = self._stream(heard, last)
         made = self._evening.undo(made)
