@@ -66,11 +66,11 @@ def save(net: Network, name: str, folder: Path, about: dict[str, Any]) -> None:
         about: how it was trained and scored, in plain values; kept as it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.contiguous() for name, value in net.state_dict().items()}
+    weights = {key: value.contiguous() for key, value in net.state_dict().items()}
     # Weights that the network for the side shares with the other are written once.
-    for name in [name for name in weights if name.startswith(SIDE)]:
-        if torch.equal(weights[name], weights[name.removeprefix(SIDE)]):
-            del weights[name]
+    for own in [key for key in weights if key.startswith(SIDE)]:
+        if torch.equal(weights[own], weights[own.removeprefix(SIDE)]):
+            del weights[own]
     # safetensors would write a file that only its owner may read.
     (folder / "weights.safetensors").write_bytes(serialized(weights))
     card = {"format": FORMAT, "name": name, "settings": asdict(net.settings), "about": about}
