@@ -116,8 +116,8 @@ def test_the_command_says_where_visqol_comes_from(sound, save, capsys, monkeypat
     told = capsys.readouterr()
     assert "SNR" in told.out
     assert told.err == (
-        "overtone: no ViSQOL score: visqol is not installed: pip install 'overtone[visqol]' (import of visqol "
-        "halted; None in sys.modules)\n"
+        "overtone: no ViSQOL score: visqol is not installed: pip install 'overtone[visqol]' (import of "
+        "visqol halted; None in sys.modules)\n"
     )
 
 

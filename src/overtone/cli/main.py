@@ -78,8 +78,6 @@ def _restore(args: argparse.Namespace) -> int:
 
         check_alone(args.cutoff, args.stems)
     if args.picture:
-        from overtone.cli import spectrogram
-
         need("picture", "matplotlib")
     from overtone.restoration.stream.load import open_model
 

@@ -7,8 +7,8 @@ from types import ModuleType
 class OvertoneError(Exception):
     """A fault in what a person gave, not in the code.
 
-    Its message says what was given, what is allowed and what to do. The command and the stages print it as one
-    line and exit with 2; in the library it is an ordinary exception.
+    Its message says what was given, what is allowed and what to do. The command and the stages print it as
+    one line and exit with 2; in the library it is an ordinary exception.
     """
 
 
