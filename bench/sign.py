@@ -20,9 +20,10 @@ from overtone.data.dataset.segments import Segments, SegmentSettings, list_segme
 from overtone.models.unet import UNet, UNetSettings
 from overtone.training.augment import KINDS, AugmentSettings
 from overtone.training.discriminators import AdversarialSettings
-from overtone.training.loop import fit
+from overtone.training.loop import Trainer
 from overtone.training.losses import stft_magnitude
 from overtone.training.settings import TrainSettings
+from overtone.training.state import Observer
 
 # Every 14th segment is trained on and checked after an epoch; the results are measured on all.
 LENGTH, EPOCHS, EVERY = 16384, 8, 14
@@ -85,7 +86,8 @@ def train(
     def watch(history: list[dict[str, float]], seconds_left: float) -> None:
         way.append(measure(heard_by(net), brief)[0])
 
-    history = fit(net, training, brief, settings, torch.device("cpu"), "float32", report=watch)["history"]
+    trainer = Trainer(net, settings, torch.device("cpu"), "float32", Observer(report=watch))
+    history = trainer.fit(training, brief).history
     losses = [row["validation_loss"] for row in history]
     return {"way": way, "losses": losses, "result": measure(heard_by(net.eval()), whole)}
 
@@ -113,7 +115,7 @@ def page(trained: int, checked: int, rest: list[str], runs: list[dict[str, Any]]
 
 {machine()}
 
-The small U-Net (8, 16, 32, 64 channels) trained on the bundled music by `overtone.training.loop.fit`:
+The small U-Net (8, 16, 32, 64 channels) trained on the bundled music by `overtone.training.loop.Trainer`:
 {trained} segments of {LENGTH} samples, {EPOCHS} epochs, batch 2, float32, Adam at 0.003, halved after an
 epoch without gain; segments scaled as the authors' code does (`separate`). Results are means over all
 {checked} validation segments, by artists that training never hears. *Before* is the correlation of the fresh

@@ -29,8 +29,9 @@ from overtone.models.spectral import Spectral, SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
 from overtone.training import distributed
 from overtone.training.augment import AugmentSettings, augment
-from overtone.training.loop import _step, _WithLoss
+from overtone.training.batches import PlannedBatch
 from overtone.training.losses import weighted
+from overtone.training.step import NetworkWithLoss, Optimisation, take_step
 
 ROUNDS = 4
 SMALL, MEDIUM, PAPER = (8, 16, 32, 64), (16, 32, 64, 128), (64, 128, 256, 512)
@@ -77,7 +78,7 @@ class End:
 
 
 class Run:
-    """A network in training, a step at a time, as `fit` does it."""
+    """A network in training, a step at a time, as `Trainer` does it."""
 
     def __init__(
         self, folder: Path, batch: int | None, what: Net, loss: str, precision: str, compiled: bool
@@ -95,8 +96,9 @@ class Run:
         net.train().to(self.device)
         os.environ["OVERTONE_COMPILE"] = str(int(compiled))
         compile_where_asked(net)
-        self.net = _WithLoss(net, self.loss, self.precision)
-        self.optimiser = torch.optim.Adam(net.parameters(), lr=1e-4)
+        self.net = NetworkWithLoss(net, self.loss, self.precision)
+        optimiser = torch.optim.Adam(net.parameters(), lr=1e-4)
+        self.work = Optimisation(self.net, optimiser, None, precision)
         order = torch.randperm(len(self.data)).tolist()
         self.todo = [order[at : at + self.batch] for at in range(0, len(order) - self.batch, self.batch)]
         self.taken = 0
@@ -106,10 +108,10 @@ class Run:
         places = self.todo[self.taken % len(self.todo)]
         batch = self.data.batch(places).to(self.device)
         self.taken += 1
-        part = distributed.share_batch(self.batch, self.batch)
+        planned = PlannedBatch(places, distributed.share_batch(self.batch, self.batch), 0)
         self.wait()
         wall, cpu = time.perf_counter(), time.process_time()
-        _step(self.net, self.optimiser, batch, part, self.precision, None, 0)
+        take_step(self.work, planned, batch)
         self.wait()
         return Step(time.perf_counter() - wall, time.process_time() - cpu)
 
@@ -243,7 +245,7 @@ def main() -> None:
 
 {machine()}
 
-Forward, loss, backward and optimiser of `overtone.training.loop` on segments of 65536 samples of the bundled
+Forward, loss, backward and optimiser of `overtone.training.step` on segments of 65536 samples of the bundled
 music, on {where}; *batch* is its seconds of audio. Medians of {ROUNDS} steps after a first one,
 the networks taking turns. *Speed* is seconds of audio per second by wall clock; *per CPU s* is the
 steadier figure on a shared machine. *GFLOP/s* counts the multiplications and additions of convolutions and

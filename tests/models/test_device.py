@@ -3,7 +3,6 @@ import torch
 
 from overtone.core.errors import OvertoneError
 from overtone.models import device
-from overtone.training import loop
 from tests.helpers.sound import make
 
 CPU = torch.device("cpu")
@@ -41,9 +40,9 @@ def test_only_devices_that_restore_are_taken(monkeypatch, asked):
 @pytest.mark.parametrize("fast", [True, False])
 def test_auto_precision_is_bfloat16_only_where_it_is_fast(monkeypatch, fast):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: fast)
-    assert loop.choose_precision("auto", CPU) == ("bfloat16" if fast else "float32")
-    assert loop.choose_precision("float32", CPU) == "float32"
-    assert loop.choose_precision("bfloat16", CPU) == "bfloat16"
+    assert device.choose_precision("auto", CPU) == ("bfloat16" if fast else "float32")
+    assert device.choose_precision("float32", CPU) == "float32"
+    assert device.choose_precision("bfloat16", CPU) == "bfloat16"
 
 
 # Importing the compiler warns of what PyTorch itself uses.

@@ -158,7 +158,9 @@ def test_a_mix_ends_where_the_first_of_its_two_recordings_ends(batch):
 
 def test_sides_are_coded_with_the_segment_before_as_mid(batch, monkeypatch):
     given = []
-    monkeypatch.setattr("overtone.training.augment.code", lambda *call: given.append(call) or call[:2])
+    monkeypatch.setattr(
+        "overtone.training.augment.apply_codecs", lambda *call: given.append(call) or call[:2]
+    )
     plan, rows = settings(coded=0.5, mix=0.5), BatchRows(COUNT, [1, 2, 5])
     augment(batch, plan, RATE, 1, side=True)
     mids = given.pop()[-1]

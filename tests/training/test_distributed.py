@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import math
 import multiprocessing
+import os
 import re
 
 import pytest
@@ -18,7 +19,10 @@ from overtone.models.unet import UNet, UNetSettings
 from overtone.training import distributed, loop
 from overtone.training.augment import KINDS, AugmentSettings, augment
 from overtone.training.discriminators import AdversarialSettings
+from overtone.training.loop import Trainer
 from overtone.training.settings import TrainSettings
+from overtone.training.state import Observer
+from tests.helpers import ROOT
 
 CPU = torch.device("cpu")
 DAMAGE = AugmentSettings(
@@ -49,10 +53,10 @@ class Noise:
     def __len__(self):
         return len(self.original)
 
-    def batch(self, places):
-        self.read.update(places)
-        original = self.original[places]
-        return Batch(original / 2, original, torch.full((len(places),), 6000.0), self.bandwidth[places])
+    def batch(self, indices):
+        self.read.update(indices)
+        original = self.original[indices]
+        return Batch(original / 2, original, torch.full((len(indices),), 6000.0), self.bandwidth[indices])
 
 
 def unet():
@@ -82,16 +86,17 @@ CASES = {
 }
 
 
-def train(name, whole, state=None, **rest):
-    """Train one of the cases; `whole` are the settings that it changes."""
+def train(name, whole, state=None, **observed):
+    """Train one of the cases; `whole` are the settings that it changes, keywords what an observer has."""
     make, changes, precision = CASES[name]
     torch.manual_seed(1)
     net = make()
     settings = dataclasses.replace(whole, **changes)
-    # A state handed to several processes lies in memory that they share.
-    state = copy.deepcopy(state)
-    state = loop.fit(net, Noise(10), Noise(5, seed=9), settings, CPU, precision, state, **rest)
-    return state["history"], net.state_dict()
+    trainer = Trainer(net, settings, CPU, precision, Observer(**observed))
+    if state is not None:
+        # A state handed to several processes lies in memory that they share.
+        trainer.load_state_dict(copy.deepcopy(state))
+    return trainer.fit(Noise(10), Noise(5, seed=9)).history, net.state_dict()
 
 
 def all_cases(whole):
@@ -113,6 +118,13 @@ def member(rank, size, folder, work, arguments):
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     """Run a function in a number of ranks; returns what each returned, or its error's line."""
+    # The server looks for this checkout's code, as pytest does, whatever is installed.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
+        yield _runner(tmp_path_factory)
+
+
+def _runner(tmp_path_factory):
     # A server that has imported what the ranks need, and has no threads, is quick and safe to fork.
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["overtone.training.loop"])
@@ -223,7 +235,7 @@ def reads(whole):
     """Which segments an epoch of training has this rank read."""
     data = Noise(16)
     settings = dataclasses.replace(whole, epochs=1, batch=8, micro_batch=4)
-    loop.fit(unet(), data, Noise(4), settings, CPU, "float32")
+    Trainer(unet(), settings, CPU, "float32").fit(data, Noise(4))
     return data.read
 
 
@@ -244,7 +256,7 @@ def kept_in_the_middle(whole):
 @pytest.mark.parametrize(("kept_by", "goes_on_with"), [(2, 1), (1, 2)])
 def test_a_run_goes_on_with_another_number_of_ranks(together, whole, alone, kept_by, goes_on_with):
     state = together(kept_by, kept_in_the_middle, whole)[0]
-    assert (state["epoch"], state["step"]) == (1, 2)
+    assert (state["progress"]["epoch"], state["progress"]["step"]) == (1, 2)
     history, _ = together(goes_on_with, train, "damage", whole, state)[0]
     expected = [list(row.values()) for row in alone["damage"][0]]
     assert [list(row.values()) for row in history] == [pytest.approx(row, rel=1e-5) for row in expected]
@@ -253,7 +265,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(together, whole, alone, kept
 def on_bad_data(whole):
     data = Noise(8)
     data.original[0] = math.nan
-    loop.fit(unet(), data, Noise(4), dataclasses.replace(whole, batch=8), CPU, "float32")
+    Trainer(unet(), dataclasses.replace(whole, batch=8), CPU, "float32").fit(data, Noise(4))
 
 
 def test_a_loss_that_is_not_a_number_on_one_rank_stops_all_with_the_same_line(together, whole):
@@ -265,10 +277,9 @@ def test_a_loss_that_is_not_a_number_on_one_rank_stops_all_with_the_same_line(to
 def test_more_ranks_than_a_micro_batch_has_segments_is_one_line(monkeypatch, whole):
     monkeypatch.setattr(distributed, "rank_count", lambda: 8)
     with pytest.raises(OvertoneError) as caught:
-        loop.fit(unet(), Noise(10), Noise(5), whole, CPU, "float32")
+        Trainer(unet(), whole, CPU, "float32")
     assert str(caught.value) == (
-        "train.micro_batch is 4; it is a number of segments for all ranks together, 8 or more with that many "
-        "ranks"
+        "train.micro_batch is 4; it is a number of segments for all ranks together, 8 or more with so many"
     )
 
 

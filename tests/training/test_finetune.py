@@ -12,8 +12,8 @@ from overtone.models.nuwave2 import NuWave2Settings
 from overtone.models.registry import ModelSettings
 from overtone.models.spectral import SpectralSettings
 from overtone.models.unet import UNetSettings
-from overtone.training import loop
 from overtone.training.finetune import start
+from overtone.training.loop import Trainer
 from tests.helpers import ROOT
 
 CPU = torch.device("cpu")
@@ -33,9 +33,9 @@ class Noise:
     def __len__(self):
         return len(self.original)
 
-    def batch(self, places):
-        original = self.original[places]
-        cutoff, bandwidth = torch.full((len(places),), 6000.0), torch.full((len(places),), 20000.0)
+    def batch(self, indices):
+        original = self.original[indices]
+        cutoff, bandwidth = torch.full((len(indices),), 6000.0), torch.full((len(indices),), 20000.0)
         return Batch((original + original.roll(1, -1)) / 2, original, cutoff, bandwidth)
 
 
@@ -53,13 +53,13 @@ def test_two_steps_from_a_saved_model_begin_with_its_loss(saved, tmp_path, train
     settings = train_settings(epochs=2, loss={"treble": 1.0}, lr=0.01)  # four segments: a step an epoch
     net, _ = start(str(saved), SETTINGS, tmp_path / "model")
     before = {key: value.clone() for key, value in net.state_dict().items()}
-    state = loop.fit(net, Noise(0), Noise(1), settings, CPU, "float32")
+    history = Trainer(net, settings, CPU, "float32").fit(Noise(0), Noise(1)).history
 
     def first_loss(net):
-        return loop.evaluate(net, loop.weighted(settings.loss), Noise(0), settings, CPU, "float32")
+        return Trainer(net, settings, CPU, "float32").validate(Noise(0))
 
-    assert len(state["history"]) == 2
-    first, second = (row["train_loss"] for row in state["history"])
+    assert len(history) == 2
+    first, second = (row["train_loss"] for row in history)
     assert first == pytest.approx(first_loss(registry.load(saved)[0]), rel=1e-6)
     assert first != pytest.approx(first_loss(registry.build(SETTINGS)), rel=0.005), "that of fresh weights"
     assert second < first

@@ -1,4 +1,4 @@
-"""Where networks run, and in which precision they are fastest there."""
+"""Choose the device and the precision that networks run in, and compile them where that is asked for."""
 
 import os
 import shutil
@@ -11,10 +11,10 @@ from overtone.core.errors import OvertoneError
 
 
 def choose_device(asked: str | None = None) -> torch.device:
-    """The device asked for, else ``OVERTONE_DEVICE``, else CUDA, else Apple's MPS, else the CPU.
+    """Return the device asked for, else ``OVERTONE_DEVICE``, else CUDA, else Apple's MPS, else the CPU.
 
     Raises:
-        OvertoneError: the device asked for is not here.
+        OvertoneError: this machine has no such device.
     """
     name, key = (asked, "the device") if asked else (os.environ.get("OVERTONE_DEVICE"), "OVERTONE_DEVICE")
     if name:
@@ -35,7 +35,7 @@ def choose_device(asked: str | None = None) -> torch.device:
 
 
 def fast_in_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices much faster than float32.
+    """Return whether the device multiplies bfloat16 matrices much faster than float32.
 
     AVX512-BF16 alone is not enough: without AMX the spectral network ran at 114 times real time in
     bfloat16 and at 158 in float32, and the U-Net trained no faster (bench/results/training.md).
@@ -45,19 +45,26 @@ def fast_in_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
 
 
+def choose_precision(asked: str, device: torch.device) -> str:
+    """Resolve ``auto``: bfloat16 where the device is fast in it, else float32."""
+    if asked != "auto":
+        return asked
+    return "bfloat16" if fast_in_bfloat16(device) else "float32"
+
+
 @runtime_checkable
-class Cored(Protocol):
+class PartlyCompiled(Protocol):
     """A network of which only a part is worth compiling."""
 
     def core(self) -> nn.Module:
-        """That part."""
+        """Return that part."""
         ...
 
 
 def compile_where_asked(net: nn.Module) -> None:
-    """Put a network through `torch.compile`, in place, where ``OVERTONE_COMPILE`` is 1.
+    """Compile a network by `torch.compile`, in place, where ``OVERTONE_COMPILE`` is 1.
 
-    Of a network that has a ``core`` only that is compiled, for any length.
+    A network that is `PartlyCompiled` has its core compiled alone, for signals of any length.
 
     Raises:
         OvertoneError: the variable is neither 0 nor 1, or there is no C++ compiler.
@@ -72,7 +79,7 @@ def compile_where_asked(net: nn.Module) -> None:
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
         raise OvertoneError(f"OVERTONE_COMPILE is 1, which needs a C++ compiler, and {compiler} is not here")
-    if isinstance(net, Cored):
+    if isinstance(net, PartlyCompiled):
         net.core().compile(dynamic=True)
     else:
         net.compile()

@@ -1,10 +1,14 @@
-"""The models by name; building, saving and loading them."""
+"""List the networks by name; build, save and load them.
+
+A saved model is a folder: ``weights.safetensors``, and ``model.json`` with the settings that rebuild the
+network.
+"""
 
 import functools
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -13,12 +17,14 @@ from safetensors.torch import save as serialized
 
 from overtone.core.errors import OvertoneError
 from overtone.core.params import check_choice
+from overtone.models.network import NetworkContract
 from overtone.models.nuwave2 import NuWave2, NuWave2Settings
 from overtone.models.spectral import SIDE, Spectral, SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
 
 Network = UNet | Spectral | NuWave2
-MODELS = {
+# By ``model.name``: the class of the network, and that of its settings, the group ``model.NAME``.
+MODELS: dict[str, tuple[type[NetworkContract], type[Any]]] = {
     "unet": (UNet, UNetSettings),
     "spectral": (Spectral, SpectralSettings),
     "nuwave2": (NuWave2, NuWave2Settings),
@@ -47,8 +53,7 @@ class ModelSettings:
 def build(settings: ModelSettings) -> Network:
     """Build the network that the settings name, with fresh weights."""
     network, _ = MODELS[settings.name]
-    net: Network = network(getattr(settings, settings.name))
-    return net
+    return cast(Network, network(getattr(settings, settings.name)))
 
 
 def save(net: Network, name: str, folder: Path, about: dict[str, Any]) -> None:
@@ -57,31 +62,31 @@ def save(net: Network, name: str, folder: Path, about: dict[str, Any]) -> None:
     Args:
         net: the network.
         name: its key in ``MODELS``.
-        folder: where to; it is made.
-        about: what is known of it (rate, training, scores), kept as it is under ``about``.
+        folder: where to write; created if it does not exist.
+        about: how it was trained and scored, in plain values; kept as it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.contiguous() for key, value in net.state_dict().items()}
-    # Of the network for the side, what it shares with the other is written once.
-    for key in [key for key in weights if key.startswith(SIDE)]:
-        if torch.equal(weights[key], weights[key.removeprefix(SIDE)]):
-            del weights[key]
-    # safetensors' own writing to a file lets nobody else read it.
+    # Weights that the network for the side shares with the other are written once.
+    for own in [key for key in weights if key.startswith(SIDE)]:
+        if torch.equal(weights[own], weights[own.removeprefix(SIDE)]):
+            del weights[own]
+    # safetensors would write a file that only its owner may read.
     (folder / "weights.safetensors").write_bytes(serialized(weights))
     card = {"format": FORMAT, "name": name, "settings": asdict(net.settings), "about": about}
     (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
-    """Load a saved network, ready to run, and what is known of it.
+    """Load a saved network in evaluation mode, with what `save` was told ``about`` it.
 
     Raises:
         OvertoneError: the folder holds no model, or a damaged one, or one of another version.
     """
     folder = Path(folder)
-    for part in ("model.json", "weights.safetensors"):
-        if not (folder / part).is_file():
-            raise OvertoneError(f"{folder} holds no model: {part} is missing")
+    for name in ("model.json", "weights.safetensors"):
+        if not (folder / name).is_file():
+            raise OvertoneError(f"{folder} holds no model: {name} is missing")
     try:
         card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "weights.safetensors")
@@ -92,11 +97,11 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     network, settings = MODELS[card["name"]]
     try:
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in card["settings"].items()}
-        net = network(settings(**values))
-        side = {key.removeprefix(SIDE): weights.pop(key) for key in list(weights) if key.startswith(SIDE)}
+        net = cast(Network, network(settings(**values)))
+        side = {name.removeprefix(SIDE): weights.pop(name) for name in list(weights) if name.startswith(SIDE)}
         net.load_state_dict(weights)
         if side:
-            net.give_side(side)
+            cast(Spectral, net).give_side(side)
         about = dict(card["about"])
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError, OvertoneError) as error:
         raise OvertoneError(f"the model in {folder} is damaged: {str(error).splitlines()[0]}") from None
@@ -104,21 +109,21 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
 
 
 def for_side(net: Network) -> Network:
-    """The network for the side of stereo: the same one, unless it has weights of its own for it."""
+    """Return the network for the side of stereo: the same one, unless it has other weights there."""
     return net.side if isinstance(net, Spectral) and net.side is not None else net
 
 
 def _of_this_version(card: Any) -> bool:
-    """Whether a saved model's JSON is of this format and names a network and settings known here."""
+    """Return whether a saved model's JSON has this format, and names a network and settings known here."""
     if not isinstance(card, dict) or card.get("format") != FORMAT or card.get("name") not in list(MODELS):
         return False
     known = {field.name for field in fields(MODELS[card["name"]][1])}
     given = card.get("settings")
-    # Settings that are no mapping are damaged, of whatever version.
+    # Settings that are no mapping are damaged in any version.
     return not isinstance(given, dict) or given.keys() <= known
 
 
 @functools.cache
 def load_shipped() -> tuple[Network, dict[str, Any]]:
-    """The shipped network, loaded once, and what is known of it."""
+    """Load the shipped network, once, as `load` does."""
     return load(SHIPPED)

@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from overtone.training.state import TrainState
+
 
 def fingerprint(settings: dict[str, Any], files: Iterable[str | Path]) -> str:
     """Hash settings and the content of files (code, and indexes that hold the data's checksums)."""
@@ -33,17 +35,17 @@ class Checkpoint:
         self.folder = Path(os.environ.get("OVERTONE_RUNS", ".runs")) / name
         self._file = self.folder / "state.pt"
 
-    def load(self) -> dict[str, Any] | None:
+    def load(self) -> TrainState | None:
         """The last state kept, or None; a file that does not load counts as none."""
         try:
-            state: dict[str, Any] = torch.load(self._file, map_location="cpu", weights_only=True)
+            state: TrainState = torch.load(self._file, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             return None
         except (RuntimeError, EOFError, pickle.UnpicklingError):
             return None
         return state
 
-    def keep(self, state: dict[str, Any]) -> None:
+    def keep(self, state: TrainState) -> None:
         """Write the state so that a break at any moment leaves the old one or the new one whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self._file.with_suffix(f".{os.getpid()}.tmp")  # two workers may have the same run

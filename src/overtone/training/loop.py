@@ -1,371 +1,230 @@
-"""The epoch loop; it knows nothing of files.
+"""Train a network: the loop over epochs, its state and its schedules. No files are read or written here.
 
-Batches are drawn from a generator seeded by run and epoch, and the state that it hands out holds all
-that the next step depends on, so a run that goes on from any state gives the same losses to the
-last digit as one that was never stopped.
+Batches are drawn from seeds of run, epoch and step, and the state holds all that the next step depends on. So
+a run that continues from any state has the same losses, to the last digit, as one that was never stopped.
 
-With a discriminator (``train.adversarial``) the training and validation loss stay those of ``train.loss``,
-by which the smooth treble that adversarial training is there to leave is best. So they choose nothing then:
-all epochs are run and the last weights are kept, which the cosine schedule has brought to rest.
+With a discriminator (``train.adversarial``) the training and validation loss remain those of ``train.loss``.
+They are lowest for the smooth high band that adversarial training is there to leave, so they select nothing
+then: all epochs are run, and the last weights are kept, for which the cosine schedule has brought the
+learning rate to 0.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from overtone.core.errors import OvertoneError
 from overtone.core.params import check
-from overtone.data.dataset.batch import Batch
-from overtone.data.dataset.on_the_fly import PendingBatch
-from overtone.models.device import compile_where_asked, fast_in_bfloat16
+from overtone.models.device import compile_where_asked
+from overtone.models.network import SAMPLE_RATE
 from overtone.training import distributed
-from overtone.training.augment import augment
+from overtone.training.batches import Data, plan_epoch, plan_validation, prefetch
 from overtone.training.discriminators import Adversary
-from overtone.training.losses import TREBLE_RATE, BandLoss, weighted
+from overtone.training.losses import weighted
 from overtone.training.settings import TrainSettings
+from overtone.training.state import Observer, Progress, TrainState
+from overtone.training.step import (
+    Losses,
+    NetworkWithLoss,
+    Optimisation,
+    freeze,
+    take_step,
+    trained_weights,
+)
 
-# A state is kept at least this often, also within an epoch. Writing the full-width U-Net's (73 MB
-# with the optimiser's moments and the best weights) takes about a second.
+# A state is kept at least this often, also within an epoch. Writing that of the full-width U-Net (73 MB with
+# the optimiser's moments and the best weights) takes about a second.
 KEEP_SECONDS = 60.0
 
 
-class Data(Protocol):
-    """Segments that can be read by their place.
+class Trainer:
+    """Trains a network, alone or together with other ranks (`overtone.training.distributed`).
 
-    Attributes:
-        rate: in Hz.
-        side: whether they are the side of stereo.
-    """
-
-    rate: int
-    side: bool
-
-    def __len__(self) -> int: ...
-
-    def batch(self, places: list[int]) -> Batch | PendingBatch:
-        """The segments at these places."""
-        ...
-
-
-@runtime_checkable
-class OwnLoss(Protocol):
-    """A network that is trained on something other than its output, as a diffusion model is on noise."""
-
-    def training_loss(
-        self, degraded: torch.Tensor, original: torch.Tensor, cutoff: torch.Tensor, seeds: list[int]
-    ) -> torch.Tensor:
-        """The mean loss of (batch, time) segments, a scalar; what is random in each comes from its seed."""
-        ...
-
-
-def choose_precision(asked: str, device: torch.device) -> str:
-    """Resolve ``auto``: bfloat16 where the device is fast in it, else float32."""
-    if asked != "auto":
-        return asked
-    return "bfloat16" if fast_in_bfloat16(device) else "float32"
-
-
-def fit(
-    net: nn.Module,
-    training: Data,
-    validation: Data,
-    settings: TrainSettings,
-    device: torch.device,
-    precision: str,
-    state: dict[str, Any] | None = None,
-    keep: Callable[[dict[str, Any]], None] = lambda state: None,
-    report: Callable[[list[dict[str, float]], float], None] = lambda history, seconds_left: None,
-    say: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
-    """Train a network and leave the best weights in it, or with a discriminator the last.
-
-    Where ranks have joined (`overtone.training.distributed`), each calls this with the same arguments but for
-    ``keep``, ``report`` and ``say``, and has the same result.
+    Every rank makes a trainer with the same arguments, except for the observer.
 
     Args:
-        net: maps (batch, time) and the cutoff (batch,) to (batch, time).
-        training, validation: the segments.
+        net: maps (batch, time) and the cutoff (batch,) to (batch, time), or is an
+            `overtone.models.network.OwnLoss`. It is moved to the device.
         settings: the group ``train``.
         device: where to run.
         precision: ``float32`` or ``bfloat16``.
-        state: a state that ``keep`` was given, to go on from.
-        keep: is given a state after every epoch and at least once a minute.
-        report: is given the history (a row per epoch: epoch, train_loss, validation_loss, lr, and once
-            the discriminator is on its own loss, adversarial_loss and feature_matching_loss, both
-            before their weights) and the seconds that the epochs left may take.
-        say: is given a line on how far a long epoch has come, whenever a state is kept within one.
-
-    Returns:
-        The last state; ``history`` is in it, and ``best_epoch`` and ``best_loss`` of the weights kept.
+        observer: what to call on the way.
 
     Raises:
-        OvertoneError: the loss became NaN or infinite; the last state kept is a good one. Or the segments
-            have another rate than 44,100 Hz, or there are more ranks than a micro-batch has segments, or a
-            discriminator is asked for, and the network has a loss of its own.
+        OvertoneError: there are more ranks than a micro-batch has segments, or ``train.freeze`` does not fit.
     """
-    allowed = f"{TREBLE_RATE} to train with, as losses and restoring are made for that"
-    check(training.rate == TREBLE_RATE, "degrade.rate", training.rate, allowed)
-    check(
-        settings.micro_batch >= distributed.rank_count(),
-        "train.micro_batch",
-        settings.micro_batch,
-        f"a number of segments for all ranks together, {distributed.rank_count()} or more with so many",
-    )
-    if isinstance(net, OwnLoss):
-        allowed = "0 for a network with a loss of its own, which leaves no output to judge"
-        check(
-            not settings.adversarial.weight, "train.adversarial.weight", settings.adversarial.weight, allowed
-        )
-    net.to(device)
-    distributed.sync_batch_norm(net)
-    _freeze(net, settings.freeze)
-    optimiser = torch.optim.Adam(_trained(net), lr=settings.lr)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimiser, factor=settings.plateau_factor, patience=settings.plateau_patience
-    )
-    loss = weighted(settings.loss)
-    adversary = None
-    if settings.adversarial.weight:
-        adversary = Adversary(settings.adversarial, settings.seed, training.rate, device)
-    if state is None:
-        state = {
-            "epoch": 1,
-            "step": 0,
-            "sums": {},
-            "history": [],
-            "best_loss": math.inf,
-            "best_epoch": 0,
-            "best": {},
-            "stale": 0,
-        }
-    else:
-        net.load_state_dict(state["net"])
-        optimiser.load_state_dict(state["optimiser"])
-        scheduler.load_state_dict(state["scheduler"])
-        torch.set_rng_state(state["random"])
-        if adversary is not None:
-            adversary.load_state_dict(state["adversary"])
-    compile_where_asked(net)
-    runner = distributed.wrap_network(_WithLoss(net, loss, precision))
 
-    def whole_state() -> dict[str, Any]:
-        """All that the next step depends on, in plain values and tensors."""
-        whole = state | {
-            "net": net.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "scheduler": scheduler.state_dict(),
+    def __init__(
+        self,
+        net: nn.Module,
+        settings: TrainSettings,
+        device: torch.device,
+        precision: str,
+        observer: Observer | None = None,
+    ) -> None:
+        ranks, micro_batch = distributed.rank_count(), settings.micro_batch
+        allowed = f"a number of segments for all ranks together, {ranks} or more with so many"
+        check(micro_batch >= ranks, "train.micro_batch", micro_batch, allowed)
+        self.net, self.settings, self.device, self.precision = net.to(device), settings, device, precision
+        self.observer = observer or Observer()
+        self.progress = Progress()
+        distributed.sync_batch_norm(net)
+        freeze(net, settings.freeze)
+        self.optimiser = torch.optim.Adam(trained_weights(net), lr=settings.lr)
+        self.scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self.optimiser, factor=settings.plateau_factor, patience=settings.plateau_patience
+        )
+        self.adversary = None
+        if settings.adversarial.weight:
+            self.adversary = Adversary(settings.adversarial, settings.seed, SAMPLE_RATE, device)
+        self.loss = weighted(settings.loss)
+        compile_where_asked(net)
+        self._network = distributed.wrap_network(NetworkWithLoss(net, self.loss, precision))
+        self._timer = _Timer(0.0)
+
+    def state_dict(self) -> TrainState:
+        """Return all that the next step depends on; its tensors are those in use."""
+        state: TrainState = {
+            "progress": vars(self.progress).copy(),
+            "net": self.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
             "random": torch.get_rng_state(),
         }
-        return whole if adversary is None else whole | {"adversary": adversary.state_dict()}
+        if self.adversary is not None:
+            state["adversary"] = self.adversary.state_dict()
+        return state
 
-    kept = began = time.monotonic()
-    # The last batch may be smaller.
-    first = state["epoch"] + min(1.0, state["step"] * settings.batch / len(training))
-    while state["epoch"] <= settings.epochs and state["stale"] <= settings.stop_patience:
-        epoch = state["epoch"]
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(training), generator=generator).tolist()
-        done = state["step"] * settings.batch
-        todo = [order[at : at + settings.batch] for at in range(done, len(order), settings.batch)]
-        parts = [distributed.share_batch(len(places), settings.micro_batch) for places in todo]
-        net.train()
-        base, at = (settings.seed * 1_000_003 + epoch) * 1_000_003, state["step"]
-        seeds = list(range(base + at, base + at + len(todo)))
-        damaged = _ahead(training, todo, parts, seeds, settings, device)
-        for batch, places, part, seed in zip(damaged, todo, parts, seeds, strict=True):
+    def load_state_dict(self, state: TrainState) -> None:
+        """Continue from a state of another trainer with the same settings."""
+        self.progress = Progress(**state["progress"])
+        self.net.load_state_dict(state["net"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        torch.set_rng_state(state["random"])
+        if self.adversary is not None:
+            self.adversary.load_state_dict(state["adversary"])
+
+    def fit(self, training: Data, validation: Data) -> Progress:
+        """Train all epochs that remain, and leave the best weights in the network.
+
+        Raises:
+            OvertoneError: a loss became NaN or infinite; the last state kept is a good one.
+        """
+        progress, settings = self.progress, self.settings
+        self._timer = _Timer(self._epochs_done(training))
+        while progress.epoch <= settings.epochs and progress.stale <= settings.stop_patience:
+            means = self.train_epoch(training)
+            self._finish_epoch(means, self.validate(validation))
+            self._keep()
+            left = self._timer.seconds_left(progress.epoch - 1, settings.epochs)
+            self.observer.report(progress.history, left)
+        self.net.load_state_dict(progress.best)
+        return progress
+
+    def train_epoch(self, data: Data) -> Losses:
+        """Take the steps that remain of the epoch; returns the means of its losses over the segments.
+
+        Raises:
+            OvertoneError: a loss became NaN or infinite.
+        """
+        progress, settings, steps = self.progress, self.settings, math.ceil(len(data) / self.settings.batch)
+        adversary = self.adversary if progress.epoch >= settings.adversarial.start else None
+        work = Optimisation(self._network, self.optimiser, adversary, self.precision)
+        self.net.train()
+        plan = plan_epoch(len(data), settings, progress.epoch, progress.step)
+        for planned, batch in prefetch(data, plan, settings, self.device):
             if settings.schedule == "cosine":
-                done = (epoch - 1 + state["step"] * settings.batch / len(order)) / settings.epochs
-                optimiser.param_groups[0]["lr"] = settings.lr * (1 + math.cos(math.pi * done)) / 2
-            judge = adversary if epoch >= settings.adversarial.start else None
-            losses = _step(runner, optimiser, batch, part, precision, judge, seed)
-            bad = [value for value in losses.values() if not math.isfinite(value)]
-            if bad:
-                raise OvertoneError(
-                    f"the loss became {bad[0]} in epoch {epoch}, batch {state['step'] + 1} of "
-                    f"{math.ceil(len(order) / settings.batch)}; try a lower train.lr than {settings.lr}"
+                done = self._epochs_done(data) / settings.epochs
+                self.optimiser.param_groups[0]["lr"] = settings.lr * (1 + math.cos(math.pi * done)) / 2
+            losses = take_step(work, planned, batch)
+            for value in losses.values():
+                self._check_finite(
+                    "loss", value, f"in epoch {progress.epoch}, batch {progress.step + 1} of {steps}"
                 )
-            state["step"] += 1
-            sums = {key: state["sums"].get(key, 0.0) + value * len(places) for key, value in losses.items()}
-            state["sums"] = sums
-            if time.monotonic() - kept > KEEP_SECONDS:
-                keep(whole_state())
-                kept = time.monotonic()
-                done = epoch - 1 + state["step"] * settings.batch / len(order)
-                left = _left(kept - began, done + 1 - first, settings.epochs - done)
-                mean = sums["train_loss"] / (state["step"] * settings.batch)
-                say(
-                    f"epoch {epoch}, {state['step'] * settings.batch} of {len(order)} segments: "
-                    f"training loss {mean:.5g} so far, {left:.0f} s left at most"
-                )
-        validation_loss = evaluate(net, loss, validation, settings, device, precision)
-        if not math.isfinite(validation_loss):
-            raise OvertoneError(
-                f"the validation loss became {validation_loss} after epoch {epoch}; "
-                f"try a lower train.lr than {settings.lr}"
-            )
-        means = {key: value / len(order) for key, value in state["sums"].items()}
+            progress.step += 1
+            progress.sums = {
+                name: progress.sums.get(name, 0.0) + value * len(planned.segments)
+                for name, value in losses.items()
+            }
+            if time.monotonic() - self._timer.kept > KEEP_SECONDS:
+                self._keep()
+                self._say_progress(data)
+        return {name: value / len(data) for name, value in progress.sums.items()}
+
+    @torch.no_grad()
+    def validate(self, data: Data) -> float:
+        """Return the mean loss over all segments, in evaluation mode; augmentation is the same every time."""
+        self.net.eval()
+        # Not wrapped for ranks: there are no gradients to bring together.
+        network = NetworkWithLoss(self.net, self.loss, self.precision)
+        plan, total = plan_validation(len(data), self.settings), 0.0
+        for planned, batch in prefetch(data, plan, self.settings, self.device):
+            share = planned.share
+            _, mean = network(batch, [planned.segments[row] for row in share.rows.own])
+            total += mean.item() * share.shares[0] * len(planned.segments)
+        return distributed.mean_over_ranks([total])[0] / len(data)
+
+    def _finish_epoch(self, means: Losses, validation_loss: float) -> None:
+        """Add the epoch to the history, lower the learning rate if it stalls, and keep the best weights."""
+        progress = self.progress
+        self._check_finite("validation loss", validation_loss, f"after epoch {progress.epoch}")
         row = {
-            "epoch": epoch,
+            "epoch": progress.epoch,
             "train_loss": means["train_loss"],
             "validation_loss": validation_loss,
-            "lr": optimiser.param_groups[0]["lr"],
-        } | means
-        state["history"] = [*state["history"], row]
-        if settings.schedule == "plateau":
-            scheduler.step(validation_loss)
-        state["stale"] += 1
-        if adversary is not None or validation_loss < state["best_loss"]:
-            best = {key: value.detach().cpu().clone() for key, value in net.state_dict().items()}
-            state |= {"best_loss": validation_loss, "best_epoch": epoch, "best": best, "stale": 0}
-        state |= {"epoch": epoch + 1, "step": 0, "sums": {}}
-        keep(whole_state())
-        kept = time.monotonic()
-        report(state["history"], _left(kept - began, epoch + 1 - first, settings.epochs - epoch))
-    net.load_state_dict(state["best"])
-    return state
+            "lr": self.optimiser.param_groups[0]["lr"],
+        }
+        progress.history = [*progress.history, row | means]
+        if self.settings.schedule == "plateau":
+            self.scheduler.step(validation_loss)
+        progress.stale += 1
+        if self.adversary is not None or validation_loss < progress.best_loss:
+            progress.best_loss, progress.best_epoch, progress.stale = validation_loss, progress.epoch, 0
+            weights = self.net.state_dict()
+            progress.best = {name: value.detach().cpu().clone() for name, value in weights.items()}
+        progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
+
+    def _check_finite(self, name: str, value: float, where: str) -> None:
+        if not math.isfinite(value):
+            raise OvertoneError(
+                f"the {name} became {value} {where}; try a lower train.lr than {self.settings.lr}"
+            )
+
+    def _epochs_done(self, data: Data) -> float:
+        """Return how many epochs are done; the last batch of an epoch may be smaller than the others."""
+        progress = self.progress
+        return progress.epoch - 1 + min(1.0, progress.step * self.settings.batch / len(data))
+
+    def _keep(self) -> None:
+        self.observer.keep(self.state_dict())
+        self._timer.kept = time.monotonic()
+
+    def _say_progress(self, data: Data) -> None:
+        """Say how far the epoch has come."""
+        progress, done = self.progress, self._epochs_done(data)
+        segments = min(progress.step * self.settings.batch, len(data))
+        left = self._timer.seconds_left(done, self.settings.epochs)
+        self.observer.say(
+            f"epoch {progress.epoch}, {segments} of {len(data)} segments: training loss "
+            f"{progress.sums['train_loss'] / segments:.5g} so far, {left:.0f} s left at most"
+        )
 
 
-def _left(seconds: float, done: float, rest: float) -> float:
-    """The seconds that the rest takes, as so much has taken; 0 where nothing has been done yet."""
-    return seconds / done * rest if done > 0 else 0.0
+class _Timer:
+    """Estimates the seconds that the remaining epochs take from those that the epochs so far took.
 
-
-def _freeze(net: nn.Module, ends: tuple[str, ...]) -> None:
-    """Keep the weights whose names end so from being trained."""
-    names = [name for name, _ in net.named_parameters()]
-    for end in ends:
-        known = any(name.endswith(end) for name in names)
-        check(known, "train.freeze", end, f"the end of a weight's name, such as {names[-1]}")
-    for name, weight in net.named_parameters():
-        weight.requires_grad_(not name.endswith(ends))
-    check(bool(_trained(net)), "train.freeze", list(ends), "some weights, not all")
-
-
-def _trained(net: nn.Module) -> list[nn.Parameter]:
-    """The weights that are not frozen."""
-    return [weight for weight in net.parameters() if weight.requires_grad]
-
-
-def _ahead(
-    data: Data,
-    todo: list[list[int]],
-    parts: list[distributed.RankShare],
-    seeds: list[int],
-    settings: TrainSettings,
-    device: torch.device,
-) -> Iterator[Batch]:
-    """Yield parts of batches on the device, damaged by their seeds.
-
-    A thread reads, varies and codes the next ones while the network works on this one: codecs run on the CPU,
-    and a GPU would wait for them.
+    Attributes:
+        kept: when the last state was kept.
     """
-    # What is given to Apple's GPU from two threads at once may break it off.
-    here = torch.device("cpu") if device.type == "mps" else device
 
-    def read(at: int) -> Batch:
-        rows = parts[at].rows
-        batch = data.batch([todo[at][row] for row in rows.read(settings.augment.filters)])
-        return augment(batch.to(here), settings.augment, data.rate, seeds[at], rows, data.side)
+    def __init__(self, epochs_done: float) -> None:
+        self._began = self.kept = time.monotonic()
+        self._first = epochs_done
 
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        waiting = [reader.submit(read, at) for at in range(min(2, len(todo)))]
-        for at in range(len(todo)):
-            batch = waiting.pop(0).result()
-            if at + 2 < len(todo):
-                waiting.append(reader.submit(read, at + 2))
-            yield batch.to(device)
-
-
-class _WithLoss(nn.Module):
-    """A network and its loss as one module: one forward pass from a batch to the loss."""
-
-    def __init__(self, net: nn.Module, loss: BandLoss, precision: str) -> None:
-        super().__init__()
-        self.net, self.loss, self.precision = net, loss, precision
-
-    def forward(self, batch: Batch, seeds: list[int]) -> tuple[torch.Tensor | None, torch.Tensor]:
-        """What the network makes of a batch, if that is what its loss looks at, and the loss.
-
-        Args:
-            batch: the segments.
-            seeds: of each segment, for a network with a loss of its own.
-        """
-        device, half = batch.degraded.device.type, self.precision == "bfloat16"
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=half):
-            if isinstance(self.net, OwnLoss):
-                return None, self.net.training_loss(batch.degraded, batch.original, batch.cutoff, seeds)
-            estimate = self.net(batch.degraded, batch.cutoff)
-        estimate = estimate.float()
-        return estimate, self.loss(estimate, batch.original, batch.cutoff, batch.bandwidth)
-
-
-def _step(
-    with_loss: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    batch: Batch,
-    part: distributed.RankShare,
-    precision: str,
-    adversary: Adversary | None,
-    seed: int,
-) -> dict[str, float]:
-    """One step of the optimisers, in micro-batches; none is taken if a loss it returns is not finite."""
-    optimiser.zero_grad(set_to_none=True)
-    totals: dict[str, float] = {}
-    nets = [with_loss] if adversary is None else [with_loss, adversary.runner]
-    # Another stream than the damage's, whose seed is the step's own.
-    generator = torch.Generator().manual_seed(-1 - seed)
-    seeds = torch.randint(1 << 62, (part.rows.size,), generator=generator).tolist()
-    own = iter([seeds[row] for row in part.rows.own])
-    for number, (piece, share) in enumerate(zip(batch.split(part.sizes), part.shares, strict=True), start=1):
-        with distributed.accumulate(nets, last=number == len(part.sizes)):
-            estimate, mean = with_loss(piece, list(islice(own, len(piece.original))))
-            value: torch.Tensor = mean * share
-            losses = {"train_loss": value.item()}
-            if adversary is not None:
-                terms = adversary.terms(estimate, piece, seed, precision)
-                losses |= {f"{name}_loss": term.item() * share for name, term in terms._asdict().items()}
-            # Every rank has the same totals, so all of them stop or none.
-            for name, over_ranks in zip(
-                losses, distributed.mean_over_ranks(list(losses.values())), strict=True
-            ):
-                totals[name] = totals.get(name, 0.0) + over_ranks
-            if not all(math.isfinite(total) for total in totals.values()):
-                return totals
-            if adversary is not None:
-                value = value + adversary.learn(terms, share)
-            value.backward(inputs=_trained(with_loss))  # type: ignore[no-untyped-call]
-    optimiser.step()
-    if adversary is not None:
-        adversary.step(optimiser.param_groups[0]["lr"] / optimiser.defaults["lr"])
-    return totals
-
-
-@torch.no_grad()
-def evaluate(
-    net: nn.Module,
-    loss: BandLoss,
-    data: Data,
-    settings: TrainSettings,
-    device: torch.device,
-    precision: str,
-) -> float:
-    """Mean loss over all segments, the network in evaluation mode and the damage always the same."""
-    net.eval()
-    with_loss = _WithLoss(net, loss, precision)
-    size = settings.micro_batch
-    todo = [list(range(at, min(at + size, len(data)))) for at in range(0, len(data), size)]
-    parts = [distributed.share_batch(len(places), size) for places in todo]
-    total = 0.0
-    seeds = [places[0] for places in todo]
-    for batch, places, part in zip(
-        _ahead(data, todo, parts, seeds, settings, device), todo, parts, strict=True
-    ):
-        value = with_loss(batch, [places[row] for row in part.rows.own])[1].item()
-        total += value * part.shares[0] * len(places)
-    return distributed.mean_over_ranks([total])[0] / len(data)
+    def seconds_left(self, done: float, epochs: int) -> float:
+        """Return the seconds from the last state kept on; 0 where no epoch has been trained yet."""
+        trained = done - self._first
+        return (self.kept - self._began) / trained * (epochs - done) if trained > 0 else 0.0
