@@ -1,6 +1,5 @@
 """Score every system on the test split: metrics/test.json, plots/scores.csv and data/examples/."""
 
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +14,6 @@ from overtone.evaluation.comparison.chunks import EvaluateSettings
 from stages import run as run_stage
 
 EXAMPLES = Path("data/examples")
-say = partial(print, flush=True)
 
 
 def main() -> None:
@@ -28,7 +26,7 @@ def main() -> None:
     for folder in (EXAMPLES, Path("metrics"), Path("plots")):
         folder.mkdir(parents=True, exist_ok=True)
     test = segments[segments["split"] == "test"]
-    found = run.run(pairs, test, settings, degrade, scale, EXAMPLES, say)
+    found = run.run(pairs, test, settings, degrade, scale, EXAMPLES)
     shown = found.named(settings.systems)
     for number, (_, versions) in enumerate(found.excerpts, start=1):
         examples.write(number, versions, shown, pairs.rate, EXAMPLES)

@@ -1,7 +1,6 @@
 """List the segments to train on, with their split and peaks: data/segments.csv; no audio is copied."""
 
 import json
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -13,14 +12,12 @@ from overtone.data.dataset.segments import SegmentSettings, list_segments
 from overtone.models.device import choose_device
 from stages import run
 
-say = partial(print, flush=True)
-
 
 def main() -> None:
     """Run the stage."""
     settings = params.read("segment", SegmentSettings)
     pairs = Pairs("data/pairs", choose_device())
-    segments, without = list_segments(pairs, settings, say)
+    segments, without = list_segments(pairs, settings)
     split = pd.read_csv("data/split.csv", index_col="track_id")["split"]
     segments.insert(0, "split", segments["track_id"].map(split))
     left_out = pd.concat([pd.read_csv("data/pairs/left_out.csv"), without]).sort_values("track_id")

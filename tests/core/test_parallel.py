@@ -15,10 +15,3 @@ def test_a_number_of_workers_that_is_none_is_one_line(monkeypatch, asked):
     monkeypatch.setenv("OVERTONE_JOBS", asked)
     with pytest.raises(OvertoneError, match=f"OVERTONE_JOBS is '{asked}'; it is a whole number, 1 or more"):
         parallel.worker_count()
-
-
-def test_progress_passes_everything_on_and_says_when_all_is_done():
-    said = []
-    assert list(parallel.report_progress(iter("abc"), 3, "letter", said.append)) == ["a", "b", "c"]
-    assert len(said) == 1
-    assert said[0].startswith("letter 3/3")

@@ -78,5 +78,5 @@ def test_a_fault_is_one_line_that_quotes_the_key(tmp_path, change, message):
 
 
 def test_a_missing_file_says_where_to_run(tmp_path):
-    with pytest.raises(OvertoneError, match="is not here; run from the folder"):
+    with pytest.raises(OvertoneError, match="is missing; run from the folder"):
         params.read("oven", Oven, tmp_path / "params.yaml")

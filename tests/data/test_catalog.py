@@ -89,7 +89,7 @@ def test_artist_without_a_number_goes_by_the_name(tmp_path):
 
 
 def test_missing_music_names_the_stage_that_makes_it(tmp_path):
-    with pytest.raises(OvertoneError, match=r"source.json is not here; dvc repro download_fma makes it"):
+    with pytest.raises(OvertoneError, match=r"source.json is missing; dvc repro download_fma writes it"):
         read_catalog(tmp_path)
 
 
@@ -109,7 +109,7 @@ def test_tables_come_back_as_written(tmp_path):
 
 
 def test_missing_table_is_one_clear_line(tmp_path):
-    with pytest.raises(OvertoneError, match=r"subset.csv is not here; run dvc repro"):
+    with pytest.raises(OvertoneError, match=r"subset.csv is missing; run dvc repro"):
         read_table(tmp_path / "subset.csv")
 
 

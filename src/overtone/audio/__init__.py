@@ -1,1 +1,1 @@
-"""TODO."""
+"""Process audio signals: files, resampling, short-time spectra, cutoff and bandwidth."""

@@ -1,4 +1,4 @@
-"""Find where a recording ends in frequency: its bandwidth, and the end of its music below a codec's cliff."""
+"""Measure the bandwidth of a recording, and the end of its music below a codec's cliff."""
 
 import torch
 from torch import Tensor
@@ -11,15 +11,15 @@ CLIFF_EDGE = 0.985
 
 
 def measure_bandwidth(samples: Tensor, rate: int) -> float:
-    """The frequency in Hz up to which a recording holds anything above 16-bit quantisation noise.
+    """Measure the frequency in Hz up to which a recording exceeds 16-bit quantisation noise.
 
-    The highest band of 200 Hz whose power, in the loudest twentieth of the frames, stands 12 dB over
-    the noise of rounding to 16 bits (a mean of 1 / 12 of a step squared per sample).
+    It is the upper edge of the highest band of 200 Hz whose power, in the loudest twentieth of the frames,
+    stands 12 dB over the noise of rounding to 16 bits (a mean of 1 / 12 of a step squared per sample).
 
     Shape:
         (channels, time) -> a number, at most rate / 2.
     """
-    # A Hann window's side lobes beside a loud edge would stand over the noise for several hundred Hz.
+    # A Hann window's side lobes beside a loud edge would exceed the noise for several hundred Hz.
     window = torch.blackman_window(N_FFT)
     frames = samples.unfold(-1, N_FFT, N_FFT * 2) if samples.shape[-1] >= N_FFT else None
     if frames is None or not frames.shape[1]:
@@ -29,17 +29,17 @@ def measure_bandwidth(samples: Tensor, rate: int) -> float:
     bands = power[:, : power.shape[1] // width * width].unflatten(1, (-1, width)).mean(-1)
     loud = torch.quantile(bands, 0.95, dim=0)
     noise = float(window.square().sum()) / 12 / 32768**2
-    heard = (loud > 16 * noise).nonzero()
-    highest = int(heard.max()) + 1 if len(heard) else 0
+    audible = (loud > 16 * noise).nonzero()
+    highest = int(audible.max()) + 1 if len(audible) else 0
     return rate / 2 if highest == len(loud) else highest * width * rate / N_FFT
 
 
 def music_end(samples: Tensor, rate: int) -> float:
-    """Where the music of (channels, time) samples ends, in Hz: at a codec's cliff, if it has one.
+    """Measure where the music of (channels, time) samples ends, in Hz: at a codec's cliff, if any.
 
-    Above its cliff a codec keeps bands in some frames and drops them in others. That lies within the
-    bandwidth and is no music: a model that learns it is too soft there on all that is full band
-    (docs/experiments.md, 40 and 42).
+    Above its cliff a codec keeps bands in some frames and drops them in others. They lie within the bandwidth
+    and are no music: a model trained on them is too quiet there on full-band music (docs/experiments.md, 40
+    and 42).
     """
     bandwidth = measure_bandwidth(samples, rate)
     meter = SpectrumMeter(rate)

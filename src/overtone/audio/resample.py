@@ -1,4 +1,4 @@
-"""TODO."""
+"""Convert between sample rates."""
 
 import numpy as np
 import soxr

@@ -1,7 +1,7 @@
-"""What common resamplers with short filters take from sound that has been at a low rate and come back.
+"""Compute the loss over frequency of common resamplers with short filters, to a low rate and back.
 
-Long filters fall within a hundredth of an octave, as any cliff does. These begin to fall well before the low
-rate's Nyquist frequency, but how is known, and so are the rates.
+Long filters fall within a hundredth of an octave, as any cliff does. Short ones begin to fall well below the
+low rate's Nyquist frequency, in a way that is known, and so are the rates.
 """
 
 import functools
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Those that end far below what counts as full band.
+# Low rates that end far below full band, in Hz.
 RATES = (8000, 11025, 12000, 16000, 22050, 24000)
-# In Nyquist frequencies of the low rate: where losses are given.
+# Frequencies of the losses, in Nyquist frequencies of the low rate.
 FREQUENCIES = np.arange(0.5, 1.5, 0.004)
 NOTHING_LEFT = 200.0  # dB
 
 
 @dataclass(frozen=True)
 class Resampler:
-    """Windowed sincs, one for the way down and one for the way back.
+    """A resampler by windowed sincs, one for the way down and one for the way up.
 
     Attributes:
-        zeros: of the sinc, to each side, where the window ends.
-        window: the beta of Kaiser's, or None for Hann's.
-        down, up: the corners in Nyquist frequencies of the low rate.
+        zeros: zero crossings of the sinc to each side, where the window ends.
+        window: beta of a Kaiser window, None for a Hann window.
+        down, up: corners in Nyquist frequencies of the low rate.
     """
 
     zeros: int
@@ -33,8 +33,8 @@ class Resampler:
 
     @functools.cached_property
     def loss(self) -> np.ndarray:
-        """How much less there is than there was at FREQUENCIES, in dB, of what was equally loud at all."""
-        # What passes above the Nyquist frequency is folded under it, and leaves an image on the way back.
+        """Loss in dB at FREQUENCIES of a signal with a flat spectrum."""
+        # The passed part above the Nyquist frequency is folded below it, and leaves an image on the way up.
         under = np.minimum(FREQUENCIES, 2 - FREQUENCIES)
         passed = self._power(self.down, under) + self._power(self.down, 2 - under)
         left = passed * self._power(self.up, FREQUENCIES)
@@ -42,11 +42,11 @@ class Resampler:
         return decibels
 
     def _power(self, corner: float, at: np.ndarray) -> np.ndarray:
-        """What a filter lets pass, as a factor of power."""
+        """Return the power response of a filter at some frequencies."""
         # The transform of the filter in continuous time, of which its taps are samples: 8 from zero to zero.
-        place = np.arange(-8 * self.zeros, 8 * self.zeros + 1) / 8
-        window = np.hanning(len(place)) if self.window is None else np.kaiser(len(place), self.window)
-        response: np.ndarray = np.cos(np.pi / corner * np.outer(at, place)) @ (np.sinc(place) * window) / 8
+        time = np.arange(-8 * self.zeros, 8 * self.zeros + 1) / 8
+        window = np.hanning(len(time)) if self.window is None else np.kaiser(len(time), self.window)
+        response: np.ndarray = np.cos(np.pi / corner * np.outer(at, time)) @ (np.sinc(time) * window) / 8
         return response**2
 
 
@@ -59,6 +59,6 @@ COMMON = (
 
 
 def half_power(loss: np.ndarray) -> float:
-    """Where a loss comes to 3 dB, in Nyquist frequencies of the low rate."""
+    """Return the frequency where a loss reaches 3 dB, in Nyquist frequencies of the low rate."""
     last = np.flatnonzero(loss < 3)[-1]
     return float(np.interp(3, loss[last : last + 2], FREQUENCIES[last : last + 2]))

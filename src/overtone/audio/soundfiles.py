@@ -1,64 +1,94 @@
-"""Audio files and sample rates: float32 arrays shaped (channels, time), full scale at 1."""
+"""Read and write audio files: float32 arrays shaped (channels, time), full scale at 1."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import soundfile
 
 from overtone.core.errors import OvertoneError
 
+if TYPE_CHECKING:
+    from overtone.audio.ffmpeg import FFmpegFile
+
 
 class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
     """A file read from beginning to end.
 
-    soundfile seeks after every read of a file that can be sought: that fails on FLAC of unknown length.
+    soundfile seeks after every read of a seekable file, which fails on FLAC of unknown length.
     """
 
     def seekable(self) -> bool:
-        """Whether it is to be sought."""
+        """Return False, so that soundfile does not seek."""
         return False
 
 
-def read_chunks(path: str | Path, seconds: int, context: int) -> Iterator[tuple[np.ndarray, int, int, int]]:
-    """Read a file in parts of bounded length, each with its surroundings.
+SoundFile = Union[ForwardFile, "FFmpegFile"]
 
-    An hour-long mix is never in memory as a whole: part ``p`` holds the seconds from ``p * seconds``
-    on, with up to ``context`` seconds of what lies before and after, so that a filter run over one
-    part gives there what it would have given over the whole file.
+
+def open_file(path: str | Path) -> SoundFile:
+    """Open a file by libsndfile, or by FFmpeg where libsndfile does not know it.
+
+    Raises:
+        OvertoneError: neither opens it; the message has both reasons.
+    """
+    if os.path.exists(path) and not os.path.getsize(path):
+        raise OvertoneError(f"{path} is empty: it has 0 bytes")
+    try:
+        # soundfile accepts names that are no valid UTF-8 only as bytes.
+        return ForwardFile(os.fsencode(path))
+    except soundfile.LibsndfileError as error:
+        from overtone.audio.ffmpeg import FFmpegFile  # loads PyAV
+
+        try:
+            return FFmpegFile(path)
+        except OvertoneError as reason:
+            raise OvertoneError(
+                f"{path} does not decode: {error.error_string.rstrip('.')}; FFmpeg: {reason}"
+            ) from None
+
+
+def read_chunks(path: str | Path, seconds: int, context: int) -> Iterator[tuple[np.ndarray, int, int, int]]:
+    """Read a file in chunks of bounded length, each with context around it.
+
+    Memory does not grow with the file's length: chunk ``n`` holds the seconds from ``n * seconds`` on, with
+    up to ``context`` seconds before and after it, so that a filter gives there what it gives on the complete
+    file.
 
     Yields:
-        (samples, rate, before, after): samples (channels, time) with the context, its rate in Hz,
-        and how many samples at each end are context.
+        (samples, rate, before, after): samples (channels, time) with the context, the rate in Hz, and the
+        numbers of context samples at both ends.
 
     Raises:
         OvertoneError: the file does not decode, or holds no samples.
     """
+    with open_file(path) as file:
+        rate, length, margin = file.samplerate, seconds * file.samplerate, context * file.samplerate
+        held = _read(file, path, length + margin)
+        if not len(held):
+            raise OvertoneError(f"{path} holds no samples")
+        before = 0
+        while True:
+            after = max(0, len(held) - before - length)
+            yield np.ascontiguousarray(held.T), rate, before, after
+            if not after:
+                return
+            # The next chunk starts where the samples of this one end; its context is kept.
+            kept = held[max(0, before + length - margin) :]
+            before = min(margin, before + length)
+            held = np.concatenate([kept, _read(file, path, before + length + margin - len(kept))])
+
+
+def _read(file: SoundFile, path: str | Path, frames: int) -> np.ndarray:
+    """Read (time, channels) float32; a damaged file may give fewer frames than it promised."""
     try:
-        # soundfile takes a name that is no UTF-8 as bytes alone.
-        with ForwardFile(os.fsencode(path)) as file:
-            rate, length, margin = file.samplerate, seconds * file.samplerate, context * file.samplerate
-            held = _read(file, length + margin)
-            if not len(held):
-                raise OvertoneError(f"{path} holds no samples")
-            before = 0
-            while True:
-                after = max(0, len(held) - before - length)
-                yield np.ascontiguousarray(held.T), rate, before, after
-                if not after:
-                    return
-                # The next part starts where this one's own samples ended; keep its context.
-                kept = held[max(0, before + length - margin) :]
-                before = min(margin, before + length)
-                held = np.concatenate([kept, _read(file, before + length + margin - len(kept))])
+        samples: np.ndarray = file.read(frames, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise OvertoneError(f"{path} does not decode: {error.error_string}") from None
-
-
-def _read(file: soundfile.SoundFile, frames: int) -> np.ndarray:
-    """Read (time, channels) float32; a damaged file may give fewer frames than it promised."""
-    samples: np.ndarray = file.read(frames, dtype="float32", always_2d=True)
+    except OvertoneError as error:
+        raise OvertoneError(f"{path} does not decode: FFmpeg: {error}") from None
     return samples
 
 

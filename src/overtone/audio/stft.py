@@ -1,4 +1,4 @@
-"""Signals as short-time spectra and back: one Hann STFT that models, metrics and baselines share."""
+"""Transform signals to short-time spectra and back: the STFT that models, metrics and baselines share."""
 
 import math
 from collections.abc import Iterator
@@ -8,15 +8,16 @@ from torch import Tensor
 
 N_FFT = 2048
 HOP = 512
-# Frames that `blocks` holds at once: at 2048 points 2 MB of spectrum per channel, which stays in the cache.
-# The paper's STFT metric on 30 s took 0.36 s in blocks of 32, 0.19 s in 256, 0.31 s in 4096 (two cores).
+# Frames that `stft_blocks` computes at once: at 2048 points 2 MB of spectrum per channel, which stays in the
+# cache. The paper's STFT metric on 30 s took 0.36 s in blocks of 32, 0.19 s in 256, 0.31 s in 4096 (two
+# cores).
 FRAMES = 256
 
 
 def stft(samples: Tensor, n_fft: int = N_FFT, hop: int = HOP) -> Tensor:
-    """The complex spectrum of every frame; frame t is centred on sample t * hop.
+    """Compute the complex spectrum of every frame; frame t is centred on sample t * hop.
 
-    The signal is taken to be zero outside its ends, so that any length will do.
+    The signal counts as zero outside its ends, so that any length is possible.
 
     Shape:
         samples (..., time) -> (..., n_fft // 2 + 1, time // hop + 1), complex.
@@ -28,7 +29,7 @@ def stft(samples: Tensor, n_fft: int = N_FFT, hop: int = HOP) -> Tensor:
 
 
 def istft(spectrum: Tensor, length: int, n_fft: int = N_FFT, hop: int = HOP) -> Tensor:
-    """The signal whose `stft` is closest to a spectrum; for an unchanged spectrum, the signal itself.
+    """Compute the signal whose `stft` is closest to a spectrum; for an unchanged spectrum, the signal itself.
 
     Shape:
         spectrum (..., n_fft // 2 + 1, frames), complex -> (..., length).
@@ -42,13 +43,13 @@ def istft(spectrum: Tensor, length: int, n_fft: int = N_FFT, hop: int = HOP) -> 
 def stft_blocks(
     samples: Tensor, n_fft: int = N_FFT, hop: int = HOP, window: int | None = None
 ) -> Iterator[Tensor]:
-    """The frames of `stft`, a few at a time, so that a long track costs no more memory than a short one.
+    """Yield the frames of `stft` in blocks, so that memory does not grow with the track's length.
 
     Args:
         samples: (..., time).
         n_fft: points of the transform.
         hop: samples from one frame to the next.
-        window: samples of the Hann window, centred in the frame; n_fft unless told.
+        window: samples of the Hann window, centred in the frame; None for n_fft.
 
     Yields:
         (..., n_fft // 2 + 1, at most FRAMES frames), complex.
@@ -59,27 +60,27 @@ def stft_blocks(
     padded = torch.nn.functional.pad(samples.reshape(-1, samples.shape[-1]), (n_fft // 2, n_fft // 2))
     for start in range(0, count, FRAMES):
         end = min(start + FRAMES, count)
-        part = padded[:, start * hop : (end - 1) * hop + n_fft]
-        spectrum = torch.stft(part, n_fft, hop, length, hann, center=False, return_complex=True)
+        block = padded[:, start * hop : (end - 1) * hop + n_fft]
+        spectrum = torch.stft(block, n_fft, hop, length, hann, center=False, return_complex=True)
         yield spectrum.reshape(*samples.shape[:-1], *spectrum.shape[-2:])
 
 
 def frequencies(rate: int, n_fft: int = N_FFT) -> Tensor:
-    """The centre of each bin in Hz, shape (n_fft // 2 + 1,), from 0 to half the rate."""
+    """Return the centre of each bin in Hz, shape (n_fft // 2 + 1,), from 0 to half the rate."""
     return torch.arange(n_fft // 2 + 1, dtype=torch.float64) * rate / n_fft
 
 
 def bins_above(cutoff: float, rate: int, n_fft: int = N_FFT) -> Tensor:
-    """Which bins lie at or above a cutoff in Hz: booleans, shape (n_fft // 2 + 1,)."""
+    """Mark the bins at or above a cutoff in Hz: booleans, shape (n_fft // 2 + 1,)."""
     return frequencies(rate, n_fft) >= cutoff
 
 
 def keep_high_band(samples: Tensor, cutoff: float, rate: int) -> Tensor:
-    """Only what a signal has at or above a cutoff in Hz: one transform of its whole length, cut there.
+    """Remove everything below a cutoff in Hz, by one transform of the complete signal.
 
-    An STFT with the bins below the cutoff set to zero still leaks through the window's skirts; this
-    leaves nothing below. The signal is taken to be mirrored at its ends, so that a loud start does not
-    ring at the end, as it would if the transform took the signal to repeat.
+    An STFT with the bins below the cutoff set to zero still leaks through the window's skirts; this leaves
+    nothing below. The signal is mirrored at its ends, so that a loud start does not ring at the end, as it
+    would in a transform of a signal that repeats.
 
     Shape:
         samples (..., time) -> (..., time).

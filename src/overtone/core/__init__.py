@@ -1,1 +1,1 @@
-"""TODO."""
+"""Provide what every stage stands on: errors, params, storage, parallel work, tables, progress."""

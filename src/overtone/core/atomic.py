@@ -1,7 +1,8 @@
-"""Write a file whole or not at all: under a temporary name beside it, then renamed."""
+"""Write a file completely or not at all: under a temporary name beside it, then renamed."""
 
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         ...     [file.name for file in Path(folder).iterdir()]
         ['a.txt']
     """
-    temporary = Path(f"{path}.part")
+    # Two processes may write the same file; DVC and Git ignore the suffix.
+    temporary = Path(f"{path}.{secrets.token_hex(4)}.part")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -29,11 +31,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(text: str, path: str | Path) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
+    """Write a text file in UTF-8, completely or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(values: Any, path: str | Path) -> None:
-    """Write JSON with two spaces of indentation, whole or not at all; NaN and infinity are refused."""
+    """Write JSON with two spaces of indentation, completely or not at all; NaN and infinity are refused."""
     write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", path)

@@ -1,8 +1,8 @@
-"""A map over tracks on a Dask cluster, with results in order; `overtone.core.parallel` says when.
+"""Map a function over tracks on a Dask cluster, with results in order; `overtone.core.parallel` chooses it.
 
-Joblib's own Dask backend was tried first: it runs everything here, without a word, where the cluster
-has a single thread when it starts, and keeps no more in flight than the workers of that moment can
-take, so that one that joins late may stay idle. Dask's client does neither.
+Joblib's own Dask backend was tried first. It runs everything on this machine, without a message, if the
+cluster has a single thread at the start; and it submits no more calls than the workers of that moment can
+run, so that a worker that joins late may stay idle. Dask's client does neither.
 """
 
 import re
@@ -22,13 +22,13 @@ from overtone.core.errors import OvertoneError, need
 Result = TypeVar("Result")
 
 CONNECT = 10.0
-"""Seconds that the scheduler has to answer."""
+"""Seconds to wait for the scheduler's answer."""
 
 ALONE = 60.0
-"""Seconds that the cluster may be without any worker before it counts as having none."""
+"""Seconds to wait for a worker while the cluster has none."""
 
 COMPUTES = ("numpy", "scipy", "torch", "torchaudio", "soundfile", "soxr")
-"""The packages whose version may show in a result's bytes."""
+"""Packages whose version may change a result's bytes."""
 
 
 def run_all(
@@ -36,13 +36,13 @@ def run_all(
 ) -> Iterator[Result]:
     """Call ``function(*call)`` for every call on the cluster, and yield the results in order.
 
-    A call whose worker dies is made again on another one; workers that join get their share.
+    A call whose worker dies is repeated on another worker; workers that join later get calls, too.
 
     Args:
         address: of the scheduler, ``tcp://HOST:PORT``.
         function: importable by the workers.
-        calls: their arguments; paths among them are absolute.
-        folder: where the calls write, None for nowhere. It must be shared with the workers.
+        calls: its arguments; paths among them are absolute.
+        folder: where the calls write, None for nowhere; the workers must share it.
 
     Raises:
         OvertoneError: no scheduler answers, no worker comes, or a worker cannot give the same results:
@@ -109,14 +109,14 @@ def _result(future: Any, client: Any, address: str) -> Any:
 
 
 def _call(wanted: dict[str, str], mark: Path | None, function: Callable[..., Result], call: Any) -> Result:
-    """What a worker does: make sure that the result will be the same as anywhere, then make the call."""
+    """Check on the worker that its result will be that of any machine, then make the call."""
     from distributed import get_worker
 
     worker = get_worker().address
-    for name, here in code_versions().items():
-        if here != wanted[name]:
+    for name, found in code_versions().items():
+        if found != wanted[name]:
             raise OvertoneError(
-                f"the worker at {worker} has {name} {here}, this machine {wanted[name]}; results would "
+                f"the worker at {worker} has {name} {found}, this machine {wanted[name]}; results would "
                 "differ: give both the same (docs/cluster.md), start the worker again"
             )
     for path in [*_paths(call), *([mark] if mark else [])]:
@@ -132,7 +132,7 @@ def _call(wanted: dict[str, str], mark: Path | None, function: Callable[..., Res
 
 
 def _paths(value: Any) -> Iterator[Path]:
-    """The paths among arguments."""
+    """Yield the paths among arguments."""
     if isinstance(value, Path):
         yield value
     elif isinstance(value, list | tuple):
@@ -142,7 +142,7 @@ def _paths(value: Any) -> Iterator[Path]:
 
 @lru_cache(maxsize=1)
 def code_versions() -> dict[str, str]:
-    """What decides a result besides its arguments: Python, packages, overtone's source and its weights."""
+    """Return the versions that decide a result: Python, packages, overtone's source and its weights."""
     source = sha1(usedforsecurity=False)
     package = Path(__file__).parents[1]
     for path in sorted([*package.rglob("*.py"), *(package / "shipped").iterdir()]):

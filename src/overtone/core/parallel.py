@@ -1,7 +1,6 @@
-"""A map over tracks on this machine's cores, or on a cluster, with results in order."""
+"""Map a function over tracks on this machine's cores or on a cluster, with results in order."""
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,11 +14,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 BATCH = 1 << 26
-"""Bytes of small files that are worth a call of their own."""
+"""Bytes of small files that are worth a separate call."""
 
 
 def worker_count() -> int:
-    """Number of processes: ``OVERTONE_JOBS``, or the cores that this process may use."""
+    """Return the number of processes: ``OVERTONE_JOBS``, or the cores that this process may use."""
     asked = os.environ.get("OVERTONE_JOBS")
     if asked is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -33,8 +32,8 @@ def run_all(
 ) -> Iterator[Result]:
     """Call ``function(*call)`` for every call and yield the results in order.
 
-    All on this machine's cores, or where ``OVERTONE_CLUSTER`` is set, on the Dask cluster whose scheduler
-    it names; that changes no result. There, paths in the calls must be absolute.
+    The calls run on this machine's cores, or where ``OVERTONE_CLUSTER`` is set, on the Dask cluster whose
+    scheduler it names; that changes no result. Paths in the calls must be absolute there.
 
     Args:
         function: defined at the top of a module.
@@ -52,7 +51,7 @@ def run_all(
 
 
 def run_local(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
-    """As `each`, on this machine's cores whatever is set: for files that a cluster may not see."""
+    """Do as `run_all` on this machine's cores, whatever is set: for files that a cluster may not see."""
     jobs = min(worker_count(), len(calls))
     if jobs <= 1:
         yield from (function(*call) for call in calls)
@@ -61,7 +60,7 @@ def run_local(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]])
 
 
 def describe_workers(calls: int) -> str:
-    """Where `each` makes so many calls, in a few words."""
+    """Describe in a few words where `run_all` runs so many calls."""
     if address := os.environ.get("OVERTONE_CLUSTER"):
         return f"tracks shared out by {address}"
     jobs = min(worker_count(), calls)
@@ -69,7 +68,7 @@ def describe_workers(calls: int) -> str:
 
 
 def group_by_size(items: Iterable[tuple[Item, int]]) -> Iterator[list[Item]]:
-    """Consecutive items in groups of `BATCH` bytes or a little more: (item, its bytes) each."""
+    """Group consecutive items, given as (item, its bytes), to `BATCH` bytes or a little more."""
     group, weight = [], 0
     for item, size in items:
         group.append(item)
@@ -79,17 +78,3 @@ def group_by_size(items: Iterable[tuple[Item, int]]) -> Iterator[list[Item]]:
             group, weight = [], 0
     if group:
         yield group
-
-
-def report_progress(
-    results: Iterator[Result], total: int, label: str, say: Callable[[str], None]
-) -> Iterator[Result]:
-    """Pass results on, saying now and then how many are done and how long the rest will take."""
-    began = said = time.monotonic()
-    for done, result in enumerate(results, start=1):
-        now = time.monotonic()
-        if done == total or now - said > 5:
-            said = now
-            left = (now - began) / done * (total - done)
-            say(f"{label} {done}/{total}, {now - began:.0f} s, {left:.0f} s left")
-        yield result

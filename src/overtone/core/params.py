@@ -1,4 +1,4 @@
-"""params.yaml: a group of it becomes the settings dataclass that owns it, checked on the way."""
+"""Read a group of params.yaml into the settings dataclass that owns it, and check it."""
 
 import types
 import typing
@@ -28,7 +28,7 @@ def read(group: str, settings: type[Settings], path: str | Path = "params.yaml")
     try:
         tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise OvertoneError(f"{path} is not here; run from the folder that holds it") from None
+        raise OvertoneError(f"{path} is missing; run from the folder that holds it") from None
     except yaml.YAMLError as error:
         raise OvertoneError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict) or not isinstance(tree.get(group), dict):
@@ -37,42 +37,42 @@ def read(group: str, settings: type[Settings], path: str | Path = "params.yaml")
 
 
 def build(group: str, settings: type[Settings], values: dict[str, Any]) -> Settings:
-    """Make a settings dataclass from plain values, refusing unknown and missing keys.
+    """Build a settings dataclass from plain values; refuse unknown and missing keys.
 
-    A key that is a keyword of Python is a field with an underscore behind it: ``from`` is ``from_``.
+    The field of a key that is a Python keyword ends in an underscore: ``from`` is ``from_``.
     """
     known = {_key(field.name): field for field in fields(settings)}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
             raise OvertoneError(f"{group}.{key} is not known; {group} has {', '.join(known)}")
     hints = typing.get_type_hints(settings)
-    made = {}
+    typed = {}
     for key, field in known.items():
         if key in values:
-            made[field.name] = _typed(f"{group}.{key}", values[key], hints[field.name])
+            typed[field.name] = _typed(f"{group}.{key}", values[key], hints[field.name])
         elif field.default is MISSING and field.default_factory is MISSING:
             raise OvertoneError(f"{group}.{key} is missing; add it to params.yaml under '{group}:'")
-    return settings(**made)
+    return settings(**typed)
 
 
 def plain(settings: Any) -> dict[str, Any]:
-    """A settings dataclass as plain values under the keys that they have in params.yaml."""
+    """Return a settings dataclass as plain values under their keys in params.yaml."""
     return asdict(settings, dict_factory=lambda pairs: {_key(name): value for name, value in pairs})
 
 
 def _key(name: str) -> str:
-    """A field's key in params.yaml."""
+    """Return a field's key in params.yaml."""
     return name.removesuffix("_")
 
 
 def check(holds: bool, key: str, value: object, allowed: str) -> None:
-    """Raise the error that every setting shares: ``KEY is VALUE; it is ALLOWED``."""
+    """Raise ``KEY is VALUE; it is ALLOWED`` unless a condition holds."""
     if not holds:
         raise OvertoneError(f"{key} is {value!r}; it is {allowed}")
 
 
 def check_choice(key: str, value: object, choices: typing.Iterable[str]) -> None:
-    """Raise unless the value is one of the named choices."""
+    """Raise unless a value is one of the named choices."""
     names = list(choices)
     check(value in names, key, value, "one of " + ", ".join(names))
 
@@ -81,9 +81,9 @@ _NAMES = {int: "a whole number", float: "a number", str: "a word", bool: "true o
 
 
 def _typed(key: str, value: Any, hint: Any) -> Any:
-    """The value as the type that the dataclass declares.
+    """Convert a value to the type that the dataclass declares.
 
-    YAML reads ``1e-3`` (no dot) as a word and ``1`` as a whole number; both are numbers to a person.
+    YAML reads ``1e-3`` (no dot) as a word and ``1`` as a whole number; people mean numbers by both.
     """
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         if value is None and type(None) in typing.get_args(hint):

@@ -1,24 +1,24 @@
-"""Where music and shards lie: a path here or in a shared folder, a zip archive there, or an object store.
+"""Read and write music and shards wherever they are stored: at a path, in a zip archive, in an object store.
 
 A clip in an archive is written as ``zip://fma_small/000/000002.mp3::fma_small.zip``, as fsspec does; an
-archive named without a folder lies in that of downloads.
+archive named without a folder lies in the folder of downloads.
 
-An address such as ``s3://bucket/music`` is read and written through fsspec; which store, and with which
-key, the store's own variables say (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, ... for S3).
+An address such as ``s3://bucket/music`` is read and written through fsspec; the store's own environment
+variables name the store and its key (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, ... for S3).
 """
 
 import os
-import secrets
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from overtone.core.atomic import replacing
 from overtone.core.errors import OvertoneError
 
 
@@ -34,14 +34,14 @@ Location = Path | str | Member
 
 
 def is_address(name: str) -> bool:
-    """Whether a name is an object store's address and not a path."""
+    """Return whether a name is an object store's address and not a path."""
     return "://" in name and not name.startswith("file:")
 
 
 def locate(folder: Path, name: str) -> Location:
-    """A name from a table as a location: an address as it is, a path from the folder made absolute.
+    """Turn a name from a table into a location: an address as it is, a path from the folder made absolute.
 
-    ``file:`` and a path is what `written` gives.
+    `as_text` writes names with ``file:``.
     """
     if name.startswith("file:"):
         return Path(os.fsdecode(unquote_to_bytes(name.removeprefix("file://"))))
@@ -53,22 +53,22 @@ def locate(folder: Path, name: str) -> Location:
 
 
 def as_text(location: Location) -> str:
-    """An absolute path or an address as a table holds it; a name that is no text, as a ``file:`` URI."""
+    """Format an absolute path or an address for a table; a name that is no text as a ``file:`` URI."""
     # Bytes that are no UTF-8 cannot be written, and a carriage return ends a row.
     name = str(location)
     return location.as_uri() if isinstance(location, Path) and not name.isprintable() else name
 
 
 def download_folder() -> Path:
-    """The folder of downloaded archives.
+    """Return the folder of downloaded archives.
 
-    It is no output of DVC: DVC deletes a stage's outputs before it runs, and gigabytes with them.
+    The folder is no output of DVC, since DVC deletes a stage's outputs before it runs.
     """
     return Path(os.environ.get("OVERTONE_DOWNLOADS") or ".downloads")
 
 
 def open_binary(path: Path) -> zipfile.ZipFile:
-    """A zip archive, kept open by the process: reading a list of 106,574 entries takes about a second."""
+    """Open a zip archive and keep it open: reading a list of 106,574 entries takes about a second."""
     state = path.stat()
     return _opened(path, state.st_size, state.st_mtime_ns)
 
@@ -79,15 +79,15 @@ def _opened(path: Path, size: int, changed: int) -> zipfile.ZipFile:
 
 
 @contextmanager
-def object_store(address: str, done: str = "read") -> Iterator[tuple[Any, str]]:
-    """The file system of an address and the name in it; what goes wrong inside is one clear line.
+def object_store(address: str, action: str = "read") -> Iterator[tuple[Any, str]]:
+    """Yield the file system of an address and the name in it; turn errors inside into one line.
 
     Args:
         address: in the store.
-        done: what is done there, for that line: ``read`` or ``written``.
+        action: for that line, ``read`` or ``written``.
 
     Raises:
-        OvertoneError: the protocol is not known here, or the store refuses or does not answer.
+        OvertoneError: the protocol is not known, or the store refuses or does not answer.
     """
     try:
         import fsspec
@@ -96,18 +96,18 @@ def object_store(address: str, done: str = "read") -> Iterator[tuple[Any, str]]:
     except OvertoneError:
         raise
     except (ImportError, ValueError) as error:
-        raise OvertoneError(f"{address} cannot be {done}: {error}; for s3:// pip install 's3fs'") from None
-    # Every store has exceptions of its own, botocore's among them: none is a fault in this code.
+        raise OvertoneError(f"{address} cannot be {action}: {error}; for s3:// pip install 's3fs'") from None
+    # Every store has exceptions of its own, such as botocore's: none is a fault in this code.
     except Exception as error:
-        said = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise OvertoneError(
-            f"{address} cannot be {done}: {said}; check the address and the store's key"
+            f"{address} cannot be {action}: {reason}; check the address and the store's key"
         ) from None
 
 
 @contextmanager
 def local_copy(location: Location) -> Iterator[Path]:
-    """A file as a path to read from: itself, or a copy in the temporary folder that goes afterwards."""
+    """Yield a path to read a location from: its own, or a temporary copy that is deleted afterwards."""
     if isinstance(location, Path):
         yield location
         return
@@ -127,7 +127,7 @@ def _read(member: Member) -> bytes:
         return open_binary(member.archive).read(member.name)
     except FileNotFoundError:
         raise OvertoneError(
-            f"{member.archive} is not here, and clips are read from it; set OVERTONE_DOWNLOADS to its folder "
+            f"{member.archive} is missing, and clips are read from it; set OVERTONE_DOWNLOADS to its folder "
             "or run dvc repro --force --single-item download_fma"
         ) from None
     except (zipfile.BadZipFile, KeyError) as error:
@@ -135,25 +135,21 @@ def _read(member: Member) -> bytes:
 
 
 def upload(path: Path, location: Path | str) -> None:
-    """Copy a file to a path or an address, under its name there only when it is whole."""
+    """Copy a file to a path or an address, complete or not at all."""
     if isinstance(location, str):
-        with object_store(location, "as_text") as (files, name):
+        with object_store(location, "written") as (files, name):
             files.put_file(str(path), name)
         return
-    part = location.with_name(f"{location.name}.{secrets.token_hex(4)}.part")
     try:
         location.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, part)
-        part.replace(location)
+        with replacing(location) as temporary:
+            shutil.copyfile(path, temporary)
     except OSError as error:
         raise OvertoneError(f"{location} cannot be written: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def read_range(location: Path | str, first: int, size: int) -> bytes:
-    """So many bytes of a file, from the first on."""
+    """Read so many bytes of a file, from the first on."""
     if isinstance(location, str):
         with object_store(location) as (files, name):
             read: bytes = files.cat_file(name, start=first, end=first + size)
@@ -164,7 +160,7 @@ def read_range(location: Path | str, first: int, size: int) -> bytes:
 
 
 def list_below(address: str) -> list[tuple[str, int]]:
-    """The addresses of all files below an address, sorted, with their bytes."""
+    """List the addresses of all files below an address, sorted, with their bytes."""
     with object_store(address) as (files, name):
         found = files.find(name, detail=True)
-        return sorted((str(files.unstrip_protocol(one)), int(about["size"])) for one, about in found.items())
+        return sorted((str(files.unstrip_protocol(path)), int(info["size"])) for path, info in found.items())

@@ -1,4 +1,4 @@
-"""FMA's tracks.csv becomes a subset, and the subset three splits."""
+"""Read FMA's tracks.csv, draw a subset of its tracks, and split the subset in three."""
 
 import json
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _COLUMNS = (
     ("track", "license"),
     ("track", "title"),
 )
-_NESTED = ("small", "medium", "large", "full")  # each of FMA's subsets holds those before it
+_NESTED = ("small", "medium", "large", "full")  # each of FMA's subsets contains those before it
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SelectSettings:
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """The group `split`: what is kept together, the fractions held out, and the seed of the draw.
+    """The group ``split`` of params.yaml: units kept together, fractions held out, and the draw's seed.
 
     Args:
         by: ``artist`` (no artist in two splits), ``track`` (each track for itself) or ``fma`` (the
@@ -71,7 +71,7 @@ class SplitSettings:
 
 
 def read_catalog(folder: Path) -> pd.DataFrame:
-    """Read the tracks of the music that a folder holds, as `fetch.provide` fills it.
+    """Read the tracks of a folder that `overtone.data.sources.provide.provide` filled.
 
     Returns:
         A table by ``track_id``, all columns text: ``path`` (relative to the folder, or for clips in an
@@ -93,7 +93,7 @@ def read_catalog(folder: Path) -> pd.DataFrame:
         return pd.DataFrame(
             {
                 "path": path,
-                # All the nameless count as one: any two of them might be by the same artist.
+                # Tracks without a name count as one artist: any two of them might be by the same.
                 "artist": artist.replace("", "unknown"),
                 "genre": tracks["track", "genre_top"].replace("", "unknown"),
                 "title": tracks["track", "title"],
@@ -102,16 +102,16 @@ def read_catalog(folder: Path) -> pd.DataFrame:
             }
         )
     except FileNotFoundError as error:
-        raise OvertoneError(f"{error.filename} is not here; dvc repro download_fma makes it") from None
+        raise OvertoneError(f"{error.filename} is missing; dvc repro download_fma writes it") from None
     except KeyError as error:
         raise OvertoneError(f"{folder / 'tracks.csv'} lacks {error}; it is not FMA's") from None
 
 
 def _read_columns(path: Path) -> pd.DataFrame:
-    """The columns of tracks.csv that are used; the whole of FMA's would take ten times the memory."""
+    """Read the columns of tracks.csv that are used; all of them would take ten times the memory."""
     heads = pd.read_csv(path, header=None, nrows=2, dtype=str, keep_default_na=False)
-    places = {head: place for place, head in enumerate(zip(*heads.to_numpy(), strict=True))}
-    used = [places[column] for column in _COLUMNS]
+    numbers = {head: number for number, head in enumerate(zip(*heads.to_numpy(), strict=True))}
+    used = [numbers[column] for column in _COLUMNS]
     # All as text: an artist may be called "NA", and a number with gaps would become 7.0. The third line
     # names the index and nothing else.
     tracks = pd.read_csv(
@@ -123,16 +123,16 @@ def _read_columns(path: Path) -> pd.DataFrame:
 
 
 def _included(subset: str) -> tuple[str, ...]:
-    """The values of ``set.subset`` that belong to a subset."""
+    """Return the values of ``set.subset`` that belong to a subset."""
     return _NESTED[: _NESTED.index(subset) + 1] if subset in _NESTED else (subset,)
 
 
 def select_subset(catalog: pd.DataFrame, settings: SelectSettings) -> pd.DataFrame:
     """Draw tracks, as many of each genre as of any other.
 
-    A genre with fewer than its share gives all it has, and the others share the rest. With the same
-    seed, a larger draw holds the smaller one. Rows come in the order of ``track_id``, and the order
-    they were given in does not matter.
+    Of a genre with fewer tracks than its share all are drawn, and the others share the rest. With the same
+    seed, a larger draw contains the smaller one. Rows are sorted by ``track_id``, whatever the order of the
+    input.
 
     Raises:
         OvertoneError: more tracks are asked for than there are.
@@ -147,19 +147,19 @@ def select_subset(catalog: pd.DataFrame, settings: SelectSettings) -> pd.DataFra
     genres = catalog.groupby("genre").groups
     quotas = share({str(genre): len(tracks) for genre, tracks in genres.items()}, settings.tracks)
     draw = np.random.default_rng(settings.seed)
-    # Each genre is shuffled whole, whatever its quota: that is what makes draws nest.
+    # Each genre is shuffled completely, whatever its quota, so that draws nest.
     chosen = [draw.permutation(tracks)[: quotas[str(genre)]] for genre, tracks in genres.items()]
     return catalog.loc[np.sort(np.concatenate(chosen))]
 
 
 def share(counts: dict[str, int], total: int) -> dict[str, int]:
-    """Share a total out evenly, none above its count: water filling.
+    """Distribute a total evenly, none above its count: water filling.
 
     >>> share({"rock": 50, "pop": 50, "folk": 2}, 12)
     {'folk': 2, 'pop': 5, 'rock': 5}
     """
     quotas = {}
-    # The smallest go first, so what one cannot take is still to be shared by those after it.
+    # The smallest go first: what exceeds their count is distributed over those after them.
     for done, (name, count) in enumerate(sorted(counts.items(), key=lambda item: (item[1], item[0]))):
         quotas[name] = min(count, total // (len(counts) - done))
         total -= quotas[name]
@@ -167,7 +167,7 @@ def share(counts: dict[str, int], total: int) -> dict[str, int]:
 
 
 def split_tracks(subset: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
-    """Give each track its split: one column ``split``, in the order of ``track_id``.
+    """Assign each track to a split: one column ``split``, in the order of ``track_id``.
 
     Raises:
         OvertoneError: there are too few tracks or artists for three splits, or no splits by FMA.
@@ -196,7 +196,7 @@ def split_tracks(subset: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
 
 
 def _own_splits(subset: pd.DataFrame) -> pd.Series:
-    """The dataset's own splits."""
+    """Return the dataset's own splits."""
     split = subset["fma_split"]
     if not split.isin(SPLITS).all():
         raise OvertoneError("split.by is fma, and this music has no splits of its own; use artist or track")
@@ -210,7 +210,7 @@ def _hold_out_tracks(tracks: pd.DataFrame, wanted: float, seed: int) -> pd.Index
     """Draw so many tracks, at least one, each genre in its proportion where its size allows."""
     count = max(1, round(wanted))
     sizes = tracks["genre"].map(tracks["genre"].value_counts())
-    # scikit-learn wants two of each kind: the single ones go with the most common genre.
+    # scikit-learn needs two of each kind: single tracks join the most common genre.
     kinds = tracks["genre"].where(sizes > 1, tracks["genre"].mode()[0])
     possible = kinds.nunique() <= min(count, len(tracks) - count) and kinds.value_counts().min() > 1
     parts: list[pd.DataFrame] = train_test_split(

@@ -55,7 +55,7 @@ def test_silent_segments_and_short_tracks_are_left_out_with_the_reason(tmp_path,
 def test_what_is_read_at_once_changes_nothing(tmp_path, rng, degrade_settings, monkeypatch, store, stretch):
     write(tmp_path, {1: music(rng, 2)}, degrade_settings(store=store))
     expected, _ = list_segments(Pairs(tmp_path), segment_settings(hop=3000))
-    monkeypatch.setattr(segments, "STRETCH", stretch)
+    monkeypatch.setattr(segments, "READ_LENGTH", stretch)
     found, _ = list_segments(Pairs(tmp_path), segment_settings(hop=3000))
     # Where rounding tips over, what is made on the fly differs by a step of its 16 bits.
     pd.testing.assert_frame_equal(found, expected, rtol=0, atol=0 if store else 1.5 / 32767)

@@ -114,7 +114,7 @@ def test_changed_file_changes_the_output(own, tmp_path):
 
 
 def test_folder_without_audio_is_refused(tmp_path):
-    with pytest.raises(OvertoneError, match=r"download.folder is '.*'; it holds no audio, a folder of .wav"):
+    with pytest.raises(OvertoneError, match=r"download.folder is '.*'; it holds no file of .wav"):
         provide(DownloadSettings("mini", str(tmp_path)), tmp_path / "fma")
     assert not list(tmp_path.iterdir())
 

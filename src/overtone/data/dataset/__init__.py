@@ -1,1 +1,1 @@
-"""TODO."""
+"""Read pairs as segments and batches, and degrade originals on the fly."""

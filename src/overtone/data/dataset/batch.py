@@ -1,4 +1,4 @@
-"""TODO."""
+"""Hold a batch of segments, and name the segments of it that a rank reads."""
 
 from typing import NamedTuple
 
@@ -15,31 +15,31 @@ class Batch(NamedTuple):
     bandwidth: Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on another device."""
+        """Copy the batch to another device."""
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
     def split(self, sizes: list[int]) -> list["Batch"]:
-        """The same in micro-batches of these sizes."""
+        """Split the batch into micro-batches of these sizes."""
         return [Batch(*parts) for parts in zip(*(torch.split(t, sizes) for t in self), strict=True)]
 
 
 class BatchRows(NamedTuple):
-    """Which segments of a batch, counted from 0 on, are wanted.
+    """Select segments of a batch, counted from 0 on.
 
     Attributes:
-        size: of the whole batch.
-        own: those wanted, in ascending order.
+        size: of the complete batch.
+        own: the selected segments, in ascending order.
     """
 
     size: int
     own: list[int]
 
     def read(self, mixed: bool) -> list[int]:
-        """List the segments to read: these, and where segments are mixed, those that may be added to them."""
+        """List the segments to read: the selected ones and, if mixed, those that may be added to them."""
         if not mixed:
             return self.own
         return sorted({*self.own, *(self.before(row) for row in self.own)})
 
     def before(self, row: int) -> int:
-        """The segment that may be added to another one."""
+        """Return the segment that may be added to another one."""
         return (row - 1) % self.size

@@ -1,17 +1,18 @@
-"""Degraded segments made on the fly, on the device, from originals read with their surroundings.
+"""Degrade segments on the fly, on the device, from originals read with their context.
 
-A segment degraded by itself differs at its ends from the same place of the degraded track. So a window
-around it is read, degraded whole, and the segment is cut out of that::
+A segment degraded by itself differs at its ends from the same samples of the degraded track. So a window
+around it is read and degraded, and the segment is cut out of the window::
 
     track     0 |.....|.....|.....|.....|.....|.....|.....|.....|.....|.....|.....|..  grid
     window            |~ context ~~|=========== segment ===========|~~~ context ~|
 
 Windows begin on a grid on which samples of both rates lie (every 441 samples from 44.1 to 16 kHz), so that
-the low-rate samples are those of the whole track. Where the track itself begins or ends, so does the window.
+the low-rate samples are those of the complete track. Where the track itself begins or ends, so does the
+window.
 
-The results are rounded to the pair's int16 steps, as stored ones are: what is made on the fly differs from
-what would be stored by a step where rounding tips over, and else not at all, since the original, too, has
-been rounded by half a step before it is filtered.
+The results are rounded to the pair's int16 steps, as stored ones are. The original has been rounded, too,
+before it is filtered; so a result differs from the stored one by a step where rounding tips over, and else
+not at all.
 """
 
 import math
@@ -28,8 +29,8 @@ from torch import Tensor
 from overtone.data.dataset.batch import Batch
 from overtone.data.pairs.degradation import DegradeSettings, group_delay, sections, through_low_rate
 
-# A filter's response is cut off where all that follows adds up to less than a thirtieth of an int16 step.
-REST = 1e-6
+# A filter's response is cut off where the rest adds up to less than a thirtieth of an int16 step.
+NEGLIGIBLE = 1e-6
 # Low-rate samples that the two resamplings reach to each side: torchaudio's sinc kernels have six zero
 # crossings at 0.99 of the Nyquist frequency, which is 6.06 samples each.
 RESAMPLING_REACH = 14
@@ -70,25 +71,25 @@ class OnTheFlyDegradation:
         if self.settings.filter == "none":
             return limited
         time = samples.shape[-1]
-        # Room behind the end for the response, which would come round to the beginning otherwise.
+        # Zeros behind the end for the response, which would wrap around to the beginning otherwise.
         size = fft.next_fast_len(time + len(self._response), real=True)
         response = self._spectrum(size, samples.device)
         filtered: Tensor = torch.fft.irfft(torch.fft.rfft(limited, size) * response, size)
         if self.settings.phase == "one_way":
             return filtered[..., self._delay : self._delay + time]
-        # The filter of `degrade` knows nothing behind the end: neither does the way back.
+        # The filter of `degrade` sees zeros behind the end; so does the backward pass.
         back = torch.fft.rfft(filtered[..., :time], size) * response.conj()
-        made: Tensor = torch.fft.irfft(back, size)[..., :time]
-        return made
+        both_ways: Tensor = torch.fft.irfft(back, size)[..., :time]
+        return both_ways
 
     def segments(self, windows: Tensor, offsets: Tensor, length: int, step: Tensor) -> tuple[Tensor, Tensor]:
         """Cut segments and their degraded versions out of windows.
 
         Args:
             windows: (rows, time) of the originals.
-            offsets: (rows,), where each row's segment begins in its window.
+            offsets: (rows,), the index in its window where each row's segment begins.
             length: samples of a segment.
-            step: (rows,), what an int16 step is worth.
+            step: (rows,), the value of an int16 step.
 
         Returns:
             (original, degraded), each (rows, length).
@@ -100,30 +101,30 @@ class OnTheFlyDegradation:
 
 
 def _response(sos: np.ndarray, longest: int) -> np.ndarray:
-    """A filter's impulse response up to where the rest of it is negligible, at most ``longest`` samples."""
+    """Compute a filter's impulse response, cut where the rest is negligible, at most ``longest`` samples."""
     impulse = np.zeros(longest)
     impulse[0] = 1
     response: np.ndarray = signal.sosfilt(sos, impulse)
     rest = np.cumsum(np.abs(response[::-1]))[::-1]
-    return response[: max(1, int(np.count_nonzero(rest > REST)))]
+    return response[: max(1, int(np.count_nonzero(rest > NEGLIGIBLE)))]
 
 
 def _transform(response: np.ndarray, size: int, device: torch.device) -> Tensor:
-    """A filter's response at the frequencies of a transform, where it is used."""
+    """Compute a filter's response at the frequencies of a transform, on a device."""
     return torch.from_numpy(np.fft.rfft(response, size).astype(np.complex64)).to(device)
 
 
 @dataclass(frozen=True)
 class PendingBatch:
-    """Segments of a batch whose degraded halves are made when it comes to its device.
+    """Segments of a batch whose degraded halves are computed on its device.
 
     Attributes:
-        damage: what makes them.
+        damage: computes them.
         windows: (time,) of each original with its context.
-        offsets: where each segment begins in its window.
+        offsets: index in its window where each segment begins.
         length: samples of a segment.
-        step: (batch,), what an int16 step is worth.
-        divisor: (batch, 2), what originals and degraded segments are divided by.
+        step: (batch,), the value of an int16 step.
+        divisor: (batch, 2), divisors of originals and of degraded segments.
         cutoff, bandwidth: (batch,), as a `Batch` has them.
     """
 
@@ -137,17 +138,17 @@ class PendingBatch:
     bandwidth: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device, complete."""
+        """Compute the complete batch on a device."""
         both = torch.empty(2, len(self.windows), self.length, device=device)
-        # Windows are as long as each other but where a track begins or ends.
-        alike = defaultdict(list)
+        # Windows have one length, except where a track begins or ends.
+        by_length = defaultdict(list)
         for row, window in enumerate(self.windows):
-            alike[len(window)].append(row)
-        for rows in alike.values():
+            by_length[len(window)].append(row)
+        for rows in by_length.values():
             windows = torch.stack([self.windows[row] for row in rows]).to(device)
             offsets = torch.tensor([self.offsets[row] for row in rows], device=device)
-            made = self.damage.segments(windows, offsets, self.length, self.step[rows].to(device))
-            for half, segments in zip(both, made, strict=True):
+            pair = self.damage.segments(windows, offsets, self.length, self.step[rows].to(device))
+            for half, segments in zip(both, pair, strict=True):
                 half[rows] = segments
         both /= self.divisor.T[:, :, None].to(device)
         return Batch(both[1], both[0], self.cutoff.to(device), self.bandwidth.to(device))

@@ -1,4 +1,4 @@
-"""Pairs of original and degraded samples in a few int16 files.
+"""Read pairs of original and degraded samples from a few int16 files.
 
 A pair is one channel of one part of a track. In its shard, original and degraded samples lie side by
 side (time, 2), so that a segment is one contiguous read::
@@ -6,17 +6,17 @@ side (time, 2), so that a segment is one contiguous read::
     shard-0000.i16   o d o d o d ...| o d o d ...| ...      little-endian int16
                      pair 0          pair 1
 
-With ``degrade.store: false`` a shard holds the originals alone, ``o o o o ...|``; ``degrade.json`` is there
-then, with the settings by which `overtone.data.dataset.on_the_fly` makes the other halves when they are read.
+With ``degrade.store: false`` a shard holds only the originals, ``o o o o ...|``, and ``degrade.json`` the
+settings by which `overtone.data.dataset.on_the_fly` degrades them when they are read.
 
 ``index.csv`` has a row per pair: pair, track_id, part, channel, shard, start (in frames of the shard),
-samples, scale (what an int16 step is worth), rate and bandwidth, both in Hz; losses look no further than the
-bandwidth, which of lossy music is where its codec's cliff begins.
+samples, scale (value of an int16 step), rate and bandwidth, both in Hz. Losses ignore what lies above the
+bandwidth, which in lossy music ends where the codec's cliff begins.
 ``shards.csv`` has each shard's SHA-1, so that a run over gigabytes can be named by a file of a few
 lines. ``left_out.csv`` lists the tracks that could not be used, with the reason.
 
-Shards may also lie in an object store or a shared folder, which ``store.txt`` names, each there under its
-SHA-1, so that no run is in another's way.
+Shards may also lie in an object store or a shared folder, which ``store.txt`` names; each has its SHA-1 as
+its name there, so that runs do not overwrite each other's.
 """
 
 import json
@@ -39,17 +39,17 @@ CPU = torch.device("cpu")
 class Pairs:
     """The pairs of a folder; no file stays open between two reads.
 
-    Maps would hold a file each (a process is often allowed 256 or 1024; FMA small makes 1,334
-    shards), and what was read through them counts as this process's memory.
+    Memory maps would keep a file open each (a process is often allowed 256 or 1024; FMA small has 1,334
+    shards), and the pages read through them count as this process's memory.
 
     Attributes:
         index: a row per pair, as the module's docstring lists.
         rate: rate of all pairs, in Hz.
-        damage: what makes the degraded halves; None where they are stored.
+        damage: computes the degraded halves; None where they are stored.
     """
 
     def __init__(self, folder: str | Path, device: torch.device = CPU) -> None:
-        """Open a folder of pairs; degraded halves that `read` must make are made on the device."""
+        """Open a folder of pairs; `read` computes degraded halves that are not stored on the device."""
         self.folder, self.device = Path(folder), device
         self.index = pd.read_csv(self.folder / "index.csv", index_col="pair")
         if self.index.empty:
@@ -72,7 +72,7 @@ class Pairs:
             self.damage = OnTheFlyDegradation(params.build("degrade", DegradeSettings, values))
 
     def step(self, pair: int) -> float:
-        """What an int16 step of a pair is worth."""
+        """Return the value of an int16 step of a pair."""
         return float(self._where[pair][3])
 
     def read(self, pair: int, start: int = 0, length: int | None = None) -> np.ndarray:
@@ -81,21 +81,21 @@ class Pairs:
         if self.damage is None:
             return self._frames(pair, start, start + length)
         window, offset = self.window(pair, start, length)
-        places, step = torch.tensor([offset]), torch.tensor([self.step(pair)])
-        windows, places, step = (t.to(self.device) for t in (torch.from_numpy(window)[None], places, step))
-        made = self.damage.segments(windows, places, length, step)
-        return np.concatenate([half.cpu().numpy() for half in made])
+        offsets, step = torch.tensor([offset]), torch.tensor([self.step(pair)])
+        windows, offsets, step = (t.to(self.device) for t in (torch.from_numpy(window)[None], offsets, step))
+        halves = self.damage.segments(windows, offsets, length, step)
+        return np.concatenate([half.cpu().numpy() for half in halves])
 
     def original(self, pair: int, start: int, length: int) -> np.ndarray:
-        """Read (time,) float32: original samples alone."""
+        """Read (time,) float32: only original samples."""
         samples: np.ndarray = self._frames(pair, start, start + length)[0]
         return samples
 
     def window(self, pair: int, start: int, length: int) -> tuple[np.ndarray, int]:
-        """Read original samples with the context that degrading them takes, from other parts of a long track.
+        """Read original samples with the context that degrading needs, from other parts of a long track, too.
 
         Returns:
-            ((time,) float32, place of ``start`` in it).
+            ((time,) float32, index of ``start`` in it).
         """
         assert self.damage is not None, "stored pairs need no context"
         first, end = self.damage.window(start, length)
@@ -103,9 +103,9 @@ class Pairs:
         samples, pieces = self._where[pair][2], []
         before = self._pair.get((track_id, part - 1, channel))
         if first < 0 and before is not None:
-            there = self._where[before][2]
-            first = max(first, -there)
-            pieces.append(self._frames(before, there + first, there)[0])
+            length_before = self._where[before][2]
+            first = max(first, -length_before)
+            pieces.append(self._frames(before, length_before + first, length_before)[0])
         first = first if pieces else max(first, 0)
         pieces.append(self._frames(pair, max(first, 0), min(end, samples))[0])
         after = self._pair.get((track_id, part + 1, channel))
@@ -114,7 +114,7 @@ class Pairs:
         return np.concatenate(pieces), start - first
 
     def _frames(self, pair: int, start: int, end: int) -> np.ndarray:
-        """What is stored of a pair: (2, time) float32, or (1, time) of originals alone."""
+        """Read the stored samples of a pair: (2, time) float32, or (1, time) of originals only."""
         shard, offset, _, scale = self._where[pair]
         width = 1 if self.damage else 2
         first, count = 2 * width * (offset + start), width * (end - start)  # in bytes, and in int16

@@ -1,6 +1,6 @@
-"""The segments to train on: an index into the pairs, and batches of them as tensors; no audio is copied."""
+"""List the segments to train on, an index into the pairs, and read them as batches; no audio is copied."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,13 +11,14 @@ import torch
 
 from overtone.core import parallel
 from overtone.core.params import check, check_choice
+from overtone.core.progress import report_progress
 from overtone.data.dataset.batch import Batch
 from overtone.data.dataset.on_the_fly import PendingBatch
 from overtone.data.dataset.reader import Pairs
 
-# Samples read at a time, 24 s: whole parts of two minutes took a worker 850 MB.
-STRETCH = 1 << 20
-# Groups that tracks are shared out in; each opens the pairs' index anew.
+# Samples read at a time, 24 s: complete parts of two minutes took a worker 850 MB.
+READ_LENGTH = 1 << 20
+# Groups that tracks are distributed in; each opens the pairs' index again.
 GROUPS = 64
 
 Rows = list[tuple[int, int, int, int, float, float]]
@@ -31,8 +32,8 @@ class SegmentSettings:
         length: samples of a segment.
         hop: samples from one segment's start to the next.
         skip: seconds left out at a track's start; FMA's clips begin 5 to 8 times too quiet for 25 ms.
-        silence: segments whose original stays under this peak are left out.
-        per_track: how many segments a track gives, evenly spaced; null for all.
+        silence: segments whose original has at most this peak are left out.
+        per_track: number of segments of a track, evenly spaced; None for all.
         scale: ``shared`` divides both of a pair by the original's peak; ``separate`` (the authors'
             code) divides each by its own.
     """
@@ -54,31 +55,26 @@ class SegmentSettings:
         check_choice("segment.scale", self.scale, ("shared", "separate"))
 
 
-def list_segments(
-    pairs: Pairs, settings: SegmentSettings, say: Callable[[str], None] = lambda text: None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def list_segments(pairs: Pairs, settings: SegmentSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List the segments of all pairs.
 
-    Degraded halves that are not stored are made for it, which is most of the work: on processors, tracks
-    are then shared out over this machine's cores.
+    Degraded halves that are not stored are computed for it, which is most of the work: on processors, tracks
+    are then distributed over this machine's cores.
 
     Args:
         pairs: the pairs.
         settings: the group ``segment``.
-        say: is told of the progress, where tracks are shared out.
 
     Returns:
         (segments, left out): columns track_id, pair, start, length, peak_original, peak_degraded; and
-        columns track_id, reason for tracks that gave none.
+        columns track_id, reason for tracks without segments.
     """
     tracks = np.unique(pairs.index["track_id"])
     found: Iterable[tuple[Rows, list[dict[str, Any]]]]
     if pairs.damage is not None and pairs.device.type == "cpu":
         groups = np.array_split(tracks, min(GROUPS, len(tracks)))
         calls = [(pairs.folder.absolute(), settings, group.tolist()) for group in groups]
-        found = parallel.report_progress(
-            parallel.run_local(_cut_there, calls), len(calls), "segment: group", say
-        )
+        found = report_progress(parallel.run_local(_cut_folder, calls), len(calls), "segment: group")
     else:
         found = [_cut(pairs, settings, tracks.tolist())]
     rows, left_out = zip(*found, strict=True)
@@ -89,14 +85,14 @@ def list_segments(
     )
 
 
-def _cut_there(
+def _cut_folder(
     folder: Path, settings: SegmentSettings, tracks: list[int]
 ) -> tuple[Rows, list[dict[str, Any]]]:
     return _cut(Pairs(folder), settings, tracks)
 
 
 def _cut(pairs: Pairs, settings: SegmentSettings, tracks: list[int]) -> tuple[Rows, list[dict[str, Any]]]:
-    """The segments of some tracks, and the tracks that give none, as rows."""
+    """List the segments of some tracks, and the tracks without segments, as rows."""
     rows: Rows = []
     left_out = []
     index = pairs.index[pairs.index["track_id"].isin(tracks)]
@@ -109,20 +105,20 @@ def _cut(pairs: Pairs, settings: SegmentSettings, tracks: list[int]) -> tuple[Ro
                 continue
             for start, original, degraded in _peaks(pairs, pair, starts, settings.length):
                 found.append((cast(int, track_id), pair, start, settings.length, original, degraded))
-        heard = [row for row in found if row[4] > settings.silence and row[5] > 0]
-        if not heard:
+        audible = [row for row in found if row[4] > settings.silence and row[5] > 0]
+        if not audible:
             reason = "every segment is silent" if found else "shorter than a segment"
             left_out.append({"track_id": track_id, "reason": reason})
-        if settings.per_track is not None and len(heard) > settings.per_track:
-            spaced = np.linspace(0, len(heard) - 1, settings.per_track).round().astype(int)
-            heard = [heard[place] for place in spaced]
-        rows += heard
+        if settings.per_track is not None and len(audible) > settings.per_track:
+            spaced = np.linspace(0, len(audible) - 1, settings.per_track).round().astype(int)
+            audible = [audible[number] for number in spaced]
+        rows += audible
     return rows, left_out
 
 
 def _peaks(pairs: Pairs, pair: int, starts: range, length: int) -> Iterator[tuple[int, float, float]]:
-    """Each segment's start and the peaks of its original and degraded samples."""
-    many = max(1, STRETCH // starts.step)
+    """Yield each segment's start and the peaks of its original and degraded samples."""
+    many = max(1, READ_LENGTH // starts.step)
     for first in range(0, len(starts), many):
         some = starts[first : first + many]
         read = np.abs(pairs.read(pair, some[0], some[-1] + length - some[0]))
@@ -132,7 +128,7 @@ def _peaks(pairs: Pairs, pair: int, starts: range, length: int) -> Iterator[tupl
 
 
 def scale_pair(original: torch.Tensor, other: torch.Tensor, scale: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bring a pair of segments to a peak of 1: by the original's (``shared``), or each by its own."""
+    """Scale a pair of segments to a peak of 1: by the original's (``shared``), or each by its own."""
     peak = original.abs().max().clamp_min(1e-9)
     return original / peak, other / (other.abs().max().clamp_min(1e-9) if scale == "separate" else peak)
 
@@ -143,10 +139,10 @@ class Segments:
     Args:
         pairs, table: the pairs, and the segments' rows of segments.csv.
         scale: as `SegmentSettings` has it.
-        cutoff: of the degraded ones, in Hz.
-        degraded: false where the damage is drawn anew for every batch: the originals alone are read, and
-            stand in the degraded segments' place.
-        side: whether they are the side of stereo.
+        cutoff: of the degraded segments, in Hz.
+        degraded: false where training degrades every batch itself: only originals are read, and returned in
+            the degraded segments' place.
+        side: whether the segments are the side of stereo.
     """
 
     def __init__(
@@ -171,12 +167,12 @@ class Segments:
     def __len__(self) -> int:
         return len(self._where)
 
-    def batch(self, places: list[int]) -> Batch | PendingBatch:
-        """Read segments by their place; degraded ones that are not stored are made by ``to(device)``."""
-        cutoff = torch.full((len(places),), self._cutoff)
-        bandwidth = torch.from_numpy(self._bandwidth[places])
-        where = [self._where[place] for place in places]
-        divisor = self._divisor[places]
+    def batch(self, numbers: list[int]) -> Batch | PendingBatch:
+        """Read segments by their numbers; ``to(device)`` computes degraded segments that are not stored."""
+        cutoff = torch.full((len(numbers),), self._cutoff)
+        bandwidth = torch.from_numpy(self._bandwidth[numbers])
+        where = [self._where[number] for number in numbers]
+        divisor = self._divisor[numbers]
         if self._degraded and self.pairs.damage is not None:
             windows = [self.pairs.window(pair, start, self.length) for pair, start in where]
             samples, offsets = zip(*windows, strict=True)
@@ -191,7 +187,7 @@ class Segments:
                 cutoff,
                 bandwidth,
             )
-        both = np.empty((2 if self._degraded else 1, len(places), self.length), dtype=np.float32)
+        both = np.empty((2 if self._degraded else 1, len(numbers), self.length), dtype=np.float32)
         for row, (pair, start) in enumerate(where):
             read = self.pairs.read if self._degraded else self.pairs.original
             both[:, row] = read(pair, start, self.length)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Define a pair: its degradation and its storage format."""

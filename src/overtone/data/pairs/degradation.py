@@ -1,4 +1,4 @@
-"""The damage: down to a low rate and back, then a low-pass; the pair stays aligned to the sample."""
+"""Degrade music: resample to a low rate and back, then low-pass; the pair stays aligned to the sample."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from overtone.core.params import check, check_choice
 
 FILTERS = ("biquad", "butterworth", "chebyshev1", "elliptic", "bessel", "none")
 
-# The lowest and the highest cutoff in Hz above which `overtone.restoration.stream.restorer` makes anything.
+# The lowest and the highest cutoff in Hz that `overtone.restoration.stream.restorer` accepts.
 CUTOFFS = (500.0, 22050.0)
 
 
@@ -21,8 +21,8 @@ class DegradeSettings:
 
     Attributes:
         rate: rate of the pairs, in Hz.
-        channels: ``mono`` mixes down, as the paper does; ``separate`` makes each channel a pair; ``side``
-            keeps what left and right do not share, half their difference.
+        channels: ``mono`` mixes down, as the paper does; ``separate`` writes a pair per channel; ``side``
+            keeps half the difference of left and right.
         low_rate: rate that the signal goes through, in Hz.
         interpolation: way back up: ``sinc`` (the authors' code) or ``linear`` (their text).
         filter: kind of low-pass; ``biquad`` is the authors' second-order one.
@@ -33,8 +33,8 @@ class DegradeSettings:
         ripple_db: passband ripple of chebyshev1 and elliptic.
         stopband_db: attenuation of the elliptic filter's stopband.
         tracks_per_shard: tracks that one worker writes into one file.
-        store: whether the degraded half of every pair is written beside the original; false makes it on
-            the fly where it is read (`overtone.data.dataset.on_the_fly`).
+        store: whether the degraded half of every pair is written beside the original; with false it is
+            computed when it is read (`overtone.data.dataset.on_the_fly`).
     """
 
     rate: int
@@ -87,7 +87,7 @@ class DegradeSettings:
 
     @property
     def cutoff_hz(self) -> float:
-        """The frequency above which the degraded signal is counted as lost, in Hz."""
+        """Frequency in Hz above which the degraded signal counts as lost."""
         nyquist = self.low_rate / 2
         return nyquist if self.filter == "none" else self.cutoff * nyquist
 
@@ -169,7 +169,7 @@ def lowpass(samples: torch.Tensor, sos: np.ndarray, phase: str) -> torch.Tensor:
 
 
 def group_delay(sos: np.ndarray) -> float:
-    """Group delay at 0 Hz in samples, summed over the sections.
+    """Compute the group delay at 0 Hz in samples, summed over the sections.
 
     For b(z)/a(z) at z = 1 it is sum(n b_n) / sum(b_n) - sum(n a_n) / sum(a_n).
     """

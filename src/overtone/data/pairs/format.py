@@ -1,4 +1,4 @@
-"""TODO."""
+"""Name the columns of a pair's index, and the location of shards in a store."""
 
 from pathlib import Path
 
@@ -8,6 +8,6 @@ INDEX = ("pair", "track_id", "part", "channel", "shard", "start", "samples", "sc
 
 
 def shard_location(address: str, digest: str) -> Path | str:
-    """Where a shard lies in a store."""
+    """Return the location of a shard in a store."""
     name = f"{address.rstrip('/')}/{digest}.i16"
     return name if is_address(name) else Path(name)

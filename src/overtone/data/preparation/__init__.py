@@ -1,1 +1,1 @@
-"""TODO."""
+"""Decode every track once and write its pairs into shards."""

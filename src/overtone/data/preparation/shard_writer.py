@@ -1,7 +1,6 @@
-"""TODO."""
+"""Decode tracks, degrade them and write their pairs into a shard."""
 
 import hashlib
-import json
 import secrets
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,21 +13,20 @@ import torch
 from overtone.audio.bandwidth import music_end
 from overtone.audio.resample import resample
 from overtone.audio.soundfiles import read_chunks
-from overtone.core import params
+from overtone.core import atomic, params
 from overtone.core.errors import OvertoneError
 from overtone.core.storage import Location, local_copy, upload
 from overtone.data.pairs.degradation import DegradeSettings, degrade
 from overtone.data.pairs.format import INDEX, shard_location
 
-# Tracks longer than this are kept as several parts, so that no array is longer; with a second of
-# context at each side the filters settle far below an int16 step (the slowest, a 24th-order
-# elliptic, in 0.1 s).
+# Longer tracks are stored as several parts, which bounds the size of arrays. With a second of context at
+# each side the filters settle far below an int16 step (the slowest, a 24th-order elliptic, in 0.1 s).
 PART_SECONDS = 120
 CONTEXT_SECONDS = 1
 
 
 class ShardWriter:
-    """Writes the pairs of a few tracks into one shard, a track at a time; unfinished, it leaves nothing."""
+    """Write the pairs of a few tracks into a shard, a track at a time; an unfinished shard is deleted."""
 
     def __init__(self, folder: Path, number: int, settings: DegradeSettings) -> None:
         self.name = f"shard-{number:04d}.i16"
@@ -37,14 +35,14 @@ class ShardWriter:
         self.left_out: list[dict[str, Any]] = []
         self._frames = 0
         self._hash = hashlib.sha1(usedforsecurity=False)
-        # A worker that a cluster takes for dead may be writing still while another does its work anew.
+        # A worker that a cluster takes for dead may still be writing while another repeats its work.
         self._part = folder / f"{self.name}.{secrets.token_hex(4)}.part"
         self._file = self._part.open("wb")
 
-    def add(self, track_id: int, place: Location) -> None:
-        """Decode, degrade and append one track; one that cannot be used is listed with its reason."""
+    def add(self, track_id: int, location: Location) -> None:
+        """Decode, degrade and append a track; list a track that cannot be used with the reason."""
         # A store that does not answer is no fault of the track's: that error passes.
-        with local_copy(place) as path:
+        with local_copy(location) as path:
             self._add(track_id, path)
 
     def _add(self, track_id: int, path: Path) -> None:
@@ -61,14 +59,14 @@ class ShardWriter:
                 side = self.settings.channels == "side"
                 raise OvertoneError(f"{path} {'has left and right the same' if side else 'is silent'}")
         except OvertoneError as error:
-            # What was written of it stays in the file as a gap that no row names.
+            # Samples written already stay in the file as a gap that no row names.
             del self.rows[rows:]
             self.left_out.append({"track_id": track_id, "reason": str(error).removeprefix(f"{path} ")})
 
     def _add_part(
         self, track_id: int, part: int, samples: np.ndarray, rate: int, before: int, after: int
     ) -> float:
-        """Append one part's pairs and return its peak; one too short for a sample gives none."""
+        """Append a part's pairs and return its peak; a part without a sample at the new rate has none."""
         settings = self.settings
         if settings.channels == "mono":
             samples = samples.mean(axis=0, keepdims=True)
@@ -114,14 +112,14 @@ class ShardWriter:
 def write_shard(
     number: int, tracks: list[tuple[int, Location]], to: Path | str, settings: DegradeSettings
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str, str]:
-    """Write one shard of (track_id, place) tracks; what it returns does not depend on who else writes.
+    """Write a shard of tracks, given as (track_id, location); its result does not depend on other writers.
 
-    It is written under a temporary name, ending in ``.part``, and renamed.
+    The shard is written under a temporary name, ending in ``.part``, and renamed.
 
     Args:
         number: of the shard.
-        tracks: what goes into it.
-        to: the folder of pairs, or as text what `write_store` is given.
+        tracks: those of the shard.
+        to: the folder of pairs, or as text the address for `write_store`.
         settings: the group ``degrade``.
 
     Returns:
@@ -132,8 +130,8 @@ def write_shard(
             to if isinstance(to, Path) else Path(stack.enter_context(TemporaryDirectory(prefix="overtone-")))
         )
         writer = stack.enter_context(ShardWriter(folder, number, settings))
-        for track_id, place in tracks:
-            writer.add(track_id, place)
+        for track_id, location in tracks:
+            writer.add(track_id, location)
         digest = writer.finish()
         if isinstance(to, str):
             upload(folder / writer.name, shard_location(to, digest))
@@ -142,11 +140,10 @@ def write_shard(
 
 def write_store(folder: Path, address: str) -> None:
     """Write ``store.txt``: the shards lie at this address, or in the folder of this path."""
-    (folder / "store.txt").write_text(f"{address}\n", encoding="utf-8")
+    atomic.write_text(f"{address}\n", folder / "store.txt")
 
 
 def write_settings(folder: Path, settings: DegradeSettings) -> None:
-    """Write ``degrade.json`` where the pairs need it: where their degraded halves are not stored."""
+    """Write ``degrade.json`` if the degraded halves are not stored."""
     if not settings.store:
-        text = json.dumps(params.plain(settings), indent=2) + "\n"
-        (folder / "degrade.json").write_text(text, encoding="utf-8")
+        atomic.write_json(params.plain(settings), folder / "degrade.json")

@@ -1,7 +1,6 @@
-"""A zip archive becomes files, none outside the folder they belong in, each checked against its SHA-1."""
+"""Unpack or list a zip archive: no file outside the target folder, each checked against its SHA-1."""
 
 import hashlib
-import shutil
 import stat
 import zipfile
 import zlib
@@ -11,27 +10,30 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from overtone.core import parallel
+from overtone.core.disk_space import check_free_space
 from overtone.core.errors import OvertoneError
+from overtone.core.progress import open_bar
 from overtone.core.storage import open_binary
-from overtone.data.sources.http import BLOCK, Meter, Report, size
+from overtone.data.sources.http import BLOCK
+
+OTHER_DISK = "make room, or set OVERTONE_DOWNLOADS to a folder on another disk"
 
 
-def unpack(path: Path, folder: Path, only: str | None = None, report: Report | None = None) -> None:
+def unpack(path: Path, folder: Path, only: str | None = None) -> None:
     """Unpack a zip archive without its top folder, checking each file against its ``checksums``.
 
-    Its files are the work of `parallel.each`, in batches.
+    Files are unpacked in parallel, in batches (`overtone.core.parallel.run_all`).
 
     Args:
         path: the archive.
-        folder: where its files go.
-        only: the one file to take, None for all.
-        report: called with the progress.
+        folder: the target.
+        only: the only file to unpack, None for all.
 
     Raises:
         OvertoneError: the archive is damaged, an entry is a link or would leave the folder, a file
             does not match its checksum or is missing, or there is too little disk.
     """
-    with _damage_told(path):
+    with _naming_damage(path):
         with zipfile.ZipFile(path) as archive:
             entries, sums = _listed(path, archive)
             if only:
@@ -39,31 +41,31 @@ def unpack(path: Path, folder: Path, only: str | None = None, report: Report | N
                     raise OvertoneError(f"{path} lacks {only}; delete it, run again")
                 entries = {only: entries[only]}
             total = sum(info.file_size for info in entries.values())
-            check_free_space(folder, total, path.name)
-            meter = Meter(f"unpack {path.name}", total, report)
+            check_free_space(folder, total, path.name, OTHER_DISK)
             work = (((name, info, sums.get(name)), info.file_size) for name, info in entries.items())
-            to = folder.absolute()
-            calls = [(path.absolute(), to, batch) for batch in parallel.group_by_size(work)]
-        for count in parallel.run_all(_extract, calls, to):
-            meter.add(count)
+            target = folder.absolute()
+            calls = [(path.absolute(), target, batch) for batch in parallel.group_by_size(work)]
+        with open_bar(f"unpack {path.name}", total, "B") as bar:
+            for count in parallel.run_all(_extract, calls, target):
+                bar.update(count)
 
 
 def list_clips(path: Path) -> dict[str, tuple[str, str]]:
-    """The files of an archive that its ``checksums`` list, as they stand in it; nothing is unpacked.
+    """List the files of an archive that its ``checksums`` name; nothing is unpacked.
 
     Returns:
-        Name without the top folder -> (name of the entry, SHA-1).
+        Name without the top folder -> (name of its entry, SHA-1).
 
     Raises:
-        OvertoneError: as `unpack` does, but for what only unpacking shows.
+        OvertoneError: the archive is damaged, an entry would leave the folder, or a file is missing.
     """
-    with _damage_told(path), zipfile.ZipFile(path) as archive:
+    with _naming_damage(path), zipfile.ZipFile(path) as archive:
         entries, sums = _listed(path, archive)
     return {name: (entries[name].filename, digest) for name, digest in sums.items()}
 
 
 def _listed(path: Path, archive: zipfile.ZipFile) -> tuple[dict[str, zipfile.ZipInfo], dict[str, str]]:
-    """The entries of an archive by name without the top folder, and the SHA-1 of those that have one."""
+    """Map names without the top folder to entries, and to the SHA-1 of those that have one."""
     entries = {_inside(path, info): info for info in archive.infolist() if not info.is_dir()}
     sums = {}
     if "checksums" in entries:
@@ -76,8 +78,8 @@ def _listed(path: Path, archive: zipfile.ZipFile) -> tuple[dict[str, zipfile.Zip
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
-    """Make what a damaged archive raises one clear line."""
+def _naming_damage(path: Path) -> Iterator[None]:
+    """Turn the errors of a damaged archive into one line."""
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
@@ -88,7 +90,7 @@ def _damage_told(path: Path) -> Iterator[None]:
 
 
 def _extract(path: Path, folder: Path, entries: list[tuple[str, zipfile.ZipInfo, str | None]]) -> int:
-    """Unpack some entries, each (name to give it, entry, SHA-1 or None), and return their bytes."""
+    """Unpack entries, each (its new name, entry, SHA-1 or None), and return their bytes."""
     archive = open_binary(path)
     done = 0
     for name, info, wanted in entries:
@@ -107,7 +109,7 @@ def _extract(path: Path, folder: Path, entries: list[tuple[str, zipfile.ZipInfo,
 
 
 def _inside(path: Path, info: zipfile.ZipInfo) -> str:
-    """An entry's name without the top folder, refused where it could lead out of the target."""
+    """Return an entry's name without the top folder; refuse one that could lead out of the target."""
     name = PurePosixPath(info.filename)
     leaves = name.is_absolute() or ".." in name.parts or "\\" in info.filename
     if leaves or PureWindowsPath(info.filename).drive or stat.S_ISLNK(info.external_attr >> 16):
@@ -115,17 +117,7 @@ def _inside(path: Path, info: zipfile.ZipInfo) -> str:
     return str(PurePosixPath(*name.parts[1:])) if len(name.parts) > 1 else str(name)
 
 
-def check_free_space(disk: Path, need: int, what: str) -> None:
-    """Raise unless the disk of a folder has so many bytes free."""
-    free = shutil.disk_usage(disk).free
-    if free < need:
-        raise OvertoneError(
-            f"the disk of {disk.resolve()} has {size(free)} free, {what} needs {size(need)}; "
-            "make room, or set OVERTONE_DOWNLOADS to a folder on another disk"
-        )
-
-
 def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """The rest of a file, a block at a time."""
+    """Yield the rest of a file in blocks."""
     while block := file.read(BLOCK):
         yield block

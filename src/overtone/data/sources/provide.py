@@ -1,4 +1,4 @@
-"""Where music comes from: a bundled archive, FMA's archives, or a folder of one's own."""
+"""Provide music: a bundled archive, archives of the Free Music Archive (FMA), or a folder of one's own."""
 
 import hashlib
 import json
@@ -12,19 +12,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from overtone.core import params
+from overtone.core import atomic, params
+from overtone.core.disk_space import check_free_space
 from overtone.core.errors import OvertoneError
+from overtone.core.progress import open_bar
 from overtone.core.storage import download_folder
-from overtone.data.sources.archives import check_free_space, list_clips, read_blocks, unpack
+from overtone.data.sources.archives import OTHER_DISK, list_clips, read_blocks, unpack
 from overtone.data.sources.folder import write_own_catalog
-from overtone.data.sources.http import Meter, Report, download
+from overtone.data.sources.http import download
 
 if sys.platform != "win32":
     import fcntl
 
 BUNDLE = Path("data/bundle")
 SOURCE = "source.json"
-"""The file, written last, that says what the folder beside it holds; without it, that is half-made."""
+"""The file, written last, that names the content of its folder; a folder without it is not complete."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Archive:
         size: bytes; about the same unpacked, because MP3 does not compress further. For the check
             of free disk alone.
         bundled: it lies in the repository.
-        only: the one file to unpack, None for all.
+        only: the only file to unpack, None for all.
     """
 
     name: str
@@ -70,13 +72,13 @@ SUBSETS = {
 
 @dataclass(frozen=True)
 class DownloadSettings:
-    """The group `download`: which music to take.
+    """The group ``download`` of params.yaml: which music to use.
 
     Args:
         subset: mini (bundled), small, medium, large or full; unused where a folder is given.
         folder: a folder of one's own audio or its address in an object store (``s3://bucket/music``),
             None for the subset.
-        unpack: whether archives are unpacked; false leaves clips in them, to be read there in place.
+        unpack: whether archives are unpacked; with false, clips are read out of the archives.
     """
 
     subset: str
@@ -88,28 +90,25 @@ class DownloadSettings:
         params.check(self.folder != "", "download.folder", self.folder, "the path of a folder, or null")
 
 
-def provide(settings: DownloadSettings, target: Path, report: Report | None = None) -> bool:
-    """Fill a folder with music and its `tracks.csv`; say whether there was anything to do.
+def provide(settings: DownloadSettings, target: Path) -> bool:
+    """Fill a folder with music and its `tracks.csv`; return whether there was anything to do.
 
-    It is written under a temporary name, so the folder is whole or not there. An archive becomes
+    The folder is written under a temporary name, so it is complete or not there. An archive becomes
     ``NNN/NNNNNN.mp3``, ``checksums`` and ``README.txt``; one that is not unpacked and a folder of one's own
-    are not copied, and ``files.csv`` tells where their files are.
+    are not copied, and ``files.csv`` lists their files.
 
     Args:
-        settings: what to take.
-        target: the folder to make; an earlier one is replaced.
-        report: called with the progress of long jobs.
+        settings: the group ``download``.
+        target: the folder to write; an earlier one is replaced.
 
     Raises:
-        OvertoneError: the music cannot be had, is damaged, or does not fit on the disk.
+        OvertoneError: the music is not available, is damaged, or does not fit on the disk.
     """
     try:
         if settings.folder is None:
-            return provide_archives(
-                settings.subset, SUBSETS[settings.subset], target, report, settings.unpack
-            )
-        with _whole(target) as folder:
-            write_own_catalog(settings.folder, folder, report)
+            return provide_archives(settings.subset, SUBSETS[settings.subset], target, settings.unpack)
+        with _replacing_folder(target) as folder:
+            write_own_catalog(settings.folder, folder)
             _write_source(folder, {"subset": "folder"})
         return True
     except OSError as error:
@@ -118,56 +117,52 @@ def provide(settings: DownloadSettings, target: Path, report: Report | None = No
         ) from error
 
 
-def provide_archives(
-    subset: str,
-    archives: tuple[Archive, ...],
-    target: Path,
-    report: Report | None = None,
-    unpacked: bool = True,
-) -> bool:
-    """Get, verify, unpack and verify archives; do nothing where the target holds these already.
+def provide_archives(subset: str, archives: tuple[Archive, ...], target: Path, unpacked: bool = True) -> bool:
+    """Download, verify and unpack archives; do nothing where the target holds these already.
 
-    With ``unpacked`` false, only what is ``only`` a part of an archive is unpacked, and the rest listed.
+    With ``unpacked`` false, archives with an ``only`` file are unpacked, and the clips of the others listed.
     """
-    source: dict[str, object] = {"subset": subset, "archives": {one.name: one.sha1 for one in archives}}
+    source: dict[str, object] = {
+        "subset": subset,
+        "archives": {archive.name: archive.sha1 for archive in archives},
+    }
     if not unpacked:
         source["unpacked"] = False
     if (target / SOURCE).exists() and json.loads((target / SOURCE).read_text()) == source:
         return False
     _check_disk(archives, target, unpacked)
-    with _whole(target) as folder:
+    with _replacing_folder(target) as folder:
         for archive in archives:
             with _lock_folder(archive):
-                path = _get(archive, report)
+                path = _verified(archive)
             if archive.only or unpacked:
-                unpack(path, folder, archive.only, report)
+                unpack(path, folder, archive.only)
             else:
                 _write_files(folder / "files.csv", archive, path)
         _write_source(folder, source)
     return True
 
 
-def _get(archive: Archive, report: Report | None) -> Path:
-    """The path of an archive whose SHA-1 holds, brought here if need be."""
-    path = part = _place(archive)
+def _verified(archive: Archive) -> Path:
+    """Return the path of an archive, downloaded if need be, whose SHA-1 is right."""
+    path = part = _path(archive)
     if archive.bundled and not path.exists():
         raise OvertoneError(f"{path} is missing; it is in the repository: git checkout {path}")
     if not path.exists():
         base = os.environ.get("OVERTONE_FMA_URL") or "https://os.unil.cloud.switch.ch/fma/"
         part = path.with_name(path.name + ".part")
-        download(f"{base.rstrip('/')}/{archive.name}", part, report)
-    with part.open("rb") as file:
-        digest = hashlib.sha1()
-        meter = Meter(f"verify {archive.name}", part.stat().st_size, report)
+        download(f"{base.rstrip('/')}/{archive.name}", part)
+    digest = hashlib.sha1()
+    with part.open("rb") as file, open_bar(f"verify {archive.name}", part.stat().st_size, "B") as bar:
         for block in read_blocks(file):
             digest.update(block)
-            meter.add(len(block))
+            bar.update(len(block))
     if digest.hexdigest() != archive.sha1:
         fault = f"{part} has SHA-1 {digest.hexdigest()}, it should be {archive.sha1}"
         if archive.bundled:
             raise OvertoneError(f"{fault}; restore it: git checkout {path}")
         part.unlink()
-        raise OvertoneError(f"{fault}; it is removed: run again to download it anew")
+        raise OvertoneError(f"{fault}; it is removed: run again to download it again")
     return part.replace(path)
 
 
@@ -177,27 +172,26 @@ def _lock_folder(archive: Archive) -> Iterator[None]:
     if archive.bundled or sys.platform == "win32":
         yield
         return
-    place = _place(archive).parent
-    place.mkdir(parents=True, exist_ok=True)
-    folder = os.open(place, os.O_RDONLY)
+    downloads = _path(archive).parent
+    downloads.mkdir(parents=True, exist_ok=True)
+    folder = os.open(downloads, os.O_RDONLY)
     try:
         with suppress(OSError):  # some network file systems lock no folders
             fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(folder)  # which gives the lock back, as does the end of the process, however it comes
+        os.close(folder)  # releases the lock, as does the end of the process, however it comes
 
 
-def _place(archive: Archive) -> Path:
-    """Where an archive lies, or will."""
+def _path(archive: Archive) -> Path:
+    """Return the path where an archive lies, or will."""
     return (BUNDLE if archive.bundled else download_folder()) / archive.name
 
 
 def _write_files(table: Path, archive: Archive, path: Path) -> None:
-    """List the clips of an archive as `overtone.core.storage` names them; its own SHA-1 has vouched for
-    theirs.
+    """List the clips of a verified archive in a table, as `overtone.core.storage` names them.
 
-    A downloaded archive goes by its bare name, so that the table is the same wherever downloads lie.
+    A downloaded archive is listed without its folder, so that the table does not depend on that folder.
     """
     name = str(path) if archive.bundled else archive.name
     rows = [
@@ -209,26 +203,26 @@ def _write_files(table: Path, archive: Archive, path: Path) -> None:
 
 
 def _check_disk(archives: tuple[Archive, ...], target: Path, unpacked: bool) -> None:
-    """Raise unless there is room for what is still to come and for what of it is unpacked."""
+    """Raise unless there is room for what must be downloaded and for what is unpacked."""
     target.parent.mkdir(parents=True, exist_ok=True)
     needs = {target.parent: sum(archive.size for archive in archives if unpacked or archive.only)}
     for archive in archives:
-        place = _place(archive)
-        if archive.bundled or place.exists():
+        path = _path(archive)
+        if archive.bundled or path.exists():
             continue
-        place.parent.mkdir(parents=True, exist_ok=True)
-        part = place.with_name(place.name + ".part")
-        coming = archive.size - (part.stat().st_size if part.exists() else 0)
-        same = place.parent.stat().st_dev == target.parent.stat().st_dev
-        disk = target.parent if same else place.parent
-        needs[disk] = needs.get(disk, 0) + max(coming, 0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        missing = archive.size - (part.stat().st_size if part.exists() else 0)
+        same = path.parent.stat().st_dev == target.parent.stat().st_dev
+        disk = target.parent if same else path.parent
+        needs[disk] = needs.get(disk, 0) + max(missing, 0)
     for disk, need in needs.items():
-        check_free_space(disk, need, " and ".join(archive.name for archive in archives))
+        check_free_space(disk, need, " and ".join(archive.name for archive in archives), OTHER_DISK)
 
 
 @contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes the target if all goes well, and vanishes otherwise."""
+def _replacing_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder; rename it to the target at the end, delete it on an error."""
     folder = target.with_name(target.name + ".part")
     shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
     folder.mkdir(parents=True)
@@ -242,4 +236,4 @@ def _whole(target: Path) -> Iterator[Path]:
 
 
 def _write_source(folder: Path, source: Mapping[str, object]) -> None:
-    (folder / SOURCE).write_text(json.dumps(source, indent=2) + "\n")
+    atomic.write_json(source, folder / SOURCE)

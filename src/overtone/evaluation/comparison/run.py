@@ -1,7 +1,7 @@
 """Score every system on every chunk of the test tracks, at every cutoff, and gather the results."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from overtone.core import parallel
+from overtone.core.progress import report_progress
 from overtone.data.dataset.reader import Pairs
 from overtone.data.pairs.degradation import DegradeSettings
 from overtone.evaluation.comparison import aggregate, chunks, systems
@@ -55,7 +56,6 @@ def run(
     degrade: DegradeSettings,
     scale: str,
     folder: Path,
-    say: Callable[[str], None],
 ) -> Comparison:
     """Score every system on every chunk of the test tracks.
 
@@ -65,7 +65,6 @@ def run(
         settings, degrade: the groups ``evaluate`` and ``degrade``.
         scale: ``segment.scale``.
         folder: where models and outputs of other programs lie during the run; all workers must see it.
-        say: is given lines of progress.
 
     Raises:
         OvertoneError: a setting does not fit the pairs, or a model cannot be loaded.
@@ -101,9 +100,7 @@ def run(
             for index, part in enumerate(parts):
                 with_excerpts = not lowpass and index < settings.pictures
                 calls.append((work, part, made_by.systems, cutoff, lowpass, with_excerpts))
-        scored = parallel.report_progress(
-            parallel.run_all(score_chunk, calls), len(calls), "evaluate: chunk", say
-        )
+        scored = report_progress(parallel.run_all(score_chunk, calls), len(calls), "evaluate: chunk")
         for index, chunk in enumerate(scored):
             gathered[index // len(parts)].add(chunk)
             excerpts += [(chunk.track_id, chunk.excerpts)] if chunk.excerpts else []
