@@ -209,11 +209,7 @@ def cut(path, share):
 def test_a_truncated_file_is_said_to_be_so(tmp_path, low, suffix):
     path = written(tmp_path / f"in{suffix}", np.tile(low, (4, 1))[:300000], 48000)
     cut(path, 0.7)
-    # CAF does not open.
-    said = "is truncated"
-    if suffix == ".caf":
-        said = "is not audio that overtone reads, or damaged (supported file format but file is malformed)"
-    with pytest.raises(OvertoneError, match=re.escape(f"in{suffix} {said}")):
+    with pytest.raises(OvertoneError, match=re.escape(f"in{suffix} is truncated")):
         restore_file(path)
     assert names(tmp_path) == [path.name]
 
