@@ -3,6 +3,7 @@
 Sources: ID3v2 Chapter Frame Addendum 1.0; https://wiki.xiph.org/Chapter_Extension for Vorbis comments.
 """
 
+import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +53,7 @@ def _cue_sheet(path: Path) -> list[Chapter]:
     starts = [track.start_offset / file.info.sample_rate for track in sheet.tracks]
     return [
         Chapter(start, end, f"Track {number + 1:02d}")
-        for number, (start, end) in enumerate(zip(starts, starts[1:], strict=False))
+        for number, (start, end) in enumerate(itertools.pairwise(starts))
     ]
 
 

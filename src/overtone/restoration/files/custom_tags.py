@@ -7,7 +7,7 @@ from typing import Any
 
 import mutagen
 from mediafile import MediaFile
-from mutagen import apev2, asf, flac, id3, mp4, ogg
+from mutagen import apev2, asf, id3, mp4
 
 # What is said of the file and not of the music, and what is carried in another way.
 LEFT = re.compile(
@@ -43,7 +43,7 @@ def _known() -> frozenset[str]:
 
 
 def read_custom_tags(path: Path) -> dict[str, list[str]]:
-    """Read the tags that mediafile does not know, by name in capitals; several values where there are several."""
+    """Read the tags that mediafile does not know, by name in capitals, all values of each."""
     try:
         tags = getattr(mutagen.File(path), "tags", None)
     except Exception:  # mutagen lets through what it stumbles over in a damaged file
@@ -84,10 +84,10 @@ def _texts(tags: Any) -> list[tuple[str, list[str]]]:
         return [(name.upper(), [*value]) for name, value in tags.items() if value.kind == apev2.TEXT]
     if isinstance(tags, asf.ASFTags):
         return [
-            (name.upper(), [str(value) for value in values if isinstance(value, asf.ASFUnicodeAttribute)])
+            (name.upper(), [str(value) for value in values if getattr(value, "TYPE", None) == asf.UNICODE])
             for name, values in tags.as_dict().items()
         ]
-    if isinstance(tags, flac.VCFLACDict | ogg.OggFileType) or hasattr(tags, "vendor"):
+    if hasattr(tags, "vendor"):
         return [(name.upper(), values) for name, values in tags.as_dict().items()]
     return []
 

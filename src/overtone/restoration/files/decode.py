@@ -24,7 +24,9 @@ from overtone.restoration.files.layouts import Layout
 from overtone.restoration.files.mpeg import SLACK
 from overtone.restoration.files.pieces import Piece, Plan
 from overtone.restoration.files.sndfile import SndFile
+from overtone.restoration.files.track import Track
 from overtone.restoration.files.window import Window
+from overtone.restoration.stream.limits import MAX_PEAK
 
 if TYPE_CHECKING:
     from overtone.restoration.files.ffmpeg import FFmpegFile
@@ -35,6 +37,9 @@ _File: TypeAlias = "SndFile | FFmpegFile"
 BLOCK = 1 << 16
 # Blocks that are decoded ahead: with one, decoder and meter wait for each other.
 AHEAD = 4
+# Full scales beyond which samples are whole numbers that were stored as floats: music of 16 bits that peaks
+# at -50 dB has 104. Recorders of 32-bit float go up to some 30.
+LOUDEST = 100.0
 # libsndfile itself corrects the length of truncated files, and says so in its log only: what is promised and
 # what is there, of WAV, AIFF and AU, of W64, and of RF64, which is WAV of more than 4 GiB. Written to a pipe,
 # they promise nearly the most that they can, for want of knowing better; the second figure is less.
@@ -78,7 +83,7 @@ class SoundReader:
         self.notes = [*plan.notes]
         self.silences: list[tuple[float, float]] = []
         tracks = getattr(file, "tracks", [])
-        self.track = tracks[file.track - 1] if len(tracks) > 1 else None
+        self.track: Track | None = tracks[getattr(file, "track", 1) - 1] if len(tracks) > 1 else None
 
     def copy_metadata(self) -> dict[str, str]:
         """Return the tags that libsndfile or FFmpeg reads."""
@@ -94,7 +99,7 @@ class SoundReader:
         self._check_kinds()
         if self._plan.fault:
             raise OvertoneError(f"{self.path} is damaged: {self._plan.fault}; get it whole, or cut it there")
-        done = 0
+        done, peak = 0, 0.0
         for index, piece in enumerate(self._plan.pieces):
             with contextlib.ExitStack() as opened:
                 file = self._file if not index else opened.enter_context(_open(self.path, piece, self._track))
@@ -102,10 +107,16 @@ class SoundReader:
                 began = done
                 while (block := self._read(file, done / self.samplerate)).size:
                     done += block.shape[1]
+                    peak = max(peak, float(block.max()), -float(block.min()))
                     yield block
                 self._finish(file, piece, done - began, began / self.samplerate)
         if self._plan.cut:
             self._shortage(self._plan.cut)
+        if LOUDEST < peak < MAX_PEAK:
+            raise OvertoneError(
+                f"{self.path} peaks at {peak:,.0f} times full scale: whole numbers stored as floats are not "
+                "scaled to 1; bring them there first, as ffmpeg -af volume does"
+            )
 
     def _check_kinds(self) -> None:
         """Raise unless the files joined in it go together, as far as a scan has found."""

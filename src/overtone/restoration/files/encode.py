@@ -15,8 +15,8 @@ from overtone.core.errors import OvertoneError
 from overtone.restoration.files import layouts, riff
 from overtone.restoration.files.decode import BLOCK
 from overtone.restoration.files.layouts import Layout
-from overtone.restoration.files.sndfile import LockedFile
 from overtone.restoration.files.metadata import Metadata, write_metadata
+from overtone.restoration.files.sndfile import LockedFile
 from overtone.restoration.stream.limits import CHUNK, MAX_CHANNELS
 
 # Suffix -> libsndfile's format, its subtype by bits (None: it has no such choice), most channels.
@@ -26,6 +26,7 @@ FORMATS: dict[str, tuple[str, dict[int, str] | None, int]] = {
     ".ogg": ("OGG", None, 8),
     ".mp3": ("MP3", None, 2),
 }
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 # Blocks that may wait to be encoded: two pieces.
 WAITING = 2 * CHUNK // BLOCK
 # libsndfile's compression levels, 0 to 1. FLAC's files are 0.1 % larger than at its default of 0.625, and
@@ -75,6 +76,17 @@ def check_target_rate(target: Path, rate: int) -> None:
         raise OvertoneError(
             f"{target} cannot have {rate} Hz; .flac takes up to 65535 Hz, and above that multiples of 10"
         )
+
+
+def holds_rate(target: Path, rate: int) -> bool:
+    """Whether the target's format has a rate in Hz."""
+    if target.suffix.lower() == ".mp3":
+        return rate in MP3_RATES
+    try:
+        check_target_rate(target, rate)
+    except OvertoneError:
+        return False
+    return True
 
 
 def _either(choices: dict[int, str]) -> str:

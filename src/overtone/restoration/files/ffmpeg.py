@@ -8,7 +8,7 @@ import threading
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -18,6 +18,7 @@ import soxr
 from overtone.formats import UNKNOWN
 from overtone.restoration.files import layouts
 from overtone.restoration.files.timeline import GAP, Timeline
+from overtone.restoration.files.track import Track
 from overtone.restoration.files.window import Window
 from overtone.restoration.stream.fifo import Fifo
 
@@ -50,21 +51,6 @@ class Unreadable(soundfile.SoundFileError):  # type: ignore[misc]
     def __init__(self, error_string: str) -> None:
         super().__init__(error_string)
         self.error_string = error_string
-
-
-class Track(NamedTuple):
-    """A sound track: its number from 1 on, how many there are, and what is known of it."""
-
-    number: int
-    of: int
-    codec: str
-    channels: int
-    language: str
-    title: str
-
-    def __str__(self) -> str:
-        said = ", ".join(filter(None, (self.language, self.title, self.codec, f"{self.channels} ch")))
-        return f"track {self.number} of {self.of} ({said})"
 
 
 class _Raw:

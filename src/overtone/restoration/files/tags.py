@@ -92,10 +92,10 @@ def read_tags(path: Path) -> dict[str, Any]:
         for name in MediaFile.fields() if found else ():
             # mediafile lets through whatever its decoders stumble over in a damaged field.
             with contextlib.suppress(Exception):
-                if name not in LEFT and (value := getattr(found, name)):
-                    # One value is in the usual field.
-                    if name not in SEVERAL or len(value) > 1:
-                        tags[name] = value
+                value = getattr(found, name) if name not in LEFT else None
+                # One value of several that there may be is in the usual field.
+                if value and (name not in SEVERAL or len(value) > 1):
+                    tags[name] = value
     with open_sound(path) as file:
         for name, value in file.copy_metadata().items():
             if name in CHUNKS:
