@@ -135,7 +135,7 @@ def test_silence_comes_out_silent(tmp_path):
     soundfile.write(tmp_path / "in.wav", np.zeros((9000, 2)), 22050)
     report = restore_file(tmp_path / "in.wav")
     made, rate = soundfile.read(report.target)
-    assert (made.shape, rate, made.any()) == ((18000, 2), RATE, False)
+    assert (made.shape, rate, made.any()) == ((9000, 2), 22050, False)
     assert "silent (but for bass, if any), left as it is" in report.line()
 
 
@@ -209,11 +209,7 @@ def cut(path, share):
 def test_a_truncated_file_is_said_to_be_so(tmp_path, low, suffix):
     path = written(tmp_path / f"in{suffix}", np.tile(low, (4, 1))[:300000], 48000)
     cut(path, 0.7)
-    # CAF does not open.
-    said = "is truncated"
-    if suffix == ".caf":
-        said = "is not audio that overtone reads, or damaged (supported file format but file is malformed)"
-    with pytest.raises(OvertoneError, match=re.escape(f"in{suffix} {said}")):
+    with pytest.raises(OvertoneError, match=re.escape(f"in{suffix} is truncated")):
         restore_file(path)
     assert names(tmp_path) == [path.name]
 

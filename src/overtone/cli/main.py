@@ -143,6 +143,8 @@ def _restore_one(
                 progress=bar.show,
                 separator=separator,
                 parts=args.parts,
+                track=args.track,
+                accept_truncated=args.accept_truncated,
             )
         except OvertoneError as error:
             if STANDARD not in job:

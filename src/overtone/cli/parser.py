@@ -155,6 +155,17 @@ def _add_restore(add_parser: _AddParser) -> None:
         help="add treble only to parts that end lower than the rest, under 9 kHz, such as a guest on the "
         "telephone; where there are none, to the whole file",
     )
+    add(
+        "--track",
+        metavar="N",
+        type=_number(int, "a number from 1 on", 1),
+        help="restore sound track N of a film that has several; by default the one that players choose",
+    )
+    add(
+        "--accept-truncated",
+        action="store_true",
+        help="restore what is there of a file whose header promises more",
+    )
     add("--picture", action="store_true", help="draw the spectrogram before and after, as OUT with .png")
     add("--json", action="store_true", help="print a JSON object per file")
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +16,10 @@ import torch
 from overtone.core.errors import OvertoneError
 from overtone.models.registry import Network
 from overtone.restoration.files import decode
-from overtone.restoration.files.decode import BLOCK, open_sound
-from overtone.restoration.files.encode import FORMATS, check_target, check_target_rate, write
+from overtone.restoration.files.decode import BLOCK, SoundReader, open_sound
+from overtone.restoration.files.encode import FORMATS, check_target, check_target_rate, holds_rate, write
 from overtone.restoration.files.formats import default_target
-from overtone.restoration.files.tags import read_tags
+from overtone.restoration.files.metadata import Metadata, read_metadata
 from overtone.restoration.result import Report
 from overtone.restoration.stream.analysis import Analysis, Analyzer, RestorerOptions, Stream, open_restorer
 from overtone.restoration.stream.limits import MAX_CHANNELS, check_output, check_rate, default_rate
@@ -51,6 +50,8 @@ def restore_file(
     progress: Callable[[float], None] | None = None,
     separator: Separator | None = None,
     parts: bool = False,
+    track: int | None = None,
+    accept_truncated: bool = False,
 ) -> Report:
     """Restore a sound file of any length to another file, and copy its tags.
 
@@ -60,7 +61,8 @@ def restore_file(
             Its folder is made if need be.
         cutoff: frequency in Hz above which to predict the band; measured if not given.
         model: a folder that the pipeline's train stage wrote, or a network; by default the shipped one.
-        out_rate: the target's rate in Hz; by default 48,000 if the source's is of that family, else 44,100.
+        out_rate: the target's rate in Hz; by default 48,000 if the source's is of that family, else 44,100;
+            the source's own if nothing is added.
         bits: 16 or 24 for flac; 16, 24 or 32 (float) for wav; without effect for ogg and mp3.
         device: of the network; by default a GPU if there is one.
         force: whether to overwrite the target.
@@ -68,6 +70,8 @@ def restore_file(
         separator: of `overtone.restoration.stream.stems.open_separator`, to restore stem by stem.
         parts: whether to look for narrowband passages (`overtone.restoration.stream.narrowband`) and restore
             those alone; if there are none, the file is restored as a whole.
+        track: number of the sound track, from 1 on, where there are several; by default FFmpeg's choice.
+        accept_truncated: whether to restore what is there of a file whose header promises more.
 
     Raises:
         OvertoneError: the source does not decode, is truncated or holds no sound, the target cannot be
@@ -86,7 +90,8 @@ def restore_file(
     if parts:
         check_alone(cutoff, separator)
     report = progress or (lambda share: None)
-    return _restore(_Job(source, target, cutoff, parts, out_rate, bits, separator, report), model, device)
+    job = _Job(source, target, cutoff, parts, out_rate, bits, separator, report, track, accept_truncated)
+    return _restore(job, model, device)
 
 
 @dataclass(frozen=True)
@@ -101,22 +106,34 @@ class _Job:
     bits: int
     separator: Separator | None
     progress: Callable[[float], None]
+    track: int | None
+    accept_truncated: bool
+
+    def open(self) -> contextlib.AbstractContextManager[SoundReader]:
+        """Open the source."""
+        return open_sound(self.source, self.track, self.accept_truncated)
+
+    def target_rate(self, analysis: Analysis) -> int:
+        """The target's rate in Hz: what was asked for, or the source's own if nothing is added to it."""
+        if not self.out_rate and not analysis.needs_restoring and holds_rate(self.target, analysis.rate):
+            return analysis.rate
+        return self.out_rate or default_rate(analysis.rate)
 
 
 def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.device | None) -> Report:
     """Run both passes."""
     began = time.monotonic()
-    analysis, blocks = _measure(job)
-    rate, channels = job.out_rate or default_rate(analysis.rate), analysis.channels
+    analysis, blocks, file = _measure(job)
+    rate, channels = job.target_rate(analysis), analysis.channels
     length = _output_length(job, analysis, rate)
     net = open_model(model, device) if analysis.needs_restoring else None
     try:
         stream = open_restorer(analysis, net, rate, RestorerOptions(separator=job.separator))
     except OvertoneError as error:
         raise OvertoneError(f"{job.source}: {error}") from None
-    tags, output = _tags(job, analysis), _output(job, analysis, blocks, stream)
+    metadata, output = _metadata(job, analysis), _output(job, analysis, blocks, stream)
     try:
-        clipped = write(job.target, output, rate, channels, job.bits, length, tags)
+        clipped = write(job.target, output, rate, channels, job.bits, length, metadata)
     except torch.OutOfMemoryError:
         raise OvertoneError(f"{job.source}: the device is out of memory; take another, such as cpu") from None
     job.progress(1.0)
@@ -135,15 +152,19 @@ def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.
         stems=stream.findings if isinstance(stream, StemsRestorer) else None,
         parts=analysis.spans,
         hiss=isinstance(stream, Restorer) and any(analysis.floors),
+        track=file.track,
+        silences=tuple(file.silences),
+        notes=tuple(file.notes),
+        lost=tuple(metadata.lost(job.target.suffix.lower(), channels)),
     )
 
 
-def _measure(job: _Job) -> tuple[Analysis, list[np.ndarray] | None]:
-    """Read a whole file, check and measure it; return the analysis, and the blocks if the file is short."""
+def _measure(job: _Job) -> tuple[Analysis, list[np.ndarray] | None, SoundReader]:
+    """Read a whole file, check and measure it; return analysis, blocks (if it is short) and file."""
     kept: list[np.ndarray] | None = []
-    with open_sound(job.source) as file:
+    with job.open() as file:
         analyzer = _analyzer(job, file.samplerate, file.channels)
-        for block in decode.ahead(decode.blocks(file, job.source)):
+        for block in decode.ahead(file.blocks()):
             analyzer.add(block)
             if analyzer.samples * file.channels > KEPT:
                 kept = None
@@ -153,7 +174,7 @@ def _measure(job: _Job) -> tuple[Analysis, list[np.ndarray] | None]:
     if analyzer.samples < 2:
         count = ("no samples", "one sample")[analyzer.samples]
         raise OvertoneError(f"{job.source} holds {count}; 2 are the least")
-    return analyzer.finish(), kept
+    return analyzer.finish(), kept, file
 
 
 def _analyzer(job: _Job, rate: int, channels: int) -> Analyzer:
@@ -192,19 +213,20 @@ def _output_length(job: _Job, analysis: Analysis, rate: int) -> int:
     return length
 
 
-def _tags(job: _Job, analysis: Analysis) -> dict[str, Any]:
-    """The source's tags, with an encoder tag that says that the band above the cutoff is predicted."""
-    tags = read_tags(job.source)
+def _metadata(job: _Job, analysis: Analysis) -> Metadata:
+    """The source's metadata, with an encoder tag that says that the band above the cutoff is predicted."""
+    metadata = read_metadata(job.source, job.track)
+    tags = metadata.tags
     encoder = tags.pop("encoder", "")
     restored_before = encoder.startswith(MAKER)
     # Simple readers of WAV take all that follows the sound for sound: nothing does if nothing must.
-    if tags or restored_before or job.target.suffix.lower() != ".wav":
+    if metadata.has_tags() or restored_before or job.target.suffix.lower() != ".wav":
         treble = f", treble above {analysis.cutoff.hz / 1000:.3g} kHz is predicted"
         own = f"{MAKER} {__version__}{treble if analysis.needs_restoring else ''}"
         own += " in parts" if analysis.spans else ""
         # A band that was predicted once is not missing any more, and is not recorded either.
         tags["encoder"] = encoder if restored_before and not analysis.needs_restoring else own
-    return tags
+    return metadata
 
 
 def _output(
@@ -214,7 +236,7 @@ def _output(
     done = 0
     with contextlib.ExitStack() as stack:
         if blocks is None:
-            blocks = decode.blocks(stack.enter_context(open_sound(job.source)), job.source)
+            blocks = stack.enter_context(job.open()).blocks()
         for block in blocks:
             yield from _split(stream.process(block), job.source)
             done += block.shape[1]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from overtone.audio.cutoff import Cutoff
+from overtone.restoration.files.track import Track
 from overtone.restoration.stream.stems import Findings
 
 
@@ -26,6 +27,10 @@ class Report:
             added there alone if there are any.
         hiss: whether a floor of noise was found, which goes on in the treble
         (`overtone.restoration.stream.noise_floor`).
+        track: the sound track that was restored, if the source has several.
+        silences: start and end in seconds of the silence that stands for what the source did not send.
+        notes: what else is special about the source: a header that is wrong, bytes that are no sound.
+        lost: what the source holds besides samples, and the target cannot.
     """
 
     source: Path
@@ -41,6 +46,10 @@ class Report:
     stems: Findings | None = None
     parts: tuple[tuple[float, float], ...] | None = None
     hiss: bool = False
+    track: Track | None = None
+    silences: tuple[tuple[float, float], ...] = ()
+    notes: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
     def line(self) -> str:
         """The report in one line for people."""
@@ -71,9 +80,27 @@ class Report:
         if self.stems:
             found += f" to {self.stems.line()}"
             took += f", {self.stems.seconds * self.speed / self.seconds:.0%} of it separating"
-        return f"{self.source} -> {self.target}: {found}; {took}{clipped}"
+        return f"{self.source} -> {self.target}: {found}; {took}{clipped}{self._source_line()}"
+
+    def _source_line(self) -> str:
+        """What is special about the source, each after a semicolon."""
+        said = [str(self.track)] if self.track else []
+        late = [end for start, end in self.silences if start == 0]
+        gaps = [(start, end) for start, end in self.silences if start > 0]
+        if late:
+            said.append(f"the sound begins {late[0]:.2f} s late, silence before it")
+        if gaps:
+            length = sum(end - start for start, end in gaps)
+            count = "a gap" if len(gaps) == 1 else f"{len(gaps)} gaps"
+            said.append(f"silence for {count} of {length:.1f} s from {gaps[0][0]:.1f} s on")
+        said += self.notes
+        if self.lost:
+            said.append(f"not kept: {', '.join(self.lost)}")
+        return "".join(f"; {words}" for words in said)
 
     def json(self) -> dict[str, Any]:
         """The report as plain values."""
         stems = self.stems and self.stems.json()
-        return asdict(self) | {"source": str(self.source), "target": str(self.target), "stems": stems}
+        track = self.track and self.track._asdict()
+        plain = {"source": str(self.source), "target": str(self.target), "stems": stems, "track": track}
+        return asdict(self) | plain

@@ -1,33 +1,45 @@
-"""Reading sound files from beginning to end, block by block; what is no whole sound file says why not.
+"""Read sound files from beginning to end, block by block: by libsndfile, else by FFmpeg, else say why not.
 
-Files joined end to end (``cat a.mp3 b.mp3``, an advertisement put before a podcast) are read as one.
+Files joined end to end (``cat a.mp3 b.mp3``, an advertisement put before a podcast) are read as one. What
+a decoder does not deliver is noticed: what comes out is compared with what the container or a scan of its
+frames holds.
 """
 
 import contextlib
-import os
 import re
 import stat
-import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import soundfile
 
-from overtone.audio.soundfiles import ForwardFile
 from overtone.core.errors import OvertoneError
 from overtone.formats import UNKNOWN
+from overtone.restoration.files import layouts, pieces, riff
+from overtone.restoration.files.layouts import Layout
+from overtone.restoration.files.mpeg import SLACK
+from overtone.restoration.files.pieces import Piece, Plan
+from overtone.restoration.files.sndfile import SndFile
+from overtone.restoration.files.track import Track
+from overtone.restoration.files.window import Window
+from overtone.restoration.stream.limits import MAX_PEAK
+
+if TYPE_CHECKING:
+    from overtone.restoration.files.ffmpeg import FFmpegFile
+
+_File: TypeAlias = "SndFile | FFmpegFile"
 
 # Frames read at a time; libsndfile has crashed on much larger blocks of Vorbis.
 BLOCK = 1 << 16
 # Blocks that are decoded ahead: with one, decoder and meter wait for each other.
 AHEAD = 4
-# Samples that an encoder may promise in excess: two frames of MP3.
-SLACK = 2 * 1152
+# Full scales beyond which samples are whole numbers that were stored as floats: music of 16 bits that peaks
+# at -50 dB has 104. Recorders of 32-bit float go up to some 30.
+LOUDEST = 100.0
 # libsndfile itself corrects the length of truncated files, and says so in its log only: what is promised and
 # what is there, of WAV, AIFF and AU, of W64, and of RF64, which is WAV of more than 4 GiB. Written to a pipe,
 # they promise nearly the most that they can, for want of knowing better; the second figure is less.
@@ -42,61 +54,136 @@ CORRECTED = (
 )
 
 
-class LockedFile(soundfile.SoundFile):  # type: ignore[misc]
-    """A file that is closed only when no thread reads or writes it: libsndfile would crash.
+class SoundReader:
+    """A sound file that is read once, from beginning to end.
 
-    That the thread has been waited for is not enough: a signal may break off waiting, or starting a thread,
-    which then runs and is unknown to its pool.
+    Channels come in the order of WAV's mask, whatever the file's own order is.
+
+    Attributes:
+        samplerate, channels: of the sound.
+        frames: samples per channel by the header; `overtone.formats.UNKNOWN` if it does not say.
+        layout: of the channels.
+        track: the sound track that is read, if there are several.
+        notes: what people should know of the file; complete once it is read.
+        silences: start and end in seconds of what was not sent, filled while it is read.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._lock = threading.Lock()
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, path: Path, file: _File, plan: Plan, accept_truncated: bool, track: int | None
+    ) -> None:
+        self.path, self._file, self._plan, self._accept = path, file, plan, accept_truncated
+        self._track = track
+        self.samplerate, self.channels = file.samplerate, file.channels
+        self.frames = file.frames
+        if plan.pieces[0].promised is not None:
+            self.frames = sum(piece.promised or 0 for piece in plan.pieces)
+        elif len(plan.pieces) > 1:
+            self.frames = UNKNOWN
+        self.layout, self._order = _channels(path, file)
+        self.notes = [*plan.notes]
+        self.silences: list[tuple[float, float]] = []
+        tracks = getattr(file, "tracks", [])
+        self.track: Track | None = tracks[getattr(file, "track", 1) - 1] if len(tracks) > 1 else None
 
-    def read(self, *args: Any, **kwargs: Any) -> Any:
-        """As soundfile's."""
-        with self._lock:
-            return super().read(*args, **kwargs)
+    def copy_metadata(self) -> dict[str, str]:
+        """Return the tags that libsndfile or FFmpeg reads."""
+        found: dict[str, str] = self._file.copy_metadata()
+        return found
 
-    def write(self, data: Any) -> None:
-        """As soundfile's."""
-        with self._lock:
-            super().write(data)
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield all of the file as (channels, time) float32 blocks.
 
-    def close(self) -> None:
-        """As soundfile's, after what a thread is at."""
-        with self._lock:
-            super().close()
+        Raises:
+            OvertoneError: it is damaged or truncated, or of several kinds of sound.
+        """
+        self._check_kinds()
+        if self._plan.fault:
+            raise OvertoneError(f"{self.path} is damaged: {self._plan.fault}; get it whole, or cut it there")
+        done, peak = 0, 0.0
+        for index, piece in enumerate(self._plan.pieces):
+            with contextlib.ExitStack() as opened:
+                file = self._file if not index else opened.enter_context(_open(self.path, piece, self._track))
+                self._check_kind((file.samplerate, file.channels), done / self.samplerate)
+                began = done
+                while (block := self._read(file, done / self.samplerate)).size:
+                    done += block.shape[1]
+                    peak = max(peak, float(block.max()), -float(block.min()))
+                    yield block
+                self._finish(file, piece, done - began, began / self.samplerate)
+        if self._plan.cut:
+            self._shortage(self._plan.cut)
+        if LOUDEST < peak < MAX_PEAK:
+            raise OvertoneError(
+                f"{self.path} peaks at {peak:,.0f} times full scale: whole numbers stored as floats are not "
+                "scaled to 1; bring them there first, as ffmpeg -af volume does"
+            )
 
+    def _check_kinds(self) -> None:
+        """Raise unless the files joined in it go together, as far as a scan has found."""
+        seconds = 0.0
+        for piece in self._plan.pieces:
+            if piece.kind:
+                self._check_kind(piece.kind, seconds)
+            seconds += (piece.there or 0) / self.samplerate
 
-class _Reader(ForwardFile, LockedFile):
-    """A locked file read from beginning to end."""
+    def _check_kind(self, kind: tuple[int, int], seconds: float) -> None:
+        """Raise unless a file joined to the end of others has their rate and number of channels."""
+        before = self.samplerate, self.channels
+        if kind != before:
+            raise OvertoneError(
+                f"{self.path} is several sound files joined together, and the one at {seconds:.1f} s does "
+                f"not fit those before it ({kind[0]} Hz, channels: {kind[1]}; before {before[0]} Hz, "
+                f"{before[1]}); make one of them first, as ffmpeg -i IN OUT.flac does"
+            )
 
+    def _read(self, file: _File, seconds: float) -> np.ndarray:
+        """Return the next block of a file, (channels, time), empty at its end."""
+        try:
+            block: np.ndarray = file.read(BLOCK, dtype="float32", always_2d=True).T
+        except soundfile.SoundFileError as error:
+            reason = error.error_string.rstrip(".").lower()
+            raise OvertoneError(
+                f"{self.path} is truncated or damaged: it does not decode beyond {seconds:.1f} s ({reason})"
+            ) from None
+        return block if self._order is None else block[self._order]
 
-class _Rest(FileIO):
-    """A file from a place on, as one that begins there: libsndfile itself would do that for MP3 alone."""
+    def _finish(self, file: _File, piece: Piece, samples: int, began: float) -> None:
+        """Compare what a piece has given with what it holds, and keep what its clock says."""
+        rate = self.samplerate
+        if piece.there is not None and samples + SLACK < piece.there:
+            raise OvertoneError(
+                f"{self.path} is damaged: it does not decode beyond {began + samples / rate:.1f} s "
+                f"({piece.there / rate:.1f} s of frames are there)"
+            )
+        if missing := _missing(file, piece, samples):
+            self._shortage(missing)
+        if timeline := getattr(file, "timeline", None):
+            self.silences += [(began + start, began + end) for start, end in timeline.silences]
+            self.notes += [
+                f"its clock jumps by {jump:+.1f} s at {began + at:.1f} s" for at, jump in timeline.jumps[:3]
+            ]
 
-    def __init__(self, path: Path, start: int) -> None:
-        super().__init__(path)
-        self._start = start
-        self.seek(0)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """As a file's."""
-        return super().seek(offset + (self._start if whence == os.SEEK_SET else 0), whence) - self._start
-
-    def tell(self) -> int:
-        """As a file's."""
-        return super().tell() - self._start
+    def _shortage(self, missing: str) -> None:
+        """Refuse a file that lacks its end, or take note of it if it is accepted."""
+        if not self._accept:
+            raise OvertoneError(
+                f"{self.path} is truncated: {missing}; get it whole, or insist with --accept-truncated "
+                "(accept_truncated=True)"
+            )
+        self.notes.append(f"truncated: {missing}")
 
 
 @contextlib.contextmanager
-def open_sound(path: Path) -> Iterator[Any]:
+def open_sound(path: Path, track: int | None = None, accept_truncated: bool = False) -> Iterator[SoundReader]:
     """Open a file to be read from beginning to end; what is no sound file is an error that says why.
 
-    Yields:
-        A ``soundfile.SoundFile``, or for what libsndfile does not read an
-        ``overtone.restoration.files.ffmpeg.FFmpegFile``.
+    Args:
+        path: the file.
+        track: number of the sound track, from 1 on, where there are several.
+        accept_truncated: whether a file whose end is missing is read as far as it goes.
+
+    Raises:
+        OvertoneError: it cannot be read.
     """
     try:
         kind = path.stat()
@@ -106,75 +193,21 @@ def open_sound(path: Path) -> Iterator[Any]:
             raise OvertoneError(f"{path} is no regular file, and it is read twice; save it as a file first")
         if kind.st_size == 0:
             raise OvertoneError(f"{path} is empty")
-        with path.open("rb") as raw:
-            # By number: a name would be taken for raw samples if it ended in .raw.
-            try:
-                file = _Reader(raw.fileno(), closefd=False)
-            except soundfile.LibsndfileError as error:
-                raw.seek(0)
-                file = _by_ffmpeg(raw, path, error.error_string.rstrip(".").lower())
-            with file:
-                yield file
+        with contextlib.ExitStack() as opened:
+            file = opened.enter_context(_open(path, Piece(0, kind.st_size), track))
+            plan = _plan(path, file, track) or Plan([Piece(0, kind.st_size)])
+            if not plan.is_plain or plan.cut or (plan.several and isinstance(file, SndFile)):
+                opened.close()
+                whole = not plan.cut
+                file = opened.enter_context(_open(path, plan.pieces[0], track, plan.several, whole))
+            yield SoundReader(path, file, plan, accept_truncated, track)
     except OSError as error:
         raise OvertoneError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _by_ffmpeg(raw: BinaryIO, path: Path, reason: str) -> Any:
-    """Open what libsndfile does not, for the reason that it has given."""
-    from overtone.restoration.files.ffmpeg import FFmpegFile, Unreadable
-
-    try:
-        return FFmpegFile(raw)
-    except Unreadable as error:
-        raise OvertoneError(
-            f"{path} is not audio that overtone reads, or damaged ({error.error_string or reason}): "
-            "wav, flac, mp3, ogg, opus, aiff, m4a, wma and more"
-        ) from None
-
-
-def blocks(file: Any, path: Path) -> Iterator[np.ndarray]:
-    """Yield all of a file as (channels, time) float32 blocks, and then those of files joined to its end.
-
-    Raises:
-        OvertoneError: it is damaged or truncated, or what is joined to it cannot be read as one with it.
-    """
-    kind = file.samplerate, file.channels
-    start, done = 0, 0
-    with contextlib.ExitStack() as opened:
-        while True:
-            began = done
-            while (block := _read(file, path, done / kind[0])).size:
-                done += block.shape[1]
-                yield block
-            if missing := _missing(file, path, start, done - began):
-                raise OvertoneError(f"{path} is truncated: {missing}; get it whole")
-            if not (start := _joint(file, path, start)):
-                return
-            opened.close()
-            try:
-                file = opened.enter_context(_Reader(opened.enter_context(_Rest(path, start))))
-            except soundfile.LibsndfileError as error:
-                fault = error.error_string.rstrip(".").lower()
-            else:
-                fault = f"{file.samplerate} Hz, channels: {file.channels}; before {kind[0]} Hz, {kind[1]}"
-                if kind == (file.samplerate, file.channels):
-                    continue
-            raise OvertoneError(
-                f"{path} is several sound files joined together, and the one at {done / kind[0]:.1f} s does "
-                f"not fit those before it ({fault}); make one of them first, as ffmpeg -i IN OUT.flac does"
-            )
-
-
-def _read(file: Any, path: Path, seconds: float) -> np.ndarray:
-    """The next block of a file, (channels, time), empty at its end; so many seconds have been read."""
-    try:
-        block: np.ndarray = file.read(BLOCK, dtype="float32", always_2d=True)
-    except soundfile.SoundFileError as error:
-        reason = error.error_string.rstrip(".").lower()
-        raise OvertoneError(
-            f"{path} is truncated or damaged: it does not decode beyond {seconds:.1f} s ({reason})"
-        ) from None
-    return block.T
+def blocks(file: SoundReader, path: Path) -> Iterator[np.ndarray]:
+    """Yield all of an open file as (channels, time) float32 blocks, as `SoundReader.blocks` does."""
+    return file.blocks()
 
 
 def ahead(decoded: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -186,89 +219,105 @@ def ahead(decoded: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
             yield block
 
 
-def _missing(file: Any, path: Path, start: int, samples: int) -> str:
-    """What a file that has given so many samples per channel should hold and does not; empty if nothing.
+@contextlib.contextmanager
+def _open(
+    path: Path, piece: Piece, track: int | None, by_ffmpeg: bool = False, whole: bool = True
+) -> Iterator[_File]:
+    """Open a piece of a file by libsndfile, and if that does not read it, by FFmpeg.
 
-    It begins at byte ``start`` of what is at the path.
+    Raises:
+        OvertoneError: neither reads it; both reasons are in it.
     """
-    promised = file.frames
-    if samples + SLACK < promised < UNKNOWN and (file.format != "MP3" or _is_counted(path, start)):
-        told, there = promised / file.samplerate, samples / file.samplerate
-        return f"its header promises {told:.1f} s, and {there:.1f} s are there"
+    with contextlib.ExitStack() as opened:
+        plain = not piece.start and not piece.patches and piece.end == path.stat().st_size
+        raw: Any = path.open("rb") if plain else Window(path, piece.start, piece.end, piece.patches)
+        opened.enter_context(raw)
+        reason = ""
+        if not by_ffmpeg and track in (None, 1):
+            try:
+                # By number: a name would be taken for raw samples if it ended in .raw.
+                file = SndFile(raw.fileno(), closefd=False) if plain else SndFile(raw)
+            except soundfile.LibsndfileError as error:
+                reason = error.error_string.rstrip(".").lower()
+            else:
+                yield opened.enter_context(file)
+                return
+        raw.seek(0)
+        yield opened.enter_context(_open_by_ffmpeg(path, raw, track, whole, reason))
+
+
+def _open_by_ffmpeg(path: Path, raw: Any, track: int | None, whole: bool, reason: str) -> "FFmpegFile":
+    """Open what libsndfile does not read for a reason."""
+    from overtone.restoration.files.ffmpeg import FFmpegFile, Unreadable
+
+    try:
+        return FFmpegFile(raw, track, whole)
+    except Unreadable as error:
+        if track is not None and error.error_string.startswith("it has"):
+            raise OvertoneError(f"{path}: {error.error_string}") from None
+        said = "; ".join(
+            f"{library}: {why}"
+            for library, why in (("libsndfile", reason), ("FFmpeg", error.error_string))
+            if why
+        )
+        raise OvertoneError(
+            f"{path} is not audio that overtone reads, or damaged ({said}): wav, flac, mp3, ogg, opus, aiff, "
+            "m4a, wma, films and more"
+        ) from None
+
+
+def _plan(path: Path, file: _File, track: int | None) -> Plan | None:
+    """Look through a file of the kind that libsndfile or FFmpeg takes it for."""
+    kind = {"MP3": "mpeg", "mp3": "mpeg", "OGG": "ogg", "ogg": "ogg"}.get(file.format, "other")
+    plan = pieces.plan(path, kind)
+    if plan is None and file.format == "mp3":
+        raise OvertoneError(f"{path} is not audio that overtone reads: few of its bytes are frames of MP3")
+    if plan and kind == "other":
+        # What only looks like the beginning of a file belongs to the one before it.
+        real = [0]
+        for piece in plan.pieces[1:]:
+            with contextlib.suppress(OvertoneError), _open(path, piece, track):
+                real.append(piece.start)
+        if len(real) < len(plan.pieces):
+            plan.pieces = [Piece(*ends) for ends in zip(real, [*real[1:], plan.size], strict=True)]
+    return plan
+
+
+def _missing(file: _File, piece: Piece, samples: int) -> str:
+    """Say what a piece that has given so many samples per channel lacks; empty if nothing."""
+    rate = file.samplerate
+    promised, there = file.frames, samples
+    if piece.there is not None:
+        promised, there = piece.promised or 0, piece.there
+    if getattr(file, "cut", False):
+        return "it ends inside a packet"
+    if there + SLACK < promised < UNKNOWN:
+        return f"its header promises {promised / rate:.1f} s, and {there / rate:.1f} s are there"
     for line, placeholder, unit in CORRECTED:
         if corrected := re.search(line, file.extra_info):
             size, rest = int(corrected["promised"]), int(corrected["there"])
             if rest < size < placeholder:
                 return f"its header promises {size:,} {unit}, and {rest:,} are there"
-    return _ends_inside_a_page(path)
+    return ""
 
 
-def _joint(file: Any, path: Path, start: int) -> int:
-    """The byte at which another sound file begins behind one that was read to its end; 0 if there is none.
+def _channels(path: Path, file: _File) -> tuple[Layout, list[int] | None]:
+    """Return the layout of a file, and where each channel of WAV's order lies in what its decoder gives."""
+    if not isinstance(file, SndFile):
+        return file.layout, None
+    usual = Layout(layouts.USUAL.get(file.channels, 0))
+    if file.format == "OGG":
+        return usual, layouts.from_xiph(file.channels)
+    if file.format == "FLAC":
+        with path.open("rb") as raw:
+            found = re.search(rb"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x([0-9A-Fa-f]+)", raw.read(1 << 16))
+        mask = int(found[1], 16) if found else 0
+        return (Layout(mask) if mask.bit_count() == file.channels else usual), None
+    if (chunks := riff.read(path)) and not chunks.big:
+        return riff.layout(path, chunks), None
+    if file.channels <= 2:
+        return usual, None
+    from overtone.restoration.files.ffmpeg import speakers
 
-    libsndfile ends where the first of them does, and how far it has read tells where that is.
-    """
-    if file.format not in ("MP3", "OGG"):
-        return 0
-    raw = file.name
-    end = os.lseek(raw if isinstance(raw, int) else raw.fileno(), 0, os.SEEK_CUR)
-    with path.open("rb") as behind:
-        if file.format == "OGG":
-            # A first page (its flag is 2) behind one that is none; libsndfile has read on a little.
-            at = max(start, end - 2 * BLOCK)
-            behind.seek(at)
-            pages = re.search(rb"OggS\0[^\x02].*?(OggS\0\x02)", behind.read(end + BLOCK - at), re.DOTALL)
-            return at + pages.start(1) if pages else 0
-        behind.seek(end)
-        _skip_end_tags(behind)
-        end = behind.tell()
-    try:
-        with _Rest(path, end) as rest, _Reader(rest) as more:
-            return end if more.frames > SLACK else 0  # some encoders do not count the last frame
-    except soundfile.LibsndfileError:
-        return 0
-
-
-def _skip_end_tags(raw: BinaryIO) -> None:
-    """Move a file on past ID3v1 and APE tags, which stand at the end of MPEG audio."""
-    while True:
-        at, start = raw.tell(), raw.read(16)
-        if start.startswith(b"TAG"):
-            raw.seek(at + 128)
-        elif start.startswith(b"APETAGEX"):
-            raw.seek(at + 32 + int.from_bytes(start[12:], "little"))
-        else:
-            raw.seek(at)
-            return
-
-
-def _is_counted(path: Path, start: int) -> bool:
-    """Whether MPEG audio says how many frames it has, as Xing, Info or VBRI, in the first of them.
-
-    Otherwise libsndfile goes by the size of the file, and takes a cover in its ID3 tag for sound.
-    """
-    with _Rest(path, start) as raw:
-        head = raw.read(10)
-        if head.startswith(b"ID3"):
-            # Of four bytes seven bits count.
-            raw.seek(sum(byte << 7 * place for place, byte in enumerate(head[:5:-1])), os.SEEK_CUR)
-        else:
-            raw.seek(0)
-        begin = raw.read(BLOCK)
-    return any(name in begin for name in (b"Xing", b"Info", b"VBRI"))
-
-
-def _ends_inside_a_page(path: Path) -> str:
-    """What is wrong with an Ogg file that ends in the middle of a page; empty if nothing.
-
-    libsndfile takes the last whole page for the end.
-    """
-    with path.open("rb") as raw:
-        if raw.read(4) != b"OggS":
-            return ""
-        raw.seek(max(0, path.stat().st_size - 65307))  # the longest page
-        tail = raw.read()
-    page = tail[tail.rfind(b"OggS") :]
-    segments = page[26] if len(page) > 26 else 0
-    whole = 27 + segments + sum(page[27 : 27 + segments])
-    return "it ends inside a page" if len(page) < whole else ""
+    names = speakers(path)
+    return layouts.named(names), layouts.wav_order(names)

@@ -1,4 +1,4 @@
-"""Writing sound files: to a temporary name beside the target until all is there, encoded in a thread."""
+"""Write sound files under a temporary name beside the target until all is there, encoded in a thread."""
 
 import contextlib
 import os
@@ -7,14 +7,16 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 
 from overtone.core.errors import OvertoneError
-from overtone.restoration.files.decode import BLOCK, LockedFile, open_sound
-from overtone.restoration.files.tags import write_tags
+from overtone.restoration.files import layouts, riff
+from overtone.restoration.files.decode import BLOCK
+from overtone.restoration.files.layouts import Layout
+from overtone.restoration.files.metadata import Metadata, write_metadata
+from overtone.restoration.files.sndfile import LockedFile
 from overtone.restoration.stream.limits import CHUNK, MAX_CHANNELS
 
 # Suffix -> libsndfile's format, its subtype by bits (None: it has no such choice), most channels.
@@ -24,6 +26,7 @@ FORMATS: dict[str, tuple[str, dict[int, str] | None, int]] = {
     ".ogg": ("OGG", None, 8),
     ".mp3": ("MP3", None, 2),
 }
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 # Blocks that may wait to be encoded: two pieces.
 WAITING = 2 * CHUNK // BLOCK
 # libsndfile's compression levels, 0 to 1. FLAC's files are 0.1 % larger than at its default of 0.625, and
@@ -54,6 +57,8 @@ def check_target(source: Path, target: Path, bits: int, force: bool) -> None:
     try:
         if target.is_dir():
             raise OvertoneError(f"{target} is a folder; name a file")
+        if target.exists() and not target.is_file():
+            raise OvertoneError(f"{target} is no regular file; name one, or - for standard output")
         if target.exists():
             if os.path.exists(source) and target.samefile(source):
                 raise OvertoneError(f"{target} is the input itself; name another output")
@@ -73,6 +78,17 @@ def check_target_rate(target: Path, rate: int) -> None:
         )
 
 
+def holds_rate(target: Path, rate: int) -> bool:
+    """Whether the target's format has a rate in Hz."""
+    if target.suffix.lower() == ".mp3":
+        return rate in MP3_RATES
+    try:
+        check_target_rate(target, rate)
+    except OvertoneError:
+        return False
+    return True
+
+
 def _either(choices: dict[int, str]) -> str:
     return " or ".join(str(choice) for choice in choices)
 
@@ -84,65 +100,81 @@ def write(
     channels: int,
     bits: int,
     length: int,
-    tags: dict[str, Any],
+    metadata: Metadata,
 ) -> int:
-    """Write blocks to a temporary name beside the target, then rename; returns the samples clipped.
+    """Write blocks to a temporary name beside the target, then rename; return the samples clipped.
+
+    A target that is a symbolic link stays one: what it points to is written.
 
     Args:
         target: what `check_target` has found nothing wrong with; its folder is made if need be.
-        blocks: (channels, time) float32, none longer than BLOCK.
+        blocks: (channels, time) float32 in the order of WAV's mask, none longer than BLOCK.
         rate: in Hz.
         channels: at most as many as the format holds.
         bits: as for `check_target`.
         length: samples per channel that the blocks have in all.
-        tags: as of `overtone.restoration.files.tags.read_tags`; a WAV of 4 GiB or more has none.
+        metadata: written as far as the format holds it; a WAV of 4 GiB or more has none.
 
     Raises:
         OvertoneError: the target cannot be written; nothing is left behind then.
     """
-    kind, subtypes, _ = FORMATS[target.suffix.lower()]
-    if kind == "WAV" and length * channels * bits // 8 > 0xFFFF0000:
-        kind = "RF64"  # WAV with lengths of 64 bits
+    suffix = target.suffix.lower()
+    _, subtypes, _ = FORMATS[suffix]
+    kind = _kind(suffix, metadata.layout, channels, length * channels * bits // 8)
+    real = Path(os.path.realpath(target))
     # Its suffix tells mediafile what it is.
-    temporary = target.with_name(f".overtone-{secrets.token_hex(4)}.part{target.suffix}")
-    new_folders = [folder for folder in target.parents if not folder.exists()]
+    temporary = real.with_name(f".overtone-{secrets.token_hex(4)}.part{suffix}")
+    new_folders = [folder for folder in real.parents if not folder.exists()]
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        real.parent.mkdir(parents=True, exist_ok=True)
+        subtype = subtypes[bits] if subtypes else None
+        level = LEVELS.get(kind)
         with temporary.open("wb") as raw:
-            subtype = subtypes[bits] if subtypes else None
+            number = raw.fileno()
             with _Sink(
-                raw.fileno(),
-                "w",
-                rate,
-                channels,
-                subtype,
-                format=kind,
-                closefd=False,
-                compression_level=LEVELS.get(kind),
+                number, "w", rate, channels, subtype, format=kind, closefd=False, compression_level=level
             ) as file:
-                clipped = _encode(file, blocks, subtype, bits)
-        if tags and kind != "RF64":
-            write_tags(temporary, tags)
-        with open_sound(temporary) as written:
-            if subtypes and written.frames != length:
-                raise OvertoneError(f"{target} was not written whole")
-        os.replace(temporary, target)
+                order = layouts.to_xiph(channels) if suffix == ".ogg" else None
+                clipped = _encode(file, blocks if order is None else _ordered(blocks, order), subtype, bits)
+        if kind in ("WAVEX", "RF64") and metadata.layout != Layout():
+            riff.write_layout(temporary, metadata.layout)
+        if kind != "RF64":
+            write_metadata(temporary, metadata, rate, channels)
+        if subtypes and soundfile.info(os.fsencode(temporary)).frames != length:
+            raise OvertoneError(f"{target} was not written whole")
+        os.replace(temporary, real)
     except (soundfile.LibsndfileError, OSError) as error:
         raise OvertoneError(f"{target} cannot be written: {_reason(temporary, error)}") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        # What was made for nothing goes again; a folder that holds the target stays.
+        # Folders that were made for nothing are removed; one that holds the target stays.
         with contextlib.suppress(OSError):
             for folder in new_folders:
                 folder.rmdir()
     return clipped
 
 
-def _encode(file: soundfile.SoundFile, blocks: Iterator[np.ndarray], subtype: str | None, bits: int) -> int:
-    """Write blocks to an open file, in a thread; returns the samples clipped."""
+def _kind(suffix: str, layout: Layout, channels: int, size: int) -> str:
+    """Return libsndfile's name of the format for a suffix: WAV is of three kinds."""
+    kind = FORMATS[suffix][0]
+    if kind != "WAV":
+        return kind
+    if size > 0xFFFF0000:
+        return "RF64"  # lengths of 64 bits
+    plain = channels <= 2 and layouts.is_usual(layout, channels)
+    return "WAV" if plain or layout == Layout() else "WAVEX"  # with a mask of speakers
 
-    def one(block: np.ndarray) -> int:
+
+def _ordered(blocks: Iterator[np.ndarray], order: list[int]) -> Iterator[np.ndarray]:
+    for block in blocks:
+        yield block[order]
+
+
+def _encode(file: soundfile.SoundFile, blocks: Iterator[np.ndarray], subtype: str | None, bits: int) -> int:
+    """Write blocks to an open file, in a thread; return the samples clipped."""
+
+    def write_block(block: np.ndarray) -> int:
         clipped = 0
         if subtype != "FLOAT" and max(block.max(), -block.min()) > 1:
             clipped = int((np.abs(block) > 1).sum())
@@ -154,7 +186,7 @@ def _encode(file: soundfile.SoundFile, blocks: Iterator[np.ndarray], subtype: st
     with ThreadPoolExecutor(max_workers=1) as encoder:
         try:
             for block in blocks:
-                waiting.append(encoder.submit(one, block))
+                waiting.append(encoder.submit(write_block, block))
                 if len(waiting) > WAITING:
                     clipped += waiting.popleft().result()
             return clipped + sum(done.result() for done in waiting)
@@ -165,7 +197,7 @@ def _encode(file: soundfile.SoundFile, blocks: Iterator[np.ndarray], subtype: st
 
 
 def _encoded(block: np.ndarray, subtype: str | None, bits: int) -> np.ndarray:
-    """A (channels, time) float32 block as libsndfile stores it without change: (time, channels).
+    """Convert a (channels, time) float32 block to what libsndfile stores without change: (time, channels).
 
     Whole numbers, as int32, but float32 for FLOAT, and float32 clipped for what is lossy. libsndfile's own
     conversion multiplies by 2^23 - 1 what it divides by 2^23 when it reads.
@@ -184,7 +216,7 @@ def _encoded(block: np.ndarray, subtype: str | None, bits: int) -> np.ndarray:
 
 
 def _reason(temporary: Path, error: Exception) -> str:
-    """Why writing failed. libsndfile says "System error": writing a little more tells which."""
+    """Say why writing failed. libsndfile says "System error": writing a little more tells which."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     try:

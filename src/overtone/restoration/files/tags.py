@@ -1,4 +1,4 @@
-"""What a sound file says of itself: title, artist, cover and the like, carried over to another file.
+"""Carry title, artist, cover and other tags from a sound file to another, whatever their formats.
 
 mediafile knows each format's own names for them, and mutagen below it writes them without touching the sound.
 """
@@ -9,14 +9,40 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mediafile import MediaFile, UnreadableFileError
+from mediafile import (
+    ASFStorageStyle,
+    ListMediaField,
+    ListStorageStyle,
+    MediaFile,
+    MP3ListStorageStyle,
+    MP4ListStorageStyle,
+    UnreadableFileError,
+)
 
 from overtone.restoration.files.decode import open_sound
 
-# Its faults are told by us, or, in reading, leave out a tag.
+# Its faults are reported by overtone, or, in reading, leave out a tag.
 logging.getLogger("mediafile").addHandler(logging.NullHandler())
 
-# Of how loud the source is, and what only repeats another tag: a date of day, month and year, which has a day
+# Fields of which mediafile reads the first value alone: all of them, by our name for the list.
+SEVERAL = {
+    "all_titles": ("TIT2", "\xa9nam", "TITLE", "Title"),
+    "all_artists": ("TPE1", "\xa9ART", "ARTIST", "Author"),
+    "all_albums": ("TALB", "\xa9alb", "ALBUM", "WM/AlbumTitle"),
+    "all_albumartists": ("TPE2", "aART", "ALBUMARTIST", "WM/AlbumArtist"),
+}
+for _name, (_id3, _mp4, _comment, _asf) in SEVERAL.items():
+    MediaFile.add_field(
+        _name,
+        ListMediaField(
+            MP3ListStorageStyle(_id3),
+            MP4ListStorageStyle(_mp4),
+            ListStorageStyle(_comment),
+            ASFStorageStyle(_asf),
+        ),
+    )
+
+# How loud the source is, and what only repeats another tag: a date of day, month and year, which has a day
 # even where the tag has a year alone, and the first picture.
 LEFT = {
     "art",
@@ -47,7 +73,7 @@ MOST_TEXT = LARGEST // 4
 
 
 def read_tags(path: Path) -> dict[str, Any]:
-    """What a sound file's tags say, by mediafile's names of fields; empty if there are none.
+    """Read a sound file's tags by mediafile's names of fields; empty if there are none.
 
     Tags that do not decode, or are larger than FLAC holds, are left out: the sound is what matters.
 
@@ -66,7 +92,9 @@ def read_tags(path: Path) -> dict[str, Any]:
         for name in MediaFile.fields() if found else ():
             # mediafile lets through whatever its decoders stumble over in a damaged field.
             with contextlib.suppress(Exception):
-                if name not in LEFT and (value := getattr(found, name)):
+                value = getattr(found, name) if name not in LEFT else None
+                # One value of several that there may be is in the usual field.
+                if value and (name not in SEVERAL or len(value) > 1):
                     tags[name] = value
     with open_sound(path) as file:
         for name, value in file.copy_metadata().items():
@@ -94,6 +122,8 @@ def read_tags(path: Path) -> dict[str, Any]:
 
 def write_tags(path: Path, tags: dict[str, Any]) -> None:
     """Write tags to a finished sound file, in its format's way (WAV: an ID3 chunk behind the sound).
+
+    Lists of several values stand behind the field of the first of them, and win.
 
     Args:
         path: flac, wav (of less than 4 GiB), ogg or mp3.

@@ -1,0 +1,39 @@
+"""Read sound files by libsndfile, in a thread if need be."""
+
+import threading
+from typing import Any
+
+import soundfile
+
+from overtone.audio.soundfiles import ForwardFile
+
+
+class LockedFile(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is closed only when no thread reads or writes it: libsndfile would crash.
+
+    That the thread has been waited for is not enough: a signal may break off waiting, or starting a thread,
+    which then runs and is unknown to its pool.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._lock = threading.Lock()
+        super().__init__(*args, **kwargs)
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:
+        """As soundfile's."""
+        with self._lock:
+            return super().read(*args, **kwargs)
+
+    def write(self, data: Any) -> None:
+        """As soundfile's."""
+        with self._lock:
+            super().write(data)
+
+    def close(self) -> None:
+        """As soundfile's, once no thread reads or writes."""
+        with self._lock:
+            super().close()
+
+
+class SndFile(ForwardFile, LockedFile):
+    """A locked file read from beginning to end."""

@@ -1,0 +1,153 @@
+"""Read what containers say of their own bytes: where another file is joined, and what is missing."""
+
+import re
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from overtone.restoration.files.mpeg import tag_size
+
+# How files begin that are searched for in one another: enough bytes that none of these come about by chance.
+SIGNATURES = [
+    re.compile(rb"(?:RIFF|RF64|BW64)....WAVE[A-Za-z][A-Za-z0-9 ]{2}[A-Za-z0-9 ]", re.DOTALL),
+    re.compile(rb"FORM....AIF[FC][A-Z]{3}[A-Z ]", re.DOTALL),
+    re.compile(rb"fLaC[\0\x80]\0\0\x22"),
+    re.compile(rb"caff\0\x01\0\0desc\0\0\0\0"),
+    re.compile(rb"\.snd\0\0[\0-\x04].{5}\0\0\0[\x01-\x1b]", re.DOTALL),
+    re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
+    re.compile(rb"MAC [\0-\xff]\x0f", re.DOTALL),
+    re.compile(rb"TTA1[\x01\2]\0[\x01-\x20]\0"),
+    re.compile(rb"FLV\x01[\x01\x04\x05]\0\0\0\x09\0\0\0\0"),
+    re.compile(rb"#!AMR(?:-WB)?\n"),
+    re.compile(rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0"),
+]
+
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+
+
+def joints(data: Any) -> list[int]:
+    """Return the bytes at which files of the same kind begin, the first (behind its tags) being 0.
+
+    Args:
+        data: a file's bytes, or a memory map of them; neither MPEG audio nor Ogg.
+    """
+    begin = 0
+    while tag := tag_size(data, begin) if bytes(data[begin : begin + 3]) == b"ID3" else 0:
+        begin += tag
+    for signature in SIGNATURES:
+        if signature.match(data, begin):
+            return [0, *(found.start() for found in signature.finditer(data, begin + 1))]
+    ends = _box_starts(data) or _segment_starts(data) or _avi_starts(data)
+    return [0, *(start for start in ends if start)]
+
+
+def shortage(data: Any) -> str:
+    """Say how many bytes a film or M4A lacks of what its own headers promise; empty if none."""
+    head, end = bytes(data[:16]), 0
+    if _is_mov(data):
+        for start, size in _boxes(data):
+            end = start + size
+    elif head[:4] == b"\x1aE\xdf\xa3":
+        end = max((stop for _, stop in _segments(data)), default=0)
+    elif head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"XWMA"):
+        end = 8 + int.from_bytes(head[4:8], "little")
+    elif head == ASF:
+        end = _asf_size(data)
+    elif head[:4] == b"caff":
+        end = _caf_end(data)
+    elif head[:4] == b"FRM8":
+        end = 12 + int.from_bytes(head[4:12], "big")
+    elif head[:4] == b"DSD ":
+        end = int.from_bytes(data[12:20], "little")
+    if end <= len(data):
+        return ""
+    return f"its header promises {end:,} bytes, and {len(data):,} are there"
+
+
+def _is_mov(data: Any) -> bool:
+    return bytes(data[4:8]) in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+
+
+def _boxes(data: Any) -> Iterator[tuple[int, int]]:
+    """Yield start and size of the boxes of MP4 and QuickTime, as ISO 14496-12 has them."""
+    at = 0
+    while at + 8 <= len(data) and re.fullmatch(rb"[A-Za-z0-9 \xa9]{4}", bytes(data[at + 4 : at + 8])):
+        size, header = int.from_bytes(data[at : at + 4], "big"), 8
+        if size == 1:
+            size, header = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        if size == 0:
+            size = len(data) - at
+        if size < header:
+            return
+        yield at, size
+        at += size
+
+
+def _box_starts(data: Any) -> list[int]:
+    if not _is_mov(data):
+        return []
+    return [start for start, _ in _boxes(data) if bytes(data[start + 4 : start + 8]) == b"ftyp"]
+
+
+def _number(data: Any, at: int, marked: bool) -> tuple[int, int]:
+    """Read a number of EBML: its value, and how many bytes it takes; -1 stands for an unknown size."""
+    first = data[at] if at < len(data) else 0
+    if not first:
+        return -1, 1
+    length = 9 - first.bit_length()
+    value = int.from_bytes(data[at : at + length], "big")
+    if marked:
+        return value, length
+    value &= (1 << 7 * length) - 1
+    return (-1 if value == (1 << 7 * length) - 1 else value), length
+
+
+def _segments(data: Any) -> Iterator[tuple[int, int]]:
+    """Yield start and end of the files in Matroska, EBML header and segment; an unknown end is 0."""
+    at = start = 0
+    while at + 8 < len(data):
+        name, length = _number(data, at, True)
+        size, more = _number(data, at + length, False)
+        if name == 0x1A45DFA3:
+            start = at
+        at += length + more
+        if name == 0x18538067:
+            if size < 0:
+                yield start, 0
+                return
+            yield start, at + size
+        elif size < 0 or name not in (0x1A45DFA3, 0xEC):
+            return
+        at += size
+
+
+def _segment_starts(data: Any) -> list[int]:
+    return [start for start, _ in _segments(data)] if bytes(data[:4]) == b"\x1aE\xdf\xa3" else []
+
+
+def _avi_starts(data: Any) -> list[int]:
+    """Return where AVIs begin; what is longer than 1 GiB goes on in chunks of another name."""
+    at, starts = 0, []
+    while bytes(data[at : at + 4]) == b"RIFF" and bytes(data[at + 8 : at + 11]) == b"AVI":
+        if bytes(data[at + 8 : at + 12]) == b"AVI ":
+            starts.append(at)
+        size: int = struct.unpack("<I", data[at + 4 : at + 8])[0]
+        at += 8 + size + size % 2
+    return starts
+
+
+def _caf_end(data: Any) -> int:
+    """Return where the chunks of a CAF end; its data may be of unknown length, up to the end of the file."""
+    at = 8
+    while at + 12 <= len(data):
+        size = int.from_bytes(data[at + 4 : at + 12], "big", signed=True)
+        if size < 0:
+            return 0
+        at += 12 + size
+    return at if at > len(data) else 0
+
+
+def _asf_size(data: Any) -> int:
+    """Return the size of the file that ASF's file properties have; 0 if they have none."""
+    at = data.find(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"), 0, 65536)
+    return int.from_bytes(data[at + 40 : at + 48], "little") if at >= 0 else 0
