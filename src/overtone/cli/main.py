@@ -269,10 +269,26 @@ def _listen(args: argparse.Namespace) -> int:
     return ALL_GOOD
 
 
+def _app(args: argparse.Namespace) -> int:
+    """Serve the page that restores files."""
+    for name in ("pyloudnorm", "scipy", "starlette", "uvicorn"):
+        if importlib.util.find_spec(name) is None:
+            raise OvertoneError(f"the page needs {name}, which is not installed: pip install 'overtone[app]'")
+    from overtone.app import launch, work
+
+    folder = Path(args.work) if args.work else work.default_folder()
+    size = round(args.max_size * 1e9)
+    settings = launch.Settings(args.host, args.port, folder, size, args.model, args.device)
+    with libraries_silenced():
+        launch.run(settings, lambda line: print(printable(line), flush=True))
+    return ALL_GOOD
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "restore": _restore,
     "score": _score,
     "models": _models,
     "export": _export,
     "listen": _listen,
+    "app": _app,
 }

@@ -67,6 +67,15 @@ examples:
   overtone listen --import ratings-*    what the listeners of such a folder sent back
   overtone listen --summary             metrics/listening.json and plots/listening.png"""
 
+APP = """\
+Restore music on a page in the browser: drop files on it, listen, turn the controls, save. Files stay on
+this machine. docs/restore.md shows the page."""
+
+APP_EXAMPLES = """\
+examples:
+  overtone app                     the page, for this machine alone
+  overtone app --host 0.0.0.0      also for phones in the same network, by an address with a token"""
+
 
 _AddParser: TypeAlias = Callable[..., argparse.ArgumentParser]
 
@@ -95,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     whole = _Parser(prog="overtone", description="Give band-limited music its treble back.")
     whole.add_argument("--version", action="version", version=f"overtone {__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    for add in (_add_restore, _add_score, _add_models, _add_export, _add_listen):
+    for add in (_add_restore, _add_score, _add_models, _add_export, _add_listen, _add_app):
         add(commands.add_parser)
     return whole
 
@@ -236,6 +245,39 @@ def _add_listen(add_parser: _AddParser) -> None:
     add("--export", metavar="FOLDER", help="write the page as a static folder, and end")
     add("--import", dest="take_in", nargs="+", metavar="FILE", help="store ratings that were sent, and end")
     add("--summary", action="store_true", help="write what all the ratings say, and end")
+
+
+def _add_app(add_parser: _AddParser) -> None:
+    parser = add_parser(
+        "app",
+        help="restore by ear, on a page in the browser",
+        description=APP,
+        epilog=APP_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", metavar="ADDRESS", help="by default 127.0.0.1, this machine alone")
+    add(
+        "--port",
+        default=8766,
+        metavar="PORT",
+        type=_number(int, "a port, 0 to 65535", 0, 65535),
+        help="by default 8766; 0 is any free one",
+    )
+    add(
+        "--work",
+        metavar="FOLDER",
+        help="where files are kept while the server runs; by default a cache folder",
+    )
+    add(
+        "--max-size",
+        default=4.0,
+        metavar="GB",
+        type=_number(float, "a size in GB, 0.001 or more", 0.001),
+        help="the largest file that is taken; by default 4",
+    )
+    add("--model", metavar="FOLDER", help="what the pipeline's train stage wrote; by default the shipped one")
+    add("--device", metavar="NAME", help="cpu, cuda or mps; by default a GPU if there is one")
 
 
 def _number(kind: type[int] | type[float], allowed: str, least: float, most: float = float("inf")) -> Any:

@@ -1,0 +1,78 @@
+"""Mix an item's input with its added band through an impulse response; measure both versions' loudness."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import signal
+
+from overtone.app.library import Item
+from overtone.evaluation.listening import loudness
+
+BLOCK = 1 << 16  # samples that are mixed at once
+# The loudness of a long file is measured on excerpts spread over it.
+EXCERPTS, EXCERPT_SECONDS = 4, 5.0
+CEILING = 10 ** (-0.5 / 20)  # the highest peak of a preview
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Gains at which the file and its restored version are equally loud, and neither clips."""
+
+    file: float
+    restored: float
+
+
+def mixed(item: Item, taps: np.ndarray, start: int, count: int) -> np.ndarray:
+    """Compute a stretch of the restored signal: input + taps * added band. Shape: (channels, count).
+
+    Args:
+        item: a restored item.
+        taps: a linear-phase impulse response of odd length; its delay is taken out.
+        start: the first sample.
+        count: how many.
+    """
+    half = len(taps) // 2
+    dry: np.ndarray = item.dry.read(start, count)
+    if not taps.any():
+        return dry
+    added = item.added.read(start - half, count + 2 * half)
+    if np.count_nonzero(taps) == 1:
+        scaled: np.ndarray = dry + taps[half] * added[:, half : half + count]
+        return scaled
+    filtered = signal.oaconvolve(added, taps[None], mode="valid", axes=1)
+    result: np.ndarray = dry + filtered.astype(np.float32)
+    return result
+
+
+def mixed_blocks(item: Item, taps: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the restored signal in blocks. Shape: (channels, up to BLOCK)."""
+    length = item.dry.length
+    for start in range(0, length, BLOCK):
+        if item.stop.is_set():
+            return
+        yield mixed(item, taps, start, min(BLOCK, length - start))
+
+
+def preview(samples: np.ndarray) -> np.ndarray:
+    """Reduce samples to mono or stereo for headphones. Shape: (channels, time) to (1 or 2, time)."""
+    reduced: np.ndarray = samples if len(samples) <= 2 else samples.mean(axis=0, keepdims=True)
+    return reduced
+
+
+def match_levels(item: Item, taps: np.ndarray) -> Levels:
+    """Measure both versions by ITU-R BS.1770 and find gains that make them equally loud."""
+    rate, length = item.facts["rate"], item.dry.length
+    count = min(length, round(EXCERPT_SECONDS * rate))
+    number = 1 if length <= EXCERPTS * count else EXCERPTS
+    if number == 1:
+        count = length
+    starts = np.linspace(0, length - count, number).astype(int)
+    file = preview(np.concatenate([item.dry.read(at, count) for at in starts], axis=1))
+    restored = preview(np.concatenate([mixed(item, taps, at, count) for at in starts], axis=1))
+    difference = loudness.integrated(restored, rate) - loudness.integrated(file, rate)
+    gain = 10 ** (-difference / 20) if math.isfinite(difference) else 1.0
+    peak = max(float(np.abs(file).max()), gain * float(np.abs(restored).max()), 1e-6)
+    common = min(1.0, CEILING / peak)
+    return Levels(common, common * gain)

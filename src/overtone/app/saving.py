@@ -1,0 +1,70 @@
+"""Save restored items as sound files, one by one or all in a ZIP archive."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from overtone.app.library import Item, check_space
+from overtone.app.mixing import mixed_blocks
+from overtone.core import atomic
+from overtone.core.errors import OvertoneError
+from overtone.restoration.files.encode import FORMATS, write
+from overtone.restoration.files.tags import read_tags
+from overtone.version import __version__
+
+BITS = 24
+
+
+def target_name(item: Item, suffix: str) -> str:
+    """Name a download as the command does: ``talk.restored.flac`` for ``talk.mp3``."""
+    return f"{Path(item.name).stem}.restored{suffix}"
+
+
+def save(item: Item, suffix: str, taps: np.ndarray) -> Path:
+    """Encode an item's restored signal, with the source's tags; return the file.
+
+    Raises:
+        OvertoneError: the format does not hold it, or the disk is full.
+    """
+    if suffix not in FORMATS:
+        raise OvertoneError(f"the format is one of {', '.join(FORMATS)}")
+    most = FORMATS[suffix][2]
+    dry = item.dry
+    if dry.channels > most:
+        raise OvertoneError(f"{item.name} has {dry.channels} channels; {suffix} holds {most} at most")
+    check_space(item.folder, dry.length * dry.channels * BITS // 8)
+    target = item.folder / f"saved{suffix}"
+    tags = read_tags(item.source)
+    if item.facts["added"]:
+        tags["encoder"] = (
+            f"overtone {__version__}, treble above {item.facts['cutoff'] / 1000:.3g} kHz is predicted"
+        )
+    try:
+        write(target, mixed_blocks(item, taps), item.facts["rate"], dry.channels, BITS, dry.length, tags)
+    except OvertoneError as error:
+        raise OvertoneError(str(error).replace(str(target), target_name(item, suffix))) from None
+    return target
+
+
+def save_all(items: Sequence[tuple[Item, np.ndarray]], suffix: str, target: Path) -> None:
+    """Encode several items into one ZIP archive, each under its own name; sound is not compressed again.
+
+    Raises:
+        OvertoneError: as of `save`.
+    """
+    names: set[str] = set()
+    with atomic.replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for item, taps in items:
+            name = target_name(item, suffix)
+            for number in range(2, len(items) + 2):
+                if name.lower() not in names:
+                    break
+                name = f"{Path(item.name).stem} ({number}).restored{suffix}"
+            names.add(name.lower())
+            with item.using:
+                path = save(item, suffix, taps)
+                check_space(target.parent, path.stat().st_size)
+                archive.write(path, name)
+                path.unlink()

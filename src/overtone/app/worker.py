@@ -1,0 +1,182 @@
+"""Restore the files of all tabs one after the other, in a thread.
+
+::
+
+    source ─► decode, resample ─► dry.f32 ─┐
+       │                                   ├─► added.f32 = restored - dry
+       └────► restore_file ─► restored.wav ┘
+
+The input and the added band are kept apart, so that the page mixes them anew when a control moves.
+"""
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import soundfile
+
+from overtone.app import library
+from overtone.app.library import Item, check_space, discard
+from overtone.app.signals import BYTES, RawSignal
+from overtone.core.errors import OvertoneError
+from overtone.restoration.files.decode import BLOCK, blocks, open_sound
+from overtone.restoration.restore_file import restore_file
+from overtone.restoration.result import Report
+from overtone.restoration.stream.limits import MAX_CHANNELS, check_rate, default_rate
+from overtone.restoration.stream.restorer import Unchanged
+
+# Shares of the work: decoding takes about a tenth of the time of restoring.
+DECODED, RESTORED = 0.08, 0.96
+SPACE = 1 << 26  # bytes that are left free on the disk
+
+
+class CancelledError(Exception):
+    """The user has cancelled a file."""
+
+
+class Worker:
+    """A thread that restores what is put into its queue.
+
+    Args:
+        restore: restores a file; `restore_file` with the model to use.
+    """
+
+    def __init__(self, restore: Callable[..., Report] = restore_file) -> None:
+        self._restore = restore
+        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        """Queue an item."""
+        item.state, item.share, item.message = library.WAITING, 0.0, ""
+        item.stop.clear()
+        self._queue.put(item)
+
+    def close(self) -> None:
+        """End the thread once its item is finished or cancelled."""
+        self._queue.put(None)
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if item.stop.is_set():
+                item.state = library.CANCELLED
+                continue
+            self._process(item)
+
+    def _process(self, item: Item) -> None:
+        """Restore one item; its state tells the outcome."""
+        item.state, item.began = library.RUNNING, time.monotonic()
+        try:
+            if "rate" not in item.facts:
+                _decode(item)
+            report = self._restore_to(item)
+            item.facts |= _facts(report)
+            item.share, item.state = 1.0, library.READY
+            item.version += 1
+        except CancelledError:
+            item.state = library.CANCELLED
+        except (OvertoneError, OSError, MemoryError) as error:
+            _fail(item, str(error) or "out of memory")
+        except Exception as error:
+            # The server goes on with the next file, whatever this one holds.
+            _fail(item, f"it could not be restored ({type(error).__name__})")
+        if not item.source.exists():
+            discard(item.folder)  # removed while it was worked on
+
+    def _restore_to(self, item: Item) -> Report:
+        """Restore an item's source, and store what was added."""
+        item.began = time.monotonic() - DECODED * 10  # decoding says little about the time that is left
+        restored = item.folder / "restored.wav"
+
+        def progress(share: float) -> None:
+            _report(item, DECODED + share * (RESTORED - DECODED))
+
+        check_space(item.folder, 2 * item.dry.length * item.dry.channels * BYTES + SPACE)
+        with contextlib.ExitStack() as stack:
+            stack.callback(restored.unlink, missing_ok=True)
+            report = self._restore(
+                item.source, restored, cutoff=item.wanted_cutoff, bits=32, force=True, progress=progress
+            )
+            difference = RawSignal(item.folder / "added.part", item.dry.channels)
+            stack.callback(difference.path.unlink, missing_ok=True)
+            _subtract(restored, item, difference)
+            with item.using:
+                difference.path.replace(item.added.path)
+        return report
+
+
+def _fail(item: Item, message: str) -> None:
+    """Set an item's state and a message without folders of this machine."""
+    name = item.name
+    item.state = library.FAILED
+    for path, shown in (
+        (item.source, name),
+        (item.folder / "restored.wav", name),
+        (item.folder, "the work folder"),
+    ):
+        message = message.replace(str(path), shown)
+    item.message = message
+
+
+def _report(item: Item, share: float) -> None:
+    """Note the progress, or break off.
+
+    Raises:
+        CancelledError: the user has cancelled the item.
+    """
+    if item.stop.is_set():
+        raise CancelledError
+    item.share = share
+
+
+def _decode(item: Item) -> None:
+    """Decode an item's source to its dry signal, at the output's rate."""
+    part = item.folder / "dry.part"
+    part.unlink(missing_ok=True)
+    with open_sound(item.source) as file:
+        rate, channels = check_rate(file.samplerate), file.channels
+        if channels > MAX_CHANNELS:
+            raise OvertoneError(f"{item.name} has {channels} channels; up to {MAX_CHANNELS} are allowed")
+        out_rate = default_rate(rate)
+        known = file.frames if file.frames < 1 << 40 else 0
+        check_space(item.folder, known * out_rate // rate * channels * BYTES + SPACE)
+        resampler, dry, done = Unchanged(rate, channels, out_rate), RawSignal(part, channels), 0
+        for block in blocks(file, item.source):
+            dry.append(resampler.process(block))
+            done += block.shape[1]
+            _report(item, DECODED * min(1.0, done / known) if known else 0.0)
+        dry.append(resampler.flush())
+    part.replace(item.folder / "dry.f32")
+    length = RawSignal(item.folder / "dry.f32", channels).length
+    item.facts |= {"rate": out_rate, "channels": channels, "length": length}
+    item.version += 1
+
+
+def _subtract(restored: Path, item: Item, difference: RawSignal) -> None:
+    """Write the restored file minus the dry signal."""
+    dry = item.dry
+    with soundfile.SoundFile(restored) as file:
+        if (file.samplerate, file.frames, file.channels) != (item.facts["rate"], dry.length, dry.channels):
+            raise OvertoneError(f"{item.name} changed while it was read; add it again")
+        at = 0
+        while at < dry.length:
+            block = file.read(min(BLOCK, dry.length - at), dtype="float32", always_2d=True).T
+            difference.append(block - dry.read(at, block.shape[1]))
+            at += block.shape[1]
+            _report(item, RESTORED + (1 - RESTORED) * at / dry.length)
+
+
+def _facts(report: Report) -> dict[str, object]:
+    """Select what the page shows of a report."""
+    return {
+        "cutoff": round(report.cutoff.hz, 1),
+        "kind": report.cutoff.kind,
+        "confidence": round(report.cutoff.confidence, 3),
+        "added": report.added,
+        "speed": round(report.speed, 2),
+    }
