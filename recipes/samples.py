@@ -3,7 +3,7 @@
     python recipes/samples.py
 
 The middle seconds of a clip are resampled to 16 kHz, written as MP3 and restored by the shipped model. The
-picture docs/restored.png shows the first clip; docs/samples/ gets input, restored and original of each as MP3.
+picture docs/restored.png shows the first clip; docs/samples/ gets input, restored and original as MP3.
 """
 
 import io
@@ -53,12 +53,11 @@ def main() -> None:
             files, report = restored(name, *clip(number), Path(temporary))
             print(report.line())
             for version, path in files.items():
-                # One second of fade in and out would hide nothing; six seconds are enough to hear.
                 wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
                 middle = wave[3 * rate : 9 * rate]
                 target = SAMPLES / f"{name}.{version}.mp3"
                 # 0.3: about 190 kbit/s, full band.
-                soundfile.write(target, middle, rate, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.3)
+                soundfile.write(target, middle, rate, format="MP3", compression_level=0.3)
             if not index:
                 spectrogram.draw(files, ROOT / "docs/restored.png", SECONDS, report.cutoff.hz, f"{name}.mp3")
 

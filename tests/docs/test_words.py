@@ -1,4 +1,4 @@
-"""Docstrings begin with a verb and use the field's terms: house rules that a reader should not have to learn."""
+"""Docstrings begin with a verb and use the terms of the field."""
 
 import ast
 import re

@@ -11,7 +11,7 @@ from overtone.app.mixing import mixed_blocks
 from overtone.core import atomic
 from overtone.core.errors import OvertoneError
 from overtone.restoration.files.encode import FORMATS, write
-from overtone.restoration.files.tags import read_tags
+from overtone.restoration.files.metadata import read_metadata
 from overtone.version import __version__
 
 BITS = 24
@@ -36,13 +36,13 @@ def save(item: Item, suffix: str, taps: np.ndarray) -> Path:
         raise OvertoneError(f"{item.name} has {dry.channels} channels; {suffix} holds {most} at most")
     check_space(item.folder, dry.length * dry.channels * BITS // 8)
     target = item.folder / f"saved{suffix}"
-    tags = read_tags(item.source)
+    metadata = read_metadata(item.source)
     if item.facts["added"]:
-        tags["encoder"] = (
+        metadata.tags["encoder"] = (
             f"overtone {__version__}, treble above {item.facts['cutoff'] / 1000:.3g} kHz is predicted"
         )
     try:
-        write(target, mixed_blocks(item, taps), item.facts["rate"], dry.channels, BITS, dry.length, tags)
+        write(target, mixed_blocks(item, taps), item.facts["rate"], dry.channels, BITS, dry.length, metadata)
     except OvertoneError as error:
         raise OvertoneError(str(error).replace(str(target), target_name(item, suffix))) from None
     return target
