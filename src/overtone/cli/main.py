@@ -22,7 +22,7 @@ from overtone.version import __version__
 if TYPE_CHECKING:
     from overtone.models.registry import Network
     from overtone.restoration.result import Report
-    from overtone.restoration.stream.stems import Separator
+    from overtone.restoration.stream.separation import Separator
 
 ALL_GOOD, SOME_FAILED, NOTHING_DONE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
@@ -84,9 +84,9 @@ def _restore(args: argparse.Namespace) -> int:
     net = open_model(args.model, args.device)
     separator = None
     if args.stems:
-        from overtone.restoration.stream import stems
+        from overtone.restoration.stream.separation import open_separator
 
-        separator = stems.open_separator(args.device)
+        separator = open_separator(args.device)
     done = 0
     with libraries_silenced():
         for number, job in enumerate(jobs):

@@ -1,7 +1,7 @@
-"""Running a network over a signal of any length in windows, for networks that have no stream of their own.
+"""Run a network over a signal of any length in windows, for networks that have no stream of their own.
 
-The signal is cut into windows that carry enough context on both sides for every kept sample to come
-out as it would from one run over the whole::
+The windows overlap by enough context on both sides for every kept sample to be the same as in one run over
+the whole signal::
 
     |---- window 0 ----|ctx|
                    |ctx|---- window 1 ----|ctx|
@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-# Samples of one window: 24 s. A short one is mostly context, a long one is late and needs memory.
+# Samples of one window: 24 s. A short one is mostly context, a long one adds latency and needs memory.
 WINDOW = 1 << 20
 
 
@@ -26,16 +26,16 @@ class Windowed(Protocol):
 
     @property
     def context(self) -> int:
-        """In samples."""
+        """The context on each side, in samples."""
         ...
 
     def __call__(self, samples: Tensor, cutoff: Tensor) -> Tensor:
-        """Restore (batch, time) whose content ends at (batch,) in Hz."""
+        """Restore (batch, time) whose spectra end at (batch,) in Hz."""
         ...
 
 
 class Windows:
-    """One signal restored window by window.
+    """Runs a network over one stream, window by window.
 
     Args:
         net: in evaluation mode.
@@ -47,27 +47,27 @@ class Windows:
         self._net = net
         self._context = -(-net.context // net.stride) * net.stride
         self._cutoff = torch.tensor([cutoff], device=device)
-        # What the next window needs, from `_start` on; the window itself begins at `_at`.
-        self._held = torch.zeros(1, 0, device=device)
-        self._start = self._at = 0
+        # The samples of the next window and its context, from `_start` on; the window begins at `_window`.
+        self._samples = torch.zeros(1, 0, device=device)
+        self._start = self._window = 0
 
     @property
     def latency(self) -> int:
-        """How many samples the output lags behind at most: a window and its context."""
+        """The number of samples that the output lags behind at most: a window and its context."""
         return WINDOW + self._context
 
     def __call__(self, samples: Tensor, last: bool) -> Tensor:
-        """Take (1, time) samples, any number of them; give those that are ready, at the last call all."""
-        self._held = torch.cat([self._held, samples], dim=-1)
-        made = [self._held[:, :0]]
+        """Take the next (1, time) samples and return the output that is ready, at the last call all."""
+        self._samples = torch.cat([self._samples, samples], dim=-1)
+        output = [self._samples[:, :0]]
         while True:
-            end = self._start + self._held.shape[-1]
-            if end <= self._at or (end < self._at + WINDOW + self._context and not last):
-                return torch.cat(made, dim=-1)
-            own = self._at - self._start
-            window = self._held[:, : own + WINDOW + self._context]
-            made.append(self._net(window, self._cutoff)[:, own : own + WINDOW])
-            self._at += WINDOW
-            first = max(self._at - self._context, 0)
-            self._held = self._held[:, first - self._start :]
-            self._start = first
+            end = self._start + self._samples.shape[-1]
+            if end <= self._window or (end < self._window + WINDOW + self._context and not last):
+                return torch.cat(output, dim=-1)
+            first = self._window - self._start
+            window = self._samples[:, : first + WINDOW + self._context]
+            output.append(self._net(window, self._cutoff)[:, first : first + WINDOW])
+            self._window += WINDOW
+            start = max(self._window - self._context, 0)
+            self._samples = self._samples[:, start - self._start :]
+            self._start = start

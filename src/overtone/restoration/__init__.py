@@ -1,1 +1,1 @@
-"""TODO."""
+"""Restore recordings: files, arrays and streams."""

@@ -13,7 +13,7 @@ from overtone.restoration.stream.analysis import analyze, open_restorer
 from overtone.restoration.stream.limits import BLOCK, MAX_CHANNELS, check_output, check_rate
 from overtone.restoration.stream.load import open_model
 from overtone.restoration.stream.narrowband import check_alone
-from overtone.restoration.stream.restorer import Unchanged
+from overtone.restoration.stream.resampling import Unchanged
 
 Samples = TypeVar("Samples", np.ndarray, Tensor)
 

@@ -26,7 +26,8 @@ from overtone.restoration.stream.limits import MAX_CHANNELS, check_output, check
 from overtone.restoration.stream.load import open_model
 from overtone.restoration.stream.narrowband import check_alone
 from overtone.restoration.stream.restorer import Restorer
-from overtone.restoration.stream.stems import Separator, StemsRestorer
+from overtone.restoration.stream.separation import Separator
+from overtone.restoration.stream.stems import StemsRestorer
 from overtone.version import __version__
 
 # A file of up to so many samples (6 minutes of stereo, 128 MB) is kept in memory between the passes.
@@ -67,7 +68,7 @@ def restore_file(
         device: of the network; by default a GPU if there is one.
         force: whether to overwrite the target.
         progress: is called with the share that is done, 0 to 1.
-        separator: of `overtone.restoration.stream.stems.open_separator`, to restore stem by stem.
+        separator: of `overtone.restoration.stream.separation.open_separator`, to restore stem by stem.
         parts: whether to look for narrowband passages (`overtone.restoration.stream.narrowband`) and restore
             those alone; if there are none, the file is restored as a whole.
         track: number of the sound track, from 1 on, where there are several; by default FFmpeg's choice.
@@ -193,7 +194,7 @@ def _analyzer(job: _Job, rate: int, channels: int) -> Analyzer:
 
 
 def _output_length(job: _Job, analysis: Analysis, rate: int) -> int:
-    """The target's samples per channel, at its rate in Hz.
+    """Compute the target's samples per channel, at its rate in Hz.
 
     Raises:
         OvertoneError: there are none, or the target does not hold so many channels.
@@ -214,7 +215,7 @@ def _output_length(job: _Job, analysis: Analysis, rate: int) -> int:
 
 
 def _metadata(job: _Job, analysis: Analysis) -> Metadata:
-    """The source's metadata, with an encoder tag that says that the band above the cutoff is predicted."""
+    """Read the source's metadata and add an encoder tag that says that the high band is predicted."""
     metadata = read_metadata(job.source, job.track)
     tags = metadata.tags
     encoder = tags.pop("encoder", "")

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Report what was done to a file, in a line and as plain values."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -6,27 +6,25 @@ from typing import Any
 
 from overtone.audio.cutoff import Cutoff
 from overtone.restoration.files.track import Track
-from overtone.restoration.stream.stems import Findings
+from overtone.restoration.stream.separation import Findings
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was done to a file.
+    """Describes a restored file.
 
     Attributes:
         source, target: the files.
         seconds: length of the sound.
         rate, out_rate: sample rates of source and target in Hz.
         channels: their number.
-        cutoff: where the source's spectrum ends; its kind is ``given`` if it was not looked for.
-        added: whether treble was added; otherwise the sound is the source's.
+        cutoff: where the source's spectrum ends; its kind is ``given`` if it was not measured.
+        added: whether a band was added above it; otherwise the sound is the source's.
         clipped: samples beyond full scale that the target's format could not hold.
         speed: seconds of sound per second of work, from reading to writing.
-        stems: what separating found, if treble was added stem by stem.
-        parts: start and end in seconds of those that end at the cutoff, if they were looked for; treble was
+        stems: findings of the separation, if the band was added stem by stem.
+        parts: start and end in seconds of the narrowband passages, if they were looked for; the band was
             added there alone if there are any.
-        hiss: whether a floor of noise was found, which goes on in the treble
-        (`overtone.restoration.stream.noise_floor`).
         track: the sound track that was restored, if the source has several.
         silences: start and end in seconds of the silence that stands for what the source did not send.
         notes: what else is special about the source: a header that is wrong, bytes that are no sound.
@@ -45,6 +43,7 @@ class Report:
     speed: float
     stems: Findings | None = None
     parts: tuple[tuple[float, float], ...] | None = None
+    # True if a noise floor was found and continued above the cutoff.
     hiss: bool = False
     track: Track | None = None
     silences: tuple[tuple[float, float], ...] = ()
@@ -52,7 +51,7 @@ class Report:
     lost: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """The report in one line for people."""
+        """Summarize the report in one line."""
         hertz, kind = f"{self.cutoff.hz / 1000:.3g} kHz", self.cutoff.kind
         if self.parts:
             length, sure = sum(end - start for start, end in self.parts), self.cutoff.confidence
@@ -83,7 +82,7 @@ class Report:
         return f"{self.source} -> {self.target}: {found}; {took}{clipped}{self._source_line()}"
 
     def _source_line(self) -> str:
-        """What is special about the source, each after a semicolon."""
+        """Describe what is special about the source, each remark after a semicolon."""
         said = [str(self.track)] if self.track else []
         late = [end for start, end in self.silences if start == 0]
         gaps = [(start, end) for start, end in self.silences if start > 0]
@@ -99,7 +98,7 @@ class Report:
         return "".join(f"; {words}" for words in said)
 
     def json(self) -> dict[str, Any]:
-        """The report as plain values."""
+        """Return the report as plain values."""
         stems = self.stems and self.stems.json()
         track = self.track and self.track._asdict()
         plain = {"source": str(self.source), "target": str(self.target), "stems": stems, "track": track}

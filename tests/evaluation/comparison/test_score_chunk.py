@@ -15,7 +15,7 @@ from overtone.evaluation.comparison.systems import Baseline, Outside, Prepared
 from overtone.evaluation.metrics import c2st
 from overtone.models import registry
 from overtone.report import tables
-from overtone.restoration.stream.stems import Findings
+from overtone.restoration.stream.separation import Findings
 from tests.helpers.judged import plain
 from tests.helpers.sound import make
 

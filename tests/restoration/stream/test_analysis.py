@@ -6,8 +6,10 @@ import torch
 
 from overtone.core.errors import OvertoneError
 from overtone.restoration.stream.analysis import Analyzer, RestorerOptions, analyze, open_restorer
-from overtone.restoration.stream.restorer import Restorer, Unchanged
-from overtone.restoration.stream.stems import Findings, Separator, StemsRestorer
+from overtone.restoration.stream.resampling import Unchanged
+from overtone.restoration.stream.restorer import Restorer
+from overtone.restoration.stream.separation import Findings, Separator
+from overtone.restoration.stream.stems import StemsRestorer
 from tests.helpers.sound import CUTOFF, RATE, make
 
 

@@ -13,7 +13,8 @@ from overtone.models import registry, windowed
 from overtone.restoration.stream import load, stereo_balance
 from overtone.restoration.stream import restorer as restorer_module
 from overtone.restoration.stream.load import open_model
-from overtone.restoration.stream.restorer import Restorer, Unchanged
+from overtone.restoration.stream.resampling import Unchanged
+from overtone.restoration.stream.restorer import Restorer
 from tests.helpers.sound import CUTOFF, RATE, band, level, make
 
 

@@ -24,7 +24,8 @@ from overtone.evaluation.comparison.chunks import Chunk
 from overtone.models import registry
 from overtone.restoration.stream import restorer as restorer_module
 from overtone.restoration.stream.restorer import Restorer
-from overtone.restoration.stream.stems import Findings, Separation, Separator, StemsRestorer, open_separator
+from overtone.restoration.stream.separation import Findings, Separation, Separator, open_separator
+from overtone.restoration.stream.stems import StemsRestorer
 from tests.helpers.sound import CUTOFF, RATE, band, level, make
 
 NAMES = ("drums", "bass", "other", "vocals")

@@ -17,7 +17,7 @@ from overtone.evaluation.comparison.chunks import ChunkIndex
 from overtone.evaluation.comparison.runtime_cost import Cost
 from overtone.evaluation.comparison.systems import System
 from overtone.evaluation.metrics import c2st, distances
-from overtone.restoration.stream.stems import Findings
+from overtone.restoration.stream.separation import Findings
 
 
 class RunSettings(NamedTuple):

@@ -41,7 +41,7 @@ from overtone.models.device import choose_device
 from overtone.models.registry import Network
 from overtone.restoration.stream.analysis import DEFAULTS, RestorerOptions, analyze, open_restorer
 from overtone.restoration.stream.crossover import keep_high_band
-from overtone.restoration.stream.stems import Findings, Separator, demucs_named, open_separator
+from overtone.restoration.stream.separation import Findings, Separator, demucs_named, open_separator
 
 TRAINED = "data/model"
 ALIGNED = ", aligned"

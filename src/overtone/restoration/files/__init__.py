@@ -1,1 +1,1 @@
-"""TODO."""
+"""Read and write sound files and their tags."""

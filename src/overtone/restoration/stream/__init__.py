@@ -1,1 +1,1 @@
-"""TODO."""
+"""Restore streams: measure the input, run a network over it, add the band above the cutoff."""

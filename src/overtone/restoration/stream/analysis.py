@@ -20,8 +20,10 @@ from overtone.models.registry import Network
 from overtone.restoration.stream.limits import BLOCK, MAX_PEAK, needs_restoring
 from overtone.restoration.stream.narrowband import PassageMeter
 from overtone.restoration.stream.noise_floor import NoiseFloor, NoiseFloorMeter
-from overtone.restoration.stream.restorer import Restorer, Unchanged
-from overtone.restoration.stream.stems import Findings, Separator, StemsRestorer
+from overtone.restoration.stream.resampling import Unchanged
+from overtone.restoration.stream.restorer import Restorer
+from overtone.restoration.stream.separation import Findings, Separator
+from overtone.restoration.stream.stems import StemsRestorer
 
 Stream = Restorer | StemsRestorer | Unchanged
 
@@ -52,7 +54,7 @@ class Analysis:
 
     @property
     def needs_restoring(self) -> bool:
-        """Whether a band is missing above the cutoff for certain."""
+        """True if a band is missing above the cutoff for certain."""
         return needs_restoring(self.cutoff)
 
 
@@ -98,7 +100,7 @@ class Analyzer:
         self.samples += block.shape[1]
 
     def finish(self) -> Analysis:
-        """The measurement of all samples."""
+        """Return the analysis of all samples."""
         cutoff, spans = self._cutoff()
         floors: Sequence[NoiseFloor | None] = [None] * self._channels
         if self._noise is not None and not spans:
@@ -106,14 +108,14 @@ class Analyzer:
         return Analysis(self._rate, self._channels, self.samples, self._peak, cutoff, tuple(floors), spans)
 
     def _cutoff(self) -> tuple[Cutoff, tuple[tuple[float, float], ...] | None]:
-        """The cutoff, that of the narrowband passages if there are any, and their spans."""
+        """Return the cutoff, that of the narrowband passages if there are any, and their spans."""
         passages = self._passages.passages() if self._passages is not None else None
         if passages:
             return passages.cutoff, passages.spans
         return self._given or self._spectrum.cutoff(), None if self._passages is None else ()
 
     def _check(self, block: np.ndarray) -> float:
-        """The largest absolute sample, if the block is sound."""
+        """Return the largest absolute sample, or raise if the block is no sound."""
         peak = float(np.abs(block).max())
         if not np.isfinite(peak):
             seconds = (self.samples + int(np.argmin(np.isfinite(block).all(0)))) / self._rate
@@ -137,7 +139,7 @@ def analyze(
 
 @dataclass(frozen=True)
 class RestorerOptions:
-    """How to restore what an `Analysis` describes.
+    """Options of restoring an analyzed input.
 
     Attributes:
         separator: restores stem by stem, if given.
@@ -165,7 +167,7 @@ def open_restorer(
         analysis: of the input.
         net: the network, on its device; not used where `Analysis.needs_restoring` is False.
         out_rate: the output's rate in Hz; by default as for `Restorer`.
-        options: how.
+        options: of the restorer.
 
     Raises:
         OvertoneError: as of `Restorer`.

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Split a signal at the cutoff by a linear-phase high-pass, and keep digital silence silent."""
 
 import numpy as np
 import torch
@@ -12,29 +12,33 @@ from overtone.core.rates import MODEL_RATE
 TAPS = 1024
 CROSSOVER_HZ = 125.0
 BETA = 0.1102 * (90 - 8.7)
-# It is applied in blocks of this size (overlap-save): they stay in the processor's cache, which one
-# transform of the whole window does not, and took a third of its time.
+# It is applied in blocks of this size (overlap-save), which stay in the processor's cache: that takes a third
+# of the time of one transform of the whole signal.
 CROSSOVER_FFT = 8192
-# Digital silence stays silent: what is added fades out within this many samples (12 ms) of it.
+# The added band fades out within this many samples (12 ms) of digital silence.
 SILENCE_FADE = 512
-# Samples on each side that the crossover and the fade look at.
+# Samples on each side that the crossover and the fade depend on.
 MARGIN = max(TAPS, SILENCE_FADE)
 
 
 def keep_high_band(samples: Tensor, cutoff: float) -> Tensor:
-    """What the crossover lets through of (channels, time) at MODEL_RATE, in place; the same shape."""
+    """Filter (channels, time) at MODEL_RATE by the crossover, without delay, to the same shape."""
     response = crossover_response(cutoff)
     return torch.cat([apply_crossover(channel[None], response) for channel in samples])
 
 
 def crossover_response(cutoff: float) -> Tensor:
-    """The transform of the crossover's taps, for `_filter`."""
+    """Transform the crossover's taps, for `apply_crossover`; the cutoff is in Hz."""
     response: Tensor = torch.fft.rfft(torch.from_numpy(highpass_taps(cutoff)), n=CROSSOVER_FFT)
     return response
 
 
 def highpass_taps(cutoff: float) -> np.ndarray:
-    """The crossover's taps, shape (2 * TAPS + 1,): half its transition above the cutoff lies the middle."""
+    """Design the crossover's taps; all of its transition lies above the cutoff.
+
+    Shape:
+        cutoff in Hz -> (2 * TAPS + 1,).
+    """
     middle = min(cutoff + CROSSOVER_HZ / 2, MODEL_RATE / 2) / MODEL_RATE
     n = np.arange(-TAPS, TAPS + 1)
     lowpass = 2 * middle * np.sinc(2 * middle * n) * np.kaiser(2 * TAPS + 1, BETA)
@@ -44,23 +48,27 @@ def highpass_taps(cutoff: float) -> np.ndarray:
 
 
 def apply_crossover(signal: Tensor, response: Tensor) -> Tensor:
-    """(1, time) filtered by the crossover, whose transform is given; its delay is taken out."""
+    """Filter (1, time) by the crossover's response (`crossover_response`), without delay."""
     time, step = signal.shape[-1], CROSSOVER_FFT - 2 * TAPS
     blocks = -(-time // step)
     padded = nn.functional.pad(signal[0], (TAPS, blocks * step - time + TAPS))
     spectrum = torch.fft.rfft(padded.unfold(0, CROSSOVER_FFT, step))
-    # What wraps around lies in the first 2 * TAPS samples of a block.
+    # The first 2 * TAPS samples of a block are wrapped around.
     filtered: Tensor = torch.fft.irfft(spectrum * response, n=CROSSOVER_FFT)[:, 2 * TAPS :]
     return filtered.reshape(1, -1)[:, :time]
 
 
 def silence_gate(signals: Tensor) -> Tensor:
-    """1 where there is sound nearby, 0 in digital silence: (channels, time) to the same."""
+    """Compute gains that are 1 near sound and 0 in digital silence, with fades between.
+
+    Shape:
+        (channels, time) -> (channels, time).
+    """
     # Pooling costs a seventh of a run. A silence that it would find holds a block of this size, and most
-    # music has none. (The largest of magnitudes takes a fifth of the time that any of booleans does.)
+    # music has none. (The maximum of magnitudes takes a fifth of the time of any() of booleans.)
     block = SILENCE_FADE // 2
-    whole = signals.shape[-1] // block * block
-    if (signals[:, :whole].abs().reshape(len(signals), -1, block).amax(-1) > 0).all():
+    end = signals.shape[-1] // block * block
+    if (signals[:, :end].abs().reshape(len(signals), -1, block).amax(-1) > 0).all():
         return torch.ones_like(signals)
     sound = (signals != 0).to(signals.dtype)
     near = nn.functional.max_pool1d(sound[None], SILENCE_FADE + 1, 1, SILENCE_FADE // 2)

@@ -1,4 +1,4 @@
-"""A line of samples: blocks go in at one end, stretches of any length come out at the other."""
+"""Queue samples: blocks of any length in, any number of samples out."""
 
 from collections import deque
 
@@ -6,9 +6,12 @@ import numpy as np
 
 
 class Fifo:
-    """Samples that wait, (channels, time) float32.
+    """Queues (channels, time) float32 samples.
 
-    Blocks are kept as they come, not copied, and only those that are looked at are joined.
+    Blocks are kept as they come, without a copy; they are joined only as far as they are read.
+
+    Args:
+        channels: their number.
     """
 
     def __init__(self, channels: int) -> None:
@@ -17,7 +20,7 @@ class Fifo:
 
     @property
     def size(self) -> int:
-        """How many samples wait, per channel."""
+        """The number of samples in the queue, per channel."""
         return self._size
 
     def append(self, block: np.ndarray) -> None:
@@ -26,7 +29,7 @@ class Fifo:
         self._size += block.shape[1]
 
     def peek(self, count: int) -> np.ndarray:
-        """The first samples, (channels, count), or as many as there are; they go on waiting."""
+        """Return the first samples, (channels, count), or as many as there are, and keep them."""
         joined = [self._blocks.popleft()]
         length = joined[0].shape[1]
         while length < count and self._blocks:
@@ -37,7 +40,7 @@ class Fifo:
         return first[:, :count]
 
     def take(self, count: int) -> np.ndarray:
-        """The first samples, (channels, count), or as many as there are; they wait no longer."""
+        """Remove and return the first samples, (channels, count), or as many as there are."""
         first = self.peek(count)
         self._blocks[0] = self._blocks[0][:, count:]
         self._size -= first.shape[1]

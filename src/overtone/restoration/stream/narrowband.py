@@ -40,7 +40,7 @@ class Passages(NamedTuple):
 
     Attributes:
         cutoff: theirs; its confidence is the share of the sounding windows inside that agree on it. A
-            restorer replaces what lies above it, so that a hiss over guest and host is gone there, too.
+            restorer replaces what lies above it, so that noise over guest and host is gone there, too.
         spans: start and end of each in seconds, in order, apart from each other.
     """
 
@@ -92,7 +92,7 @@ class PassageMeter:
         self._levels.append(levels.astype(np.float16))
 
     def passages(self) -> Passages | None:
-        """The passages of all samples; None if there are none for certain. Call it once, at the end."""
+        """Find the passages of all samples; None if there are none for certain. Call it once, at the end."""
         rest = self._framer.rest.numpy()
         left = rest.shape[1] % self._frame
         if rest.shape[1] > left:
@@ -115,7 +115,7 @@ class PassageMeter:
         )
 
     def _agreeing_windows(self) -> list[int]:
-        """The numbers of the windows that have the most frequent cutoff."""
+        """Find the numbers of the windows that have the most frequent cutoff."""
         # There must be room above for something.
         highest = min(HIGHEST_HZ, self.rate / 2 / 2 ** (TRANSITION_OCTAVES + REACH_OCTAVES / 2))
         limited = [
@@ -132,7 +132,7 @@ class PassageMeter:
         return [number for number, log in zip(limited, logs, strict=True) if abs(log - most) < TOLERANCE]
 
     def _votes(self, hz: float, agreeing: list[int]) -> np.ndarray:
-        """For each frame 1 if nothing lies above hz, -1 if something does, 0 if it is undecided."""
+        """Return each frame's vote: 1 if nothing lies above hz, -1 if something does, 0 if undecided."""
         levels = np.concatenate(self._levels).astype(np.float32)
         windows = np.arange(len(levels)) // self._per_window
         below = self._mean_level(levels, hz * 2**-REACH_OCTAVES, hz)
@@ -147,13 +147,13 @@ class PassageMeter:
         return np.where(fall >= steep, 1.0, np.where(above >= left + LOUDER_DB, -1.0, 0.0))
 
     def _mean_level(self, levels: np.ndarray, low: float, high: float) -> np.ndarray:
-        """The level in dB of each frame's bands that lie between two frequencies."""
+        """Average the level in dB of each frame's bands that lie between two frequencies."""
         chosen = (self._starts[:-1] >= low) & (self._starts[1:] <= high)
         level: np.ndarray = 10 * np.log10((10 ** (levels[:, chosen] / 10)).mean(axis=1))
         return level
 
     def _confidence(self, hz: float, inside: np.ndarray) -> float:
-        """The share of the sounding windows inside the passages that have this cutoff."""
+        """Compute the share of the sounding windows inside the passages that have this cutoff."""
         agree = []
         for number, cutoff in enumerate(self._cutoffs):
             frames = inside[number * self._per_window :][: self._per_window]

@@ -1,7 +1,7 @@
-"""Find the floor of steady noise, such as a tape's hiss, below the cutoff, and continue it above.
+"""Find the floor of steady noise, such as a tape's, below the cutoff, and continue it above.
 
 Networks learn from music without such noise, and treat it as the tail of a note: of white noise under 4 kHz
-the shipped one predicts 10 dB too little in the first octave and 27 dB at 17 kHz, so that the hiss above the
+the shipped one predicts 10 dB too little in the first octave and 27 dB at 17 kHz, so that the noise above the
 cutoff comes and goes with the music (docs/experiments.md, 70). So a noise floor is looked for in the octave
 below the cutoff, and above the cutoff noise is added where the network's output lies below the floor::
 
@@ -68,7 +68,7 @@ class NoiseFloor(NamedTuple):
     slope: float
 
     def at(self, hertz: Tensor) -> Tensor:
-        """The density at frequencies in Hz."""
+        """Return the density at frequencies in Hz."""
         decibels: Tensor = self.slope * (hertz / self.cutoff).log2()
         return self.density * 10 ** (decibels / 10)
 
@@ -112,7 +112,7 @@ class NoiseFloorMeter:
                 self._stride *= 2
 
     def floors(self, cutoff: float) -> list[NoiseFloor | None]:
-        """The floor below a cutoff in Hz of mid and side, or of every channel; None where there is none."""
+        """Find the floor below a cutoff in Hz of mid and side, or of every channel; None for none."""
         inside = (self._hertz[:-1] >= cutoff / 2) & (self._hertz[1:] <= PASSBAND * cutoff)
         if inside.sum() < LEAST_BANDS or not self._groups:
             return [None] * self._channels
@@ -122,7 +122,7 @@ class NoiseFloorMeter:
         return [_floor(mean, of_mean, middles, widths, cutoff) for mean, of_mean in zip(*levels, strict=True)]
 
     def _measure(self, groups: Tensor) -> np.ndarray:
-        """The levels of groups' bands: (channels, groups, time) to (groups, 2, signals, bands)."""
+        """Measure the levels of groups' bands: (channels, groups, time) to (groups, 2, signals, bands)."""
         signals = groups.transpose(0, 1)
         if self._channels == 2:
             signals = torch.stack([signals[:, 0] + signals[:, 1], signals[:, 0] - signals[:, 1]], dim=1) / 2
@@ -141,7 +141,7 @@ class NoiseFloorMeter:
 def _floor(
     mean: np.ndarray, of_mean: np.ndarray, middles: np.ndarray, widths: np.ndarray, cutoff: float
 ) -> NoiseFloor | None:
-    """The noise floor of one signal; None if it has none.
+    """Find the noise floor of one signal; None if it has none.
 
     Args:
         mean: the mean levels of bands' bins, (groups, bands), in dB of full scale per Hz.
@@ -170,7 +170,7 @@ def _floor(
 
 
 def _lowest_cluster(levels: np.ndarray, width: float) -> float | None:
-    """Where the quietest cluster of noise alone begins among sorted levels in dB; None if there is none."""
+    """Find the level where the quietest cluster of noise alone begins, among sorted ones in dB, if any."""
     if not len(levels):
         return None
 
@@ -240,17 +240,17 @@ class NoiseFill:
         return filled
 
     def _draw(self, count: int) -> Tensor:
-        """The next samples of white noise, (1, count)."""
+        """Draw the next samples of white noise, (1, count)."""
         noise = self._random.standard_normal(count, np.float32)
         return torch.from_numpy(noise)[None].to(self._window.device)
 
     def _spectrum(self, frames: Tensor) -> Tensor:
-        """The spectra of windowed frames: (frames, SIZE) to (frames, bins)."""
+        """Compute the spectra of windowed frames: (frames, SIZE) to (frames, bins)."""
         spectrum: Tensor = torch.fft.rfft(frames * self._window)
         return spectrum
 
     def _gain(self, spectrum: Tensor) -> Tensor:
-        """The gains by frame and bin that bring noise of variance 1 to what is missing of the floor."""
+        """Compute the gains by frame and bin that bring white noise to what is missing of the floor."""
         energy = torch.view_as_real(spectrum[:, self._first :]).square().sum(-1)
         present = energy / self._window.square().sum()
         smooth = nn.functional.avg_pool1d(

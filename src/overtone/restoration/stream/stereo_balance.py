@@ -70,7 +70,7 @@ class StereoBalance:
         return attenuated
 
     def _measure(self, frames: Tensor) -> np.ndarray:
-        """The channels' gains in every frame: (2, frames, SIZE) to (2, frames)."""
+        """Compute the channels' gains in every frame: (2, frames, SIZE) to (2, frames)."""
         # By PyTorch: NumPy's transform takes three times as long, and all of this was 4 % of a run.
         octave = torch.fft.rfft(frames * self._window)[..., self._octave]
         power = torch.view_as_real(octave).square().sum((-1, -2)).numpy()
