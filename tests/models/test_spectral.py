@@ -5,8 +5,9 @@ import torch
 
 from overtone.core.errors import OvertoneError
 from overtone.models.harmonics import REACH
+from overtone.models.network import SAMPLE_RATE as RATE
 from overtone.models.spectral import Spectral, SpectralSettings
-from overtone.models.spectral_frames import HOP, N_FFT, RATE
+from overtone.models.spectral_frames import HOP, N_FFT
 
 TIME = 16384
 
