@@ -7,7 +7,7 @@ import torch
 from overtone.core.rates import MODEL_RATE as RATE
 from overtone.models import harmonics
 from overtone.models.spectral import Spectral, SpectralSettings
-from overtone.models.spectral_frames import BINS, N_FFT, log_magnitude
+from overtone.models.spectral_frames import BINS, N_FFT, analyse, log_magnitude
 
 TIME = 40_000
 
@@ -25,7 +25,7 @@ def continued(samples, cutoff):
     net = Spectral(SpectralSettings(features=4, blocks=1, expansion=1))
     first = net.first_bin(torch.tensor([cutoff]))
     bins = torch.arange(int(first), BINS)
-    level = log_magnitude(net.analysis(samples)[..., : int(first)])
+    level = log_magnitude(analyse(samples, net.window)[..., : int(first)])
     return harmonics.continue_partials(level, first, bins)[0, 4:-4], bins
 
 
@@ -105,10 +105,10 @@ def test_the_network_lays_them_over_its_magnitudes():
     for power in (0.0, 0.5, 1.0):
         net = Spectral(SpectralSettings(features=4, blocks=1, expansion=1, harmonics=power)).eval()
         with torch.no_grad():
-            made = log_magnitude(net.analysis(net(samples, cutoff)))[0, 4:-4].mean(0)
+            made = log_magnitude(analyse(net(samples, cutoff), net.window))[0, 4:-4].mean(0)
         partial, gap = (round(hertz * N_FFT / RATE) for hertz in (8800, 9020))
         steps.append(float(made[partial] - made[gap]))
-        factors.append(net.fine_structure(net.analysis(samples), net.first_bin(cutoff)))
+        factors.append(net.fine_structure(analyse(samples, net.window), net.first_bin(cutoff)))
     none, half, all_of_it = factors
     assert none is None
     torch.testing.assert_close(half.square(), all_of_it)

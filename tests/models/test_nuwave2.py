@@ -10,6 +10,7 @@ import torch
 from overtone.cli import main
 from overtone.cli.onnx_export import export
 from overtone.core.errors import OvertoneError
+from overtone.core.rates import MODEL_RATE as RATE
 from overtone.data.dataset.batch import Batch
 from overtone.models import nuwave2, registry, windowed
 from overtone.models.nuwave2 import (
@@ -17,7 +18,6 @@ from overtone.models.nuwave2 import (
     HOP,
     N_FFT,
     PERIOD,
-    RATE,
     BandTransform,
     FourierConvolution,
     NuWave2,
@@ -210,7 +210,7 @@ def test_sampling_piece_by_piece_changes_nothing(monkeypatch):
     net, samples = build(), noise(1, 20_000)
     with torch.no_grad():
         whole = net(samples, CUTOFF)
-        monkeypatch.setattr(nuwave2, "PIECE", 8 * HOP)
+        monkeypatch.setattr(nuwave2, "SEGMENT", 8 * HOP)
         torch.testing.assert_close(net(samples, CUTOFF), whole, atol=1e-4, rtol=1e-4)
 
 

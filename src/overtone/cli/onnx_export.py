@@ -19,7 +19,7 @@ from overtone.models import harmonics
 from overtone.models.nuwave2 import NuWave2
 from overtone.models.registry import Network
 from overtone.models.spectral import Spectral
-from overtone.models.spectral_frames import BINS, HOP, N_FFT, PARTS, log_magnitude, octave_shift, overlap_add
+from overtone.models.spectral_frames import BINS, HOP, HOPS, N_FFT, log_magnitude, octave_shift, overlap_add
 
 # Layer normalisation came with this one; ONNX Runtime 1.12 and later know it.
 OPSET = 17
@@ -80,8 +80,8 @@ class RealSpectral(nn.Module):
         outside = N_FFT // 2
         padded = nn.functional.pad(samples, (outside, -samples.shape[-1] % HOP + outside))
         hops = padded.reshape(padded.shape[0], -1, HOP)
-        count = hops.shape[1] - PARTS + 1
-        frames = torch.cat([hops[:, part : part + count] for part in range(PARTS)], dim=-1) * self.window
+        count = hops.shape[1] - HOPS + 1
+        frames = torch.cat([hops[:, part : part + count] for part in range(HOPS)], dim=-1) * self.window
         mirrored = nn.functional.pad(frames[..., BINS:].flip(-1), (1, 1))
         return Pair(
             (frames[..., :BINS] + mirrored) @ self.cosines, (mirrored - frames[..., :BINS]) @ self.sines
@@ -114,8 +114,8 @@ def _moved_phases(spectrum: Pair, bins: Tensor, shift: Tensor) -> Pair:
     real, imaginary = spectrum.real.gather(2, source), spectrum.imag.gather(2, source)
     size = (real**2 + imaginary**2).clamp_min(1e-18).rsqrt()
     frames = torch.arange(spectrum.real.shape[1])
-    turns = (frames[:, None] - PARTS // 2) * shift[:, None] % PARTS
-    angle = turns.float() * (2 * torch.pi / PARTS)
+    turns = (frames[:, None] - HOPS // 2) * shift[:, None] % HOPS
+    angle = turns.float() * (2 * torch.pi / HOPS)
     cosine, sine = angle.cos() * size, angle.sin() * size
     return Pair(real * cosine - imaginary * sine, real * sine + imaginary * cosine)
 

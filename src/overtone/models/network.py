@@ -8,9 +8,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-# In Hz: of all samples that a network is given and returns.
-SAMPLE_RATE = 44100
-
 
 class Stream(Protocol):
     """Restores one signal of any length, a block at a time.

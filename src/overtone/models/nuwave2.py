@@ -1,11 +1,12 @@
-"""NU-Wave 2 written anew: a diffusion model that turns noise into the missing treble in a few steps.
+"""Diffusion model after NU-Wave 2: denoise samples in a few steps, given the degraded samples and their
+cutoff.
 
 After Han and Lee, "NU-Wave 2" (arXiv 2206.08545), which takes its residual blocks from DiffWave (Kong et
 al., arXiv 2009.09761) and its short-time Fourier convolution from Chi et al., "Fast Fourier Convolution"
-(NeurIPS 2020). No code and no weights of theirs are in here. It runs at 44.1 kHz, theirs at 48 kHz; it is
-told the cutoff in Hz and makes the band mask of it.
+(NeurIPS 2020). This is written from the papers; it has no code and no weights of theirs. It runs at 44.1 kHz
+instead of 48 kHz, and computes the band mask from the cutoff in Hz.
 
-A level of noise is its log-SNR ``l``: a signal at that level is ``alpha * music + sigma * noise`` with
+A noise level is given as its log-SNR ``l``: a signal at that level is ``alpha * music + sigma * noise`` with
 ``alpha^2 = sigmoid(l)`` and ``sigma^2 = sigmoid(-l)``. The network predicts the noise.
 """
 
@@ -23,16 +24,16 @@ from overtone.models.windowed import Windows
 N_FFT, HOP = 1024, 256
 BINS = N_FFT // 2 + 1
 KERNEL = 3
-# Log-SNRs that training draws from, and the paper's eight, at which the steps of sampling begin.
+# The range of log-SNRs in training, and the paper's eight, at which the steps of sampling begin.
 LEAST, MOST = -20.0, 20.0
 LEVELS = (-2.6, -0.8, 2.0, 6.4, 9.8, 12.9, 14.4, 17.2)
-# A level is told to the network as sines and cosines of this many angular frequencies, then twice mixed.
+# A level is embedded as sines and cosines of so many angular frequencies, followed by two linear layers.
 WAVES, FASTEST, SLOWEST = 64, 10.0, 0.01
 EMBEDDING_PER_CHANNEL = 8
-# Sampling begins from one piece of noise, over and over: 3 s, so that the ear hears no rhythm in it.
+# Sampling begins with noise of this period: 3 s, too long to be audible as a rhythm.
 PERIOD = 1 << 17
-# Samples that go through the blocks at once when sampling: at full size all of a window took 1.2 GB per 6 s.
-PIECE = 1 << 17
+# Samples that go through the blocks at once in sampling: at full size, 6 s at once took 1.2 GB.
+SEGMENT = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class NuWave2Settings:
 
     Attributes:
         channels: of a block; half of them go through the STFT. The paper: 64.
-        layers: how many blocks. The paper: 15.
+        layers: number of blocks. The paper: 15.
         steps: of sampling. The paper: 8.
     """
 
@@ -58,7 +59,7 @@ class NuWave2Settings:
 
 
 class BandTransform(nn.Module):
-    """BSFT: every bin scaled and shifted by what the band mask says of it and its neighbours."""
+    """BSFT: scale and shift every bin by amounts computed from the band mask at it and its neighbours."""
 
     def __init__(self, channels: int, features: int) -> None:
         super().__init__()
@@ -67,7 +68,7 @@ class BandTransform(nn.Module):
         self.shift = nn.Conv1d(channels, features, KERNEL, padding=KERNEL // 2)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(batch, features, frames, bins) and the mask (batch, 2, bins) to the former."""
+        """Map (batch, features, frames, bins) and the mask (batch, 2, bins) to the shape of the former."""
         hidden = nn.functional.silu(self.hidden(mask))
         scale, shift = (1 + self.scale(hidden))[:, :, None], self.shift(hidden)[:, :, None]
         return torch.addcmul(shift, x, scale)
@@ -76,8 +77,8 @@ class BandTransform(nn.Module):
 class FourierConvolution(nn.Module):
     """STFC: a 1x1 convolution over the bins of a short-time Fourier transform, and back.
 
-    Channels are mixed with real and imaginary parts as channels of their own, so that one bin of one
-    channel reaches that bin of all; BSFT tells it which bins are there to be heard.
+    Real and imaginary parts are separate channels of the convolution, so that a bin of one channel affects
+    that bin of all channels. BSFT conditions it on the bins that the input has.
     """
 
     window: Tensor
@@ -91,7 +92,7 @@ class FourierConvolution(nn.Module):
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(batch, features, time) and the mask (batch, 2, bins) to (batch, out, time)."""
+        """Map (batch, features, time) and the mask (batch, 2, bins) to (batch, out, time)."""
         x = nn.functional.relu(self.enter(x))
         size, features, time = x.shape
         # Transforms have no bfloat16, and sums over 1024 samples would not keep its 8 bits.
@@ -105,14 +106,14 @@ class FourierConvolution(nn.Module):
                 normalized=True,
                 return_complex=True,
             )
-        # Frames before bins, as the transform has them in memory.
+        # Frames before bins, as the transform lays them out in memory.
         spectrum = spectrum.transpose(1, 2).reshape(size, features, -1, BINS)
         parts = torch.cat([spectrum.real, spectrum.imag], dim=1)
         parts = self.mix(parts.flatten(2)).reshape(parts.shape)
         parts = nn.functional.relu(self.band(parts, mask))
         with torch.autocast(x.device.type, enabled=False):
             real, imaginary = parts.float().chunk(2, dim=1)
-            made = torch.istft(
+            filtered = torch.istft(
                 torch.complex(real, imaginary).flatten(0, 1).transpose(1, 2),
                 N_FFT,
                 HOP,
@@ -120,12 +121,12 @@ class FourierConvolution(nn.Module):
                 normalized=True,
                 length=time,
             )
-        result: Tensor = self.leave(x + made.reshape(x.shape))
+        result: Tensor = self.leave(x + filtered.reshape(x.shape))
         return result
 
 
 class Block(nn.Module):
-    """A gated residual block; one half of its channels is seen in time, the other as a spectrum too.
+    """A gated residual block: half of its channels are processed in time, the others as a spectrum too.
 
     ::
 
@@ -145,27 +146,29 @@ class Block(nn.Module):
         self.leave = nn.Conv1d(channels, 2 * channels, 1)
 
     def forward(self, x: Tensor, level: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, channels, time), the level (batch, embedding) and the mask to the next x and the skip."""
-        heard = x + self.level(level)[..., None]
-        local, spectral = heard.chunk(2, dim=1)
-        gate = self.to_local(heard).sigmoid()
+        """Map (batch, channels, time), the level (batch, embedding) and the mask to the next x and a skip."""
+        conditioned = x + self.level(level)[..., None]
+        local, spectral = conditioned.chunk(2, dim=1)
+        gate = self.to_local(conditioned).sigmoid()
         y = gate * (self.to_global(local) + self.fourier(spectral, mask)).tanh()
         onward, skip = self.leave(y).chunk(2, dim=1)
         return (x + onward) / math.sqrt(2), skip
 
 
 class NuWave2(nn.Module):
-    """Noise in, music out, in a few steps, each of which looks at the degraded samples and the band.
+    """Noise in, music out, in a few steps, each conditioned on the degraded samples and the band.
 
-    The noise that it begins with is the same every time. It repeats every ``stride`` samples, so that a
-    window needs no word of where it starts, and turns over with the sign of the input: the same noise for
-    channels that are alike, opposite for opposite ones, and nothing in common for mid and side that are
-    neither. Without that, all that they share would come out on the left.
+    Sampling begins with the same noise every time. The noise repeats every ``stride`` samples, so that a
+    window
+    need not know where in the signal it starts, and its sign follows that of the input: equal channels have
+        the
+    same noise, opposite channels opposite noise, and mid and side uncorrelated noise. With the same noise for
+    mid and side, all added content would be on the left.
     """
 
-    # A window must start where the noise begins anew.
+    # A window must start where the noise repeats.
     stride = PERIOD
-    # What it adds is the difference of two loud waveforms: bfloat16's rounding would be heard.
+    # What it adds is the difference of two loud waveforms: bfloat16's rounding would be audible.
     half_precision = False
     waves: Tensor
     noise: Tensor
@@ -174,7 +177,7 @@ class NuWave2(nn.Module):
         super().__init__()
         self.settings = settings
         channels, embedding = settings.channels, EMBEDDING_PER_CHANNEL * settings.channels
-        self.told = nn.Sequential(
+        self.embed = nn.Sequential(
             nn.Linear(2 * WAVES, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
         self.enter = nn.Conv1d(2, channels, 1)
@@ -188,12 +191,12 @@ class NuWave2(nn.Module):
         self.register_buffer("noise", noise, persistent=False)
 
     def stream(self, cutoff: float) -> Windows:
-        """What restores a signal of any length, a block at a time, as `forward` does in one call."""
+        """Return what restores a signal of any length, a block at a time, as `forward` does in one call."""
         return Windows(self, cutoff, next(self.parameters()).device)
 
     @property
     def context(self) -> int:
-        """Samples on each side that an output sample depends on: a frame's length per block and step."""
+        """Samples on each side that an output sample depends on: a frame for every block and step."""
         return self.settings.steps * self.settings.layers * N_FFT
 
     def forward(self, samples: Tensor, cutoff: Tensor) -> Tensor:
@@ -210,17 +213,17 @@ class NuWave2(nn.Module):
         x = self.first_noise(samples)
         reach = self.settings.layers * N_FFT
         for level, following in zip(levels, [*levels[1:], MOST], strict=True):
-            told = torch.full_like(cutoff, level)
+            log_snrs = torch.full_like(cutoff, level)
             predicted = []
-            for start in range(0, samples.shape[-1], PIECE):
-                first, end = max(start - reach, 0), start + PIECE + reach
-                piece = self.predict(x[:, first:end], samples[:, first:end], cutoff, told)
-                predicted.append(piece[:, start - first : start - first + PIECE])
+            for start in range(0, samples.shape[-1], SEGMENT):
+                first, end = max(start - reach, 0), start + SEGMENT + reach
+                noise = self.predict(x[:, first:end], samples[:, first:end], cutoff, log_snrs)
+                predicted.append(noise[:, start - first : start - first + SEGMENT])
             x = step(x, torch.cat(predicted, dim=1), level, following)
         return x
 
     def first_noise(self, samples: Tensor) -> Tensor:
-        """The noise that sampling begins with, (batch, time), a function of place and sign alone."""
+        """Return the noise to begin with, (batch, time): it depends on position and sign alone."""
         size, time = samples.shape
         noise = self.noise.repeat(-(-time // PERIOD))[:time]
         hops = nn.functional.pad(samples, (0, -time % HOP)).reshape(size, -1, HOP)
@@ -228,50 +231,52 @@ class NuWave2(nn.Module):
         return noise * sign
 
     def predict(self, x: Tensor, samples: Tensor, cutoff: Tensor, level: Tensor) -> Tensor:
-        """The noise in a noisy signal.
+        """Predict the noise in a noisy signal.
 
         Args:
             x: (batch, time), music and noise.
             samples: (batch, time), the degraded music.
-            cutoff: (batch,) in Hz, where that ends.
+            cutoff: (batch,) in Hz, where their content ends.
             level: (batch,), the log-SNR of ``x``.
 
         Returns:
             (batch, time), of variance about 1.
         """
         angle = level[:, None] * self.waves
-        told = self.told(torch.cat([angle.sin(), angle.cos()], dim=1))
+        embedding = self.embed(torch.cat([angle.sin(), angle.cos()], dim=1))
         bins = torch.arange(BINS, device=x.device) * (MODEL_RATE / N_FFT)
         below = (bins < cutoff[:, None]).to(x.dtype)
         mask = torch.stack([below, 1 - below], dim=1)
         y = nn.functional.relu(self.enter(torch.stack([x, samples], dim=1)))
         total = torch.zeros_like(y)
         for block in self.blocks:
-            y, skip = block(y, told, mask)
+            y, skip = block(y, embedding, mask)
             total = total + skip
         y = nn.functional.relu(self.wide(total / math.sqrt(self.settings.layers)))
         predicted: Tensor = self.leave(y)[:, 0]
         return predicted.to(x.dtype)
 
     def training_loss(self, degraded: Tensor, original: Tensor, cutoff: Tensor, seeds: list[int]) -> Tensor:
-        """The mean absolute error of the predicted noise, each segment at a level of its own.
+        """Compute the mean absolute error of the predicted noise; each segment has its own noise level.
 
         Args:
             degraded, original: (batch, time).
             cutoff: (batch,) in Hz.
-            seeds: of each segment's level and noise.
+            seeds: one for each segment, which its level and noise are drawn from.
         """
         # Drawn on the CPU: the same numbers on every device.
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         time = torch.cat([torch.rand(1, generator=generator) for generator in generators])
-        noise = torch.stack([torch.randn(original.shape[-1], generator=each) for each in generators])
+        noise = torch.stack(
+            [torch.randn(original.shape[-1], generator=generator) for generator in generators]
+        )
         level, noise = log_snr(time).to(original.device), noise.to(original.device)
         predicted = self.predict(diffuse(original, noise, level[:, None]), degraded, cutoff, level)
         return (predicted.float() - noise).abs().mean()
 
 
 def log_snr(time: Tensor) -> Tensor:
-    """The log-SNR at a time from 0 (music) to 1 (noise), of a cosine schedule cut off at both ends.
+    """Return the log-SNR at a time from 0 (music) to 1 (noise), of a cosine schedule clipped at both ends.
 
     ``-2 log tan(a t + b)``, as in Kingma et al., arXiv 2107.00630, after Nichol and Dhariwal's cosine.
     """
@@ -280,18 +285,18 @@ def log_snr(time: Tensor) -> Tensor:
 
 
 def diffuse(music: Tensor, noise: Tensor, level: Tensor) -> Tensor:
-    """Music with noise in it at a log-SNR; variance 1 stays variance 1."""
+    """Mix music and noise at a log-SNR; a variance of 1 stays 1."""
     return level.sigmoid().sqrt() * music + (-level).sigmoid().sqrt() * noise
 
 
 def step(x: Tensor, noise: Tensor, level: float, following: float) -> Tensor:
-    """A noisy signal at the next log-SNR, from the noise that is in it (DDIM, arXiv 2010.02502)."""
+    """Bring a noisy signal to the next log-SNR, given the noise in it (DDIM, arXiv 2010.02502)."""
     before, after = (torch.tensor(value, dtype=torch.float64) for value in (level, following))
     music = (x - float((-before).sigmoid().sqrt()) * noise) / float(before.sigmoid().sqrt())
     return diffuse(music, noise, after.to(x))
 
 
 def sampling_levels(steps: int) -> list[float]:
-    """The log-SNRs at which the steps begin: the paper's for eight, else as many on the line through them."""
-    places = np.linspace(0, len(LEVELS) - 1, steps)
-    return [float(level) for level in np.interp(places, range(len(LEVELS)), LEVELS)]
+    """Return the log-SNRs at which the steps begin: the paper's for eight, else interpolated between them."""
+    positions = np.linspace(0, len(LEVELS) - 1, steps)
+    return [float(level) for level in np.interp(positions, range(len(LEVELS)), LEVELS)]

@@ -19,7 +19,8 @@ from overtone.core.errors import OvertoneError
 from overtone.core.params import check_choice
 from overtone.models.network import NetworkContract
 from overtone.models.nuwave2 import NuWave2, NuWave2Settings
-from overtone.models.spectral import SIDE, Spectral, SpectralSettings
+from overtone.models.spectral import Spectral, SpectralSettings
+from overtone.models.spectral_side import SIDE
 from overtone.models.unet import UNet, UNetSettings
 
 Network = UNet | Spectral | NuWave2

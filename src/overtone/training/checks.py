@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from overtone.core.params import check
+from overtone.core.rates import MODEL_RATE
 from overtone.data.dataset.segments import SegmentSettings
 from overtone.data.pairs.degradation import DegradeSettings
 from overtone.models import registry
-from overtone.models.network import SAMPLE_RATE, OwnLoss
+from overtone.models.network import OwnLoss
 from overtone.models.registry import ModelSettings
 from overtone.training import finetune, losses
 from overtone.training.settings import TrainSettings
@@ -33,8 +34,8 @@ def check_params(
             discriminator, no weight has a name of ``train.freeze``, or the model of ``train.from`` is missing
             or another one.
     """
-    allowed = f"{SAMPLE_RATE} to train with, as losses and restoring are made for that"
-    check(degrade.rate == SAMPLE_RATE, "degrade.rate", degrade.rate, allowed)
+    allowed = f"{MODEL_RATE} to train with, as losses and restoring are made for that"
+    check(degrade.rate == MODEL_RATE, "degrade.rate", degrade.rate, allowed)
     if has_own_loss(model):
         allowed = "0 for a network with a loss of its own, which leaves no output to judge"
         weight = train.adversarial.weight

@@ -17,8 +17,8 @@ from torch import nn
 
 from overtone.core.errors import OvertoneError
 from overtone.core.params import check
+from overtone.core.rates import MODEL_RATE
 from overtone.models.device import compile_where_asked
-from overtone.models.network import SAMPLE_RATE
 from overtone.training import distributed
 from overtone.training.batches import Data, plan_epoch, plan_validation, prefetch
 from overtone.training.discriminators import Adversary
@@ -78,7 +78,7 @@ class Trainer:
         )
         self.adversary = None
         if settings.adversarial.weight:
-            self.adversary = Adversary(settings.adversarial, settings.seed, SAMPLE_RATE, device)
+            self.adversary = Adversary(settings.adversarial, settings.seed, MODEL_RATE, device)
         self.loss = weighted(settings.loss)
         compile_where_asked(net)
         self._network = distributed.wrap_network(NetworkWithLoss(net, self.loss, precision))

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from overtone.core.params import check, check_choice
-from overtone.models.network import SAMPLE_RATE
+from overtone.core.rates import MODEL_RATE
 from overtone.training.distributed import norm, sum_over_ranks
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -36,7 +36,7 @@ def _magnitude(spectrum: torch.Tensor) -> torch.Tensor:
 
 def _band(n_fft: int, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """1 for the bins from low to high, both (batch,) in Hz, else 0: (batch, bins, 1)."""
-    frequency = torch.arange(n_fft // 2 + 1, device=low.device)[:, None] * (SAMPLE_RATE / n_fft)
+    frequency = torch.arange(n_fft // 2 + 1, device=low.device)[:, None] * (MODEL_RATE / n_fft)
     inside = (frequency >= low[:, None, None]) & (frequency < high[:, None, None])
     return inside.to(torch.float32)
 
@@ -83,7 +83,7 @@ def treble(
         )
         inside = _band(n_fft, cutoff, bandwidth)
         edge = _band(n_fft, bandwidth - 2000, bandwidth - 300)
-        beyond = _band(n_fft, torch.maximum(bandwidth, cutoff) + 300, torch.full_like(cutoff, SAMPLE_RATE))
+        beyond = _band(n_fft, torch.maximum(bandwidth, cutoff) + 300, torch.full_like(cutoff, MODEL_RATE))
         frames = ours.shape[-1]
         log_ours, log_theirs = ours.log10(), theirs.log10()
         level = (log_theirs * edge).sum(1, keepdim=True) / edge.sum(1, keepdim=True).clamp_min(1)
