@@ -31,12 +31,28 @@ def share_folders(copy: Path) -> None:
 share_folders(ROOT)
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a stage; a fault in what was given is one line on stderr and exit code 2."""
+def run(main: Callable[[], None], check_params: bool = False) -> None:
+    """Run a stage; a fault in what was given, or a full disk, is one line on stderr and exit code 2.
+
+    Args:
+        main: the stage.
+        check_params: whether to check the params of all stages first, as long stages do.
+    """
+    from overtone.core.disk_space import is_full_disk
     from overtone.core.errors import OvertoneError
 
     try:
+        if check_params:
+            from stages.check import check_all
+
+            check_all()
         main()
     except OvertoneError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        where = os.path.dirname(os.path.abspath(error.filename or "."))
+        print(f"error: the disk of {where} is full; make room and run again", file=sys.stderr)
         sys.exit(2)

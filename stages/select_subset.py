@@ -15,6 +15,11 @@ def main() -> None:
     tables.write_table(subset, Path("data/subset.csv"))
     genres = ", ".join(f"{genre} {count}" for genre, count in subset["genre"].value_counts().items())
     print(f"{len(subset)} of {len(tracks)} tracks: {genres}")
+    if len(subset) < len(tracks) and catalog.is_own_music(tracks):
+        print(
+            f"note: select.tracks is {settings.tracks} and download.folder holds {len(tracks)}; "
+            "select.tracks=null uses all of them"
+        )
 
 
 if __name__ == "__main__":

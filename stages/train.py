@@ -1,5 +1,7 @@
 """Train the network that params.yaml names: data/model/, plots/loss.csv, metrics/train.json."""
 
+import os
+
 from overtone.core import params
 from overtone.data.dataset.segments import SegmentSettings
 from overtone.data.pairs.degradation import DegradeSettings
@@ -22,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(lambda: torchrun.run(main, "stages.train"))
+    run(lambda: torchrun.run(main, "stages.train"), check_params="RANK" not in os.environ)

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from overtone.core.errors import OvertoneError
 from overtone.training.checkpoint import Checkpoint, fingerprint
+from tests.helpers.small_disk import small_disk
 
 
 @pytest.fixture
@@ -98,3 +100,16 @@ def test_a_folder_that_the_other_worker_takes_away_before_the_file_is_open_is_no
     checkpoint.keep({"epoch": 1})
     monkeypatch.undo()
     assert checkpoint.load() is None
+
+
+def test_a_full_disk_is_one_line_and_the_last_state_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("OVERTONE_RUNS", str(tmp_path / "disk"))
+    with small_disk(tmp_path / "disk", "200k"):
+        checkpoint = Checkpoint("run")
+        checkpoint.keep({"step": 1, "weights": torch.zeros(40_000)})
+        needs = r"has \d+ KiB free, the state of this run needs 15\d KiB: \d+ KiB are missing; make room"
+        line = rf"^the disk of \S+/disk/run {needs}"
+        with pytest.raises(OvertoneError, match=line):
+            checkpoint.keep({"step": 2, "weights": torch.zeros(40_000)})
+        assert checkpoint.load()["step"] == 1
+        assert [path.name for path in checkpoint.folder.iterdir()] == ["state.pt"]

@@ -107,6 +107,11 @@ def read_catalog(folder: Path) -> pd.DataFrame:
         raise OvertoneError(f"{folder / 'tracks.csv'} lacks {error}; it is not FMA's") from None
 
 
+def is_own_music(catalog: pd.DataFrame) -> bool:
+    """Return whether the tracks come from a folder of one's own: FMA's all have a split of FMA's."""
+    return bool((catalog["fma_split"] == "").all())
+
+
 def _read_columns(path: Path) -> pd.DataFrame:
     """Read the columns of tracks.csv that are used; all of them would take ten times the memory."""
     heads = pd.read_csv(path, header=None, nrows=2, dtype=str, keep_default_na=False)

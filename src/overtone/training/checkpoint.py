@@ -5,6 +5,7 @@ run with a changed learning rate from the old one's weights.
 """
 
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -16,7 +17,11 @@ from typing import Any
 
 import torch
 
+from overtone.core.atomic import replacing
+from overtone.core.disk_space import naming_full_disk
 from overtone.training.state import TrainState
+
+ADVICE = "make room and run again: training continues from the last state kept"
 
 
 def fingerprint(settings: dict[str, Any], files: Iterable[str | Path]) -> str:
@@ -46,16 +51,26 @@ class Checkpoint:
         return state
 
     def keep(self, state: TrainState) -> None:
-        """Write the state so that a break at any moment leaves the old one or the new one whole."""
+        """Write the state so that an interruption at any moment leaves the old state or the new one.
+
+        Raises:
+            OvertoneError: the disk is full; the old state stays.
+        """
+        # Into memory first: PyTorch's own error on a full disk names no file.
+        content = io.BytesIO()
+        torch.save(state, content)
+        size = content.getbuffer().nbytes
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._file.with_suffix(f".{os.getpid()}.tmp")  # two workers may have the same run
-        # Not found at any moment: the other one has ended, and taken the folder away.
-        with suppress(FileNotFoundError):
-            with temporary.open("wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._file)
+        # Two workers may have the same run: when the other one has ended, it has deleted the folder.
+        with (
+            suppress(FileNotFoundError),
+            naming_full_disk(self.folder, size, "the state of this run", ADVICE),
+            replacing(self._file) as temporary,
+            temporary.open("wb") as file,
+        ):
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
 
     def delete(self) -> None:
         """Remove the run's folder; the run is finished."""

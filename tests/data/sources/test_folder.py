@@ -13,7 +13,7 @@ from overtone.core.tables import read_table, write_table
 from overtone.data.catalog import read_catalog
 from overtone.data.preparation.shard_writer import write_shard
 from overtone.data.sources.provide import DownloadSettings, provide
-from tests.helpers.sound import forget_length
+from tests.helpers.sound import forget_length, write_by_ffmpeg
 
 
 def write(path, **tags):
@@ -111,6 +111,39 @@ def test_changed_file_changes_the_output(own, tmp_path):
     (own / "y/d.mp3").write_bytes(b"something else")
     catalog(own, tmp_path)
     assert (tmp_path / "fma/files.csv").read_text() != before
+
+
+def test_m4a_and_films_are_tracks_by_ffmpeg_with_their_tags(tmp_path, rng, degrade_settings):
+    root = tmp_path / "own/x"
+    root.mkdir(parents=True)
+    samples = rng.uniform(-0.3, 0.3, (22050, 2))
+    write_by_ffmpeg(root / "a.m4a", samples, 44100, "aac", {"artist": "The Band", "title": "Bee"})
+    write_by_ffmpeg(root / "b.mkv", samples, 44100, "aac")
+    tracks = catalog(tmp_path / "own", tmp_path)
+    assert tracks["title"].tolist() == ["Bee", "b"]
+    locations = [(number, locate(tmp_path, path)) for number, path in tracks["path"].items()]
+    rows, left_out, *_ = write_shard(0, locations, tmp_path, degrade_settings())
+    assert left_out == []
+    # AAC's encoder adds up to two frames at each end.
+    assert [row["samples"] for row in rows] == pytest.approx([22050, 22050], abs=4096)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.mp3", b"", "is empty: it has 0 bytes"),
+        ("a.m4a", b"", "is empty: it has 0 bytes"),
+        ("a.mp4", b"no film", "does not decode: Format not recognised; FFmpeg: "),
+        ("a.wav", b"no sound at all", "does not decode: Format not recognised; FFmpeg: "),
+    ],
+)
+def test_a_file_without_sound_is_left_out_with_its_reason(tmp_path, degrade_settings, name, content, reason):
+    root = tmp_path / "own"
+    root.mkdir()
+    (root / name).write_bytes(content)
+    ((number, path),) = catalog(root, tmp_path)["path"].items()
+    _, left_out, *_ = write_shard(0, [(number, locate(tmp_path, path))], tmp_path, degrade_settings())
+    assert left_out[0]["reason"].startswith(reason)
 
 
 def test_folder_without_audio_is_refused(tmp_path):

@@ -19,6 +19,7 @@ since nobody aligns it.
 in any process that sees the same files.
 """
 
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -251,6 +252,22 @@ def key(take: Chunk) -> str:
     return f"{take.track_id:06d}-{take.part}"
 
 
+def check_names(names: Iterable[str]) -> None:
+    """Raise unless each name stands for a system; models and revisions are not opened."""
+    for name in names:
+        if name not in ("model", "shipped", "stems") and not name.startswith("model@") and "/" not in name:
+            _check_program(name)
+
+
+def _check_program(name: str) -> None:
+    known = external.names()
+    if name not in known or name in BASELINES:
+        raise OvertoneError(
+            f"evaluate.systems names {name!r}; it is model, model@REVISION, shipped, stems, a model's folder "
+            f"(written with a slash), or a recipe of {external.RECIPES}: {', '.join(known) or 'it has none'}"
+        )
+
+
 def _kind(name: str, folder: Path) -> Path | external.Program | None:
     """A model's folder (what must be fetched goes into the one given), a program's recipe, None for stems."""
     if name == "stems":
@@ -263,21 +280,19 @@ def _kind(name: str, folder: Path) -> Path | external.Program | None:
         return _at_revision(name.removeprefix("model@"), folder)
     if "/" in name:
         return Path(name)
-    known = external.names()
-    if name not in known or name in BASELINES:
-        raise OvertoneError(
-            f"evaluate.systems names {name!r}; it is model, model@REVISION, shipped, stems, a model's folder "
-            f"(written with a slash), or a recipe of {external.RECIPES}: {', '.join(known) or 'it has none'}"
-        )
+    _check_program(name)
     return external.recipe(name)
 
 
 def _at_revision(revision: str, folder: Path) -> Path:
-    """The folder, with the model of another revision in it, from DVC's cache."""
+    """Copy the model of another revision out of DVC's cache into a folder, and return the folder."""
     from dvc.api import DVCFileSystem  # half a second that the other systems need not wait
 
+    # At a revision, DVC's paths begin at the root of the Git repository; the project may be a folder of it.
+    ask = ["git", "rev-parse", "--show-prefix"]
+    prefix = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
     try:
-        DVCFileSystem(".", rev=revision).get(TRAINED, str(folder), recursive=True)
+        DVCFileSystem(".", rev=revision, subrepos=True).get(prefix + TRAINED, str(folder), recursive=True)
     # DVC's errors have no common class below Exception that its interface promises.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

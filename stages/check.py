@@ -1,0 +1,36 @@
+"""Check all of params.yaml, each group by itself and the groups against one another.
+
+The stages that take long do this before they begin, so that a fault in a later stage's params is not found
+hours later. No result depends on it: dvc.yaml lists it nowhere, and `stages.run` imports it.
+"""
+
+from overtone.core.params import read
+from overtone.data.catalog import SelectSettings, SplitSettings
+from overtone.data.dataset.segments import SegmentSettings
+from overtone.data.pairs.degradation import DegradeSettings
+from overtone.data.sources.provide import DownloadSettings
+from overtone.evaluation.comparison import systems
+from overtone.evaluation.comparison.chunks import EvaluateSettings
+from overtone.evaluation.metrics import visqol
+from overtone.models.registry import ModelSettings
+from overtone.training.checks import check_params
+from overtone.training.settings import TrainSettings
+
+
+def check_all() -> None:
+    """Read every group of params.yaml and check it.
+
+    Raises:
+        OvertoneError: the first fault; or ViSQOL is asked for and not installed.
+    """
+    read("download", DownloadSettings)
+    read("select", SelectSettings)
+    read("split", SplitSettings)
+    degrade = read("degrade", DegradeSettings)
+    segment = read("segment", SegmentSettings)
+    check_params(read("train", TrainSettings), read("model", ModelSettings), segment, degrade)
+    evaluate = read("evaluate", EvaluateSettings)
+    evaluate.check_cutoffs(degrade.cutoff_hz, degrade.rate)
+    systems.check_names(evaluate.systems)
+    if evaluate.visqol:
+        visqol.check()
