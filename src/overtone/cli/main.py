@@ -272,8 +272,7 @@ def _listen(args: argparse.Namespace) -> int:
 def _app(args: argparse.Namespace) -> int:
     """Serve the page that restores files."""
     for name in ("pyloudnorm", "scipy", "starlette", "uvicorn"):
-        if importlib.util.find_spec(name) is None:
-            raise OvertoneError(f"the page needs {name}, which is not installed: pip install 'overtone[app]'")
+        need("app", name)
     from overtone.app import launch, work
 
     folder = Path(args.work) if args.work else work.default_folder()
