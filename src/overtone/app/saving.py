@@ -22,8 +22,8 @@ def target_name(item: Item, suffix: str) -> str:
     return f"{Path(item.name).stem}.restored{suffix}"
 
 
-def save(item: Item, suffix: str, taps: np.ndarray) -> Path:
-    """Encode an item's restored signal, with the source's tags; return the file.
+def save(item: Item, suffix: str, taps: np.ndarray) -> tuple[Path, int]:
+    """Encode an item's restored signal, with the source's tags; return the file, and the samples clipped.
 
     Raises:
         OvertoneError: the format does not hold it, or the disk is full.
@@ -42,19 +42,24 @@ def save(item: Item, suffix: str, taps: np.ndarray) -> Path:
             f"overtone {__version__}, treble above {item.facts['cutoff'] / 1000:.3g} kHz is predicted"
         )
     try:
-        write(target, mixed_blocks(item, taps), item.facts["rate"], dry.channels, BITS, dry.length, metadata)
+        clipped = write(
+            target, mixed_blocks(item, taps), item.facts["rate"], dry.channels, BITS, dry.length, metadata
+        )
     except OvertoneError as error:
         raise OvertoneError(str(error).replace(str(target), target_name(item, suffix))) from None
-    return target
+    return target, clipped
 
 
-def save_all(items: Sequence[tuple[Item, np.ndarray]], suffix: str, target: Path) -> None:
-    """Encode several items into one ZIP archive, each under its own name; sound is not compressed again.
+def save_all(items: Sequence[tuple[Item, np.ndarray]], suffix: str, target: Path) -> int:
+    """Encode several items into one ZIP archive, each under its own name; return the samples clipped.
+
+    Sound is not compressed again.
 
     Raises:
         OvertoneError: as of `save`.
     """
     names: set[str] = set()
+    total = 0
     with atomic.replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for item, taps in items:
             name = target_name(item, suffix)
@@ -64,7 +69,9 @@ def save_all(items: Sequence[tuple[Item, np.ndarray]], suffix: str, target: Path
                 name = f"{Path(item.name).stem} ({number}).restored{suffix}"
             names.add(name.lower())
             with item.using:
-                path = save(item, suffix, taps)
+                path, clipped = save(item, suffix, taps)
+                total += clipped
                 check_space(target.parent, path.stat().st_size)
                 archive.write(path, name)
                 path.unlink()
+    return total

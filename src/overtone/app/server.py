@@ -203,12 +203,12 @@ class App:
         item, values = self._ready(request), await _json(request)
         suffix, taps = _suffix(values), _taps(item, values.get("controls", {}))
 
-        def write() -> None:
+        def write() -> int:
             with item.using:
-                saving.save(item, suffix, taps)
+                return saving.save(item, suffix, taps)[1]
 
-        await run_in_threadpool(write)
-        return JSONResponse({"name": saving.target_name(item, suffix)})
+        clipped = await run_in_threadpool(write)
+        return JSONResponse({"name": saving.target_name(item, suffix), "clipped": clipped})
 
     async def _saved(self, request: Request) -> Response:
         item = self._ready(request)
@@ -226,8 +226,8 @@ class App:
         if any("added" not in item.facts for item, _ in items):
             raise HTTPException(409, "some files are not restored yet")
         pairs = [(item, _taps(item, controls)) for item, controls in items]
-        await run_in_threadpool(saving.save_all, pairs, suffix, session.folder / "saved.zip")
-        return JSONResponse({"name": "restored.zip"})
+        clipped = await run_in_threadpool(saving.save_all, pairs, suffix, session.folder / "saved.zip")
+        return JSONResponse({"name": "restored.zip", "clipped": clipped})
 
     async def _archive(self, request: Request) -> Response:
         path = self._session(request).folder / "saved.zip"

@@ -3,7 +3,6 @@
 import functools
 import http.server
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 
 from overtone.evaluation.listening import examples, exchange, session
 from overtone.evaluation.listening.store import Store
-from tests.helpers import ROOT, listening_examples
+from tests.helpers import ROOT, browser, listening_examples
 
 pytest.importorskip("selenium", reason="selenium is not installed: pip install selenium")
 from selenium import webdriver
@@ -23,24 +22,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="Chromium and its driver are not installed: apt-get install chromium chromium-driver",
-)
+pytestmark = browser.needed
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--mute-audio",
-    "--disable-dev-shm-usage",
-    "--window-size=1000,900",
-]
 START = f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r});"
 COMMAND = [sys.executable, "-c", f"{START} from overtone.cli.main import main; sys.exit(main())", "listen"]
 SYSTEMS = ("degraded", "restored", "original")
@@ -78,13 +61,7 @@ class Listener:
     """A person at a browser of his own."""
 
     def __init__(self, downloads):
-        options = webdriver.ChromeOptions()
-        for flag in FLAGS:
-            options.add_argument(flag)
-        options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-        service = webdriver.ChromeService(shutil.which("chromedriver"))
-        options.binary_location = shutil.which("chromium")
-        self.driver = webdriver.Chrome(options, service)
+        self.driver = browser.start(downloads)
         self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": TAP})
 
     def wait(self, holds, seconds=10):

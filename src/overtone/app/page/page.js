@@ -203,16 +203,20 @@ async function whileSaving(button, work) {
   button.disabled = false;
 }
 
+const warn = (clipped) => notify(clipped ? `${clipped} samples were louder than the format holds, and were clipped.` : "");
+
 $("save").addEventListener("click", () => whileSaving($("save"), async () => {
   const [path, format] = [fileAddress(chosen), $("format").value];
-  const { name } = await askJson(`${path}/save`, "POST", { format, controls: panel.controls(chosen) });
+  const { name, clipped } = await askJson(`${path}/save`, "POST", { format, controls: panel.controls(chosen) });
   download(`${path}/saved?format=${format}`, name);
+  warn(clipped);
 }));
 $("save-all").addEventListener("click", () => whileSaving($("save-all"), async () => {
   const ready = files.filter((file) => "added" in file);
   const settings = Object.fromEntries(ready.map(({ key }) => [key, panel.controls(key)]));
-  const { name } = await askJson(`${address}/save`, "POST", { format: $("format").value, files: settings });
+  const { name, clipped } = await askJson(`${address}/save`, "POST", { format: $("format").value, files: settings });
   download(`${address}/saved.zip`, name);
+  warn(clipped);
 }));
 
 document.addEventListener("keydown", (event) => {

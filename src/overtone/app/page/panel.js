@@ -66,6 +66,7 @@ export class Panel {
   async load(again) {
     const { file } = this;
     const position = again ? this.player.position : 0;
+    $("play").disabled = true;
     const answer = await ask(`${this.path}/picture`);
     const bytes = new Uint8Array(await answer.arrayBuffer());
     if (file !== this.file) return;
@@ -87,6 +88,7 @@ export class Panel {
       if (asked !== this.asked) return;
       this.gains = gains;
       this.player.set(taps, { file, restored });
+      $("play").disabled = false;
       this.draw();
       this.notify("");
     } catch (error) {
