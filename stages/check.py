@@ -9,7 +9,7 @@ from overtone.data.catalog import SelectSettings, SplitSettings
 from overtone.data.dataset.segments import SegmentSettings
 from overtone.data.pairs.degradation import DegradeSettings
 from overtone.data.sources.provide import DownloadSettings
-from overtone.evaluation.comparison import systems
+from overtone.evaluation.comparison import named_systems
 from overtone.evaluation.comparison.chunks import EvaluateSettings
 from overtone.evaluation.metrics import visqol
 from overtone.models.registry import ModelSettings
@@ -31,6 +31,6 @@ def check_all() -> None:
     check_params(read("train", TrainSettings), read("model", ModelSettings), segment, degrade)
     evaluate = read("evaluate", EvaluateSettings)
     evaluate.check_cutoffs(degrade.cutoff_hz, degrade.rate)
-    systems.check_names(evaluate.systems)
+    named_systems.check_names(evaluate.systems)
     if evaluate.visqol:
         visqol.check()

@@ -1,4 +1,4 @@
-"""Score every system on the test split: metrics/test.json, plots/scores.csv and data/examples/."""
+"""Score every system on the test split: metrics/test.json, plots/scores.csv, data/examples/ and more."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     test = segments[segments["split"] == "test"]
     found = run.run(pairs, test, settings, degrade, scale, EXAMPLES)
-    shown = found.named(settings.systems)
+    shown = found.audible(settings.systems)
     for number, (_, versions) in enumerate(found.excerpts, start=1):
         examples.write(number, versions, shown, pairs.rate, EXAMPLES)
     subset = read_table(Path("data/subset.csv"))

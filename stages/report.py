@@ -1,8 +1,8 @@
-"""Draw the pictures and write the page that shows the run, sounds and all: plots/*.png, plots/report.html."""
+"""Draw the pictures, write the page and the summary: plots/*.png, plots/report.html, metrics/summary.json."""
 
 from pathlib import Path
 
-from overtone.report import page, pictures, runtime_cost_table, tables
+from overtone.report import page, pictures, runtime_cost_table, summary, tables
 from stages import run
 
 PAGE = Path("plots/report.html")
@@ -10,9 +10,10 @@ PAGE = Path("plots/report.html")
 
 def main() -> None:
     """Run the stage."""
+    summary.write(Path())
     left_out = pictures.draw(Path())
     if left_out:
-        print(f"plots/distance.png has no colour for: {', '.join(left_out)}")
+        print(f"plots/distance.png leaves out, for lack of colours: {', '.join(left_out)}")
     page.write(PAGE)
     print(f"\n{tables.text(tables.read('metrics/test.json'))}")
     print(runtime_cost_table.text(runtime_cost_table.read("data/systems.json")))

@@ -23,7 +23,7 @@ from overtone.evaluation.comparison.chunks import list_chunks
 from overtone.evaluation.comparison.score_chunk import RunSettings, score_chunk
 from overtone.models import registry
 from tests.helpers import ROOT, remote_work
-from tests.helpers.judged import plain
+from tests.helpers.chunk_scores import plain
 from tests.helpers.sound import make
 
 PATIENCE = 120  # seconds that a process may take to start where the machine is busy
@@ -145,15 +145,15 @@ def test_an_archive_unpacks_to_the_same_files(on, tmp_path, monkeypatch):
     assert reported[-1] == 9 * 300
 
 
-def test_a_take_is_judged_the_same_to_the_byte(two, pairs, segments, monkeypatch):
+def test_a_chunk_is_scored_the_same_to_the_byte(two, pairs, segments, monkeypatch):
     registry.save(make("unet"), "unet", pairs.folder / "model", {})
     made_by = [systems.Baseline("noise fill"), systems.Model("model", pairs.folder / "model")]
     work = RunSettings(pairs.folder.absolute(), "shared", "cpu", False, True, 0.1)
     calls = [(work, part, made_by, 4800.0, False, True) for part in list_chunks(pairs, segments)]
     monkeypatch.setenv("OVERTONE_JOBS", "1")
-    here = [plain(judged) for judged in parallel.run_all(score_chunk, calls)]
+    here = [plain(chunk) for chunk in parallel.run_all(score_chunk, calls)]
     monkeypatch.setenv("OVERTONE_CLUSTER", two.address)
-    assert [plain(judged) for judged in parallel.run_all(score_chunk, calls)] == here
+    assert [plain(chunk) for chunk in parallel.run_all(score_chunk, calls)] == here
     assert list(here[0][1]) == ["noise fill", "model", "network alone", "network alone, aligned"]
 
 

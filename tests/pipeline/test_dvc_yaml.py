@@ -1,6 +1,7 @@
 """dvc.yaml and the code agree: a stage's dependencies are the modules that it reaches, and no others."""
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,28 @@ def test_metrics_and_plots_are_kept_by_git_and_data_by_dvc():
             for entry in stage.get(kind, []):
                 assert next(iter(entry.values()))["cache"] is False, f"{name}: {entry}"
         assert all(isinstance(out, str) for out in stage.get("outs", []))
+
+
+def test_dvc_shows_the_summary_and_the_listening_test_as_metrics_and_nothing_else():
+    shown = [path for stage in STAGES.values() for entry in stage.get("metrics", []) for path in entry]
+    assert shown == ["metrics/summary.json"]
+    assert yaml.safe_load(TEXT)["metrics"] == ["metrics/listening.json"]
+
+
+def lists(values):
+    """Every list in nested values."""
+    if isinstance(values, list):
+        yield values
+    for value in values.values() if isinstance(values, dict) else []:
+        yield from lists(value)
+
+
+def test_json_under_plots_holds_no_series_that_dvc_would_draw():
+    plots = [path for stage in STAGES.values() for entry in stage.get("plots", []) for path in entry]
+    files = [path for path in plots if path.endswith(".json")]
+    assert files == ["metrics/segments.json", "metrics/train.json", "metrics/test.json"]
+    for path in files:
+        assert not list(lists(json.loads((ROOT / path).read_text()))), path
 
 
 # What a change reruns, as the paths say it.

@@ -22,8 +22,8 @@ import yaml
 from tests.helpers import ROOT
 
 ALL = ["download_fma", "select_subset", "split", "degrade", "segment", "train", "evaluate", "report"]
+# After two epochs the network's own level is too far off to be aligned: it has no row for that.
 SYSTEMS = ["input", "silence", "noise fill", "band replication", "model", "network alone"]
-SYSTEMS += ["network alone, aligned"]  # two epochs leave its level off
 TINY = {
     "select": {"tracks": None},
     "degrade": {"tracks_per_shard": 4},
@@ -183,7 +183,9 @@ def test_all_that_the_readme_promises_is_there(first):
     assert list(results["systems"]) == SYSTEMS
     for values in results["systems"].values():
         for interval in values.values():
-            assert interval["low"] <= interval["mean"] <= interval["high"]
+            assert np.isfinite(interval["mean"])
+            assert interval["low"] is interval["high"] is None, "one test track has no interval"
+    assert "network alone" in results["remarks"]
     assert first[0].json("metrics/train.json")["epochs"] == 2
     assert len(first[0].rows("plots/loss.csv")) == 2
     for name in ("loss.png", "spectrum.png", "distance.png", "spectrograms/1.png"):
@@ -235,9 +237,10 @@ def test_an_experiment_with_another_learning_rate_reruns_training_alone(workspac
     assert stages_run(output) == ["train", "evaluate", "report"]
     assert workspace.json("metrics/train.json")["train_loss"] != before
     difference = workspace.run("dvc", "metrics", "diff")
-    assert re.search(r"metrics/train\.json\s+train_loss", difference)
+    assert re.search(r"metrics/summary\.json\s+train_loss", difference)
     assert "systems.model" in difference
-    assert not re.search(r"\ssystems\.silence", difference)  # but as compared with the model
+    assert 2 < len(difference.splitlines()) <= 31, "a heading, and rows that fit a screen"
+    assert not re.search(r"\ssystems\.input", difference), "the input is the same"
     page = workspace.run("dvc", "plots", "show")
     html = Path(re.search(r"file://(\S+)", page)[1]).read_text()
     assert "validation_loss" in html
@@ -352,7 +355,7 @@ def test_nuwave2_is_trained_on_its_own_loss_and_stands_in_the_table_as_a_model(w
     # It begins with predicting no noise: the mean magnitude of what it is to predict.
     assert float(workspace.rows("plots/loss.csv")[0]["train_loss"]) == pytest.approx(0.798, abs=0.02)
     rows = workspace.json("metrics/test.json")["systems"]
-    assert [name for name in rows if not name.endswith(", aligned")] == SYSTEMS[:-1]
+    assert [name for name in rows if not name.endswith(", aligned")] == SYSTEMS
     # Two epochs leave loud noise above the cutoff, some of which the window of the STFT shows below it.
     assert rows["model"]["lsd_low"]["mean"] < 1.2 * rows["input"]["lsd_low"]["mean"]
 
@@ -389,7 +392,7 @@ def test_other_models_and_programs_stand_in_the_table_and_a_failing_one_says_so(
     output = workspace.run(sys.executable, "-m", "stages.evaluate")
     results = workspace.json("metrics/test.json")
     systems = results["systems"]
-    others = [row.replace("network", "model@HEAD") for row in SYSTEMS[-2:]]
+    others = [row.replace("network", "model@HEAD") for row in SYSTEMS[-1:]]
     assert list(systems) == [*SYSTEMS, "model@HEAD", *others, "copy", "copy alone"]
     assert {name: systems[name] for name in SYSTEMS} == before["systems"]
     assert results["failed"] == {"broken": "failed with exit code 1: ValueError: no weights"}

@@ -1,4 +1,4 @@
-"""The report stands alone, shows the metrics' own numbers, plays, and trusts nobody's text."""
+"""The page needs no other file, shows the numbers of the metrics, plays, and escapes text of others."""
 
 import base64
 import io
@@ -69,7 +69,7 @@ def sound():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, sound):
-    """What the other stages would have left, for fourteen test tracks of two genres."""
+    """The files of the other stages, for fourteen test tracks of two genres."""
     folder = tmp_path_factory.mktemp("run")
     for name in ("metrics", "plots", "data/examples", "data/fma", "data/pairs"):
         (folder / name).mkdir(parents=True)
@@ -93,6 +93,7 @@ def folder(tmp_path_factory, sound):
     }
     cutoffs = {"4800": found, "8000": intervals.summarize(other, genres, 100)}
     results = found | {"cutoffs": cutoffs, "failed": {"gone": "not installed: <u>ask</u>"}}
+    results["remarks"] = {"network alone": "-19.5 dB, inverted: not corrected"}
     atomic.write_json(results, folder / "metrics/test.json")
     intervals.write_csv({4800: scores, 8000: other}, genres, folder / "plots/scores.csv")
     training = {"train_loss": 0.5, "validation_loss": 0.25, "best_epoch": 2, "epochs": 3, "parameters": 94457}
@@ -135,7 +136,7 @@ def page(text):
     return Page(text)
 
 
-def test_it_loads_nothing(text, page):
+def test_the_page_loads_nothing(text, page):
     loading = ("src", "srcset", "href", "poster", "data", "action", "background", "xlink:href")
     named = [
         value for _, attributes in page.tags for name, value in attributes.items() if name.lower() in loading
@@ -175,7 +176,7 @@ def test_every_cell_of_its_tables_is_that_of_the_metrics(folder, page):
     assert checked == {(system, key) for system in SYSTEMS for key in keys}
 
 
-def test_every_cutoff_has_its_dots_and_their_figures(folder, text):
+def test_every_cutoff_has_dots_with_figures(folder, text):
     results = json.loads((folder / "metrics/test.json").read_text())
     section = text[text.index('<section id="cutoffs">') : text.index('<section id="tracks">')]
     assert section.count('class="dot"') == len(IN_GENRES) * 2 * len(SYSTEMS)
@@ -197,7 +198,7 @@ def test_with_one_cutoff_there_is_no_picture_by_cutoff(folder):
         path.write_text(kept)
 
 
-def test_differences_stand_with_their_p(folder, page):
+def test_differences_have_their_p(folder, page):
     paired = json.loads((folder / "metrics/test.json").read_text())["paired"]["systems"]
     rows = {row[0][0]: row[1:] for row in page.rows("paired")}
     assert list(rows) == ["system", *paired]
@@ -207,7 +208,7 @@ def test_differences_stand_with_their_p(folder, page):
     assert float(cell[1].removeprefix("p=")) == pytest.approx(value["p"], abs=0.00051)
 
 
-def test_every_player_plays_what_the_examples_hold(page, sound):
+def test_every_player_plays_its_example(page, sound):
     sounds = page.sounds()
     names = ["degraded", "restored", "original"]
     assert len(sounds) == 7
@@ -223,7 +224,7 @@ def test_every_player_plays_what_the_examples_hold(page, sound):
 
 @pytest.mark.parametrize("rate", [44100, 96000])
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_a_sound_keeps_its_treble(rng, rate, channels):
+def test_a_sound_keeps_its_high_band(rng, rate, channels):
     samples = rng.normal(0, 0.05, (rate, channels)).astype(np.float32)
     uri = data_uris.sound(samples, rate)
     played, out_rate = soundfile.read(io.BytesIO(base64.b64decode(uri.partition(",")[2])), always_2d=True)
@@ -242,7 +243,7 @@ def test_a_sound_keeps_its_treble(rng, rate, channels):
         assert power(played, out_rate, low) - power(before, rate, low) == pytest.approx(offset, abs=1)
 
 
-def test_a_tone_stands_at_its_height_in_the_spectrogram(page):
+def test_a_tone_lies_at_its_frequency_in_the_spectrogram(page):
     pictures = [attributes["href"] for tag, attributes in page.tags if tag == "image"]
     assert len(pictures) == 7
     image = Image.open(io.BytesIO(base64.b64decode(pictures[2].partition(",")[2])))
@@ -251,18 +252,18 @@ def test_a_tone_stands_at_its_height_in_the_spectrogram(page):
     assert height * RATE / 2 == pytest.approx(5000, abs=150)
 
 
-def test_text_of_others_stays_text(page):
+def test_text_of_others_is_escaped(page):
     tags = [tag for tag, _ in page.tags]
     assert tags.count("script") == 1
     assert tags.count("img") == 2
     assert not {"b", "i", "s", "u", "em"} & set(tags)
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     words = " ".join(page.words)
-    for given in (HOSTILE, ARTIST, GENRE, "<s>free", "<u>ask</u>", "<em>silent", "<i>sox</i>"):
-        assert given in words
+    for foreign in (HOSTILE, ARTIST, GENRE, "<s>free", "<u>ask</u>", "<em>silent", "<i>sox</i>"):
+        assert foreign in words
 
 
-def test_the_hardest_tracks_come_first_and_the_best_last_but_from_the_best_on(folder, page):
+def test_the_hardest_tracks_come_first_and_then_the_best(folder, page):
     table = (
         pd.read_csv(folder / "plots/scores.csv")
         .query("system == 'model' and cutoff == 4800")
@@ -272,6 +273,30 @@ def test_the_hardest_tracks_come_first_and_the_best_last_but_from_the_best_on(fo
     listed = [row[0][-1] for row in page.rows("tracks") if row[0] != ["track"]]
     assert len(order) == 13
     assert listed == order[:5] + order[::-1][:5]
+
+
+def test_a_large_correction_is_noted_below_the_scores(text):
+    assert "Note on network alone: -19.5 dB, inverted: not corrected." in text
+
+
+def test_a_single_test_track_has_no_interval(folder):
+    path = folder / "metrics/test.json"
+    kept = path.read_text()
+    scores = {system: {"1": dict.fromkeys(SCORES, 0.5)} for system in SYSTEMS}
+    try:
+        atomic.write_json(intervals.summarize(scores, {"1": "Folk"}, 100), path)
+        single = page_module.page(folder)
+    finally:
+        path.write_text(kept)
+    assert "Means over 1 test track;" in single
+    assert "With 1 track, small differences mean nothing." in single
+    assert "1 tracks" not in single
+    genres = single[single.index('<section id="genres">') : single.index('<section id="tracks">')]
+    assert genres.count('class="dot"') == len(IN_GENRES) * len(SYSTEMS)
+    assert 'class="bar"' not in genres
+    tables_of_scores = single[single.index('<section id="scores">') : single.index("<h3>Minus")]
+    assert "0.50" in tables_of_scores
+    assert "<small>" not in tables_of_scores, "an interval below a mean"
 
 
 def test_the_scores_of_a_track_are_those_of_its_row(folder, page):
@@ -289,25 +314,25 @@ def test_the_same_files_give_the_same_bytes(folder, text):
     assert page_module.page(folder) == text
 
 
-def test_what_dvc_recorded_stands_in_it_but_not_of_other_files(folder, text):
-    assert "as DVC has it" not in text
+def test_checksums_are_those_that_dvc_recorded_of_its_files(folder, text):
+    assert "MD5 by DVC" not in text
     outs = [{"path": path, "md5": f"sum of {path}", "size": 12345} for path in ("data/model", "data/pairs")]
     lock = folder / "dvc.lock"
     lock.write_text(yaml.safe_dump({"stages": {"train": {"outs": outs}}}))
     try:
-        told = page_module.page(folder)
+        with_lock = page_module.page(folder)
     finally:
         lock.unlink()
-    assert "sum of data/model" in told
-    assert "sum of data/pairs" not in told
-    assert "12,345" in told
+    assert "sum of data/model" in with_lock
+    assert "sum of data/pairs" not in with_lock
+    assert "12,345" in with_lock
 
 
 def test_sounds_beyond_the_limit_stay_in_their_folder(folder, monkeypatch):
     monkeypatch.setattr(page_module, "SOUND_LIMIT", 1000)
-    told = page_module.page(folder)
-    assert len(Page(told).sounds()) == 3
-    assert "1 more are in" in told
+    shorter = page_module.page(folder)
+    assert len(Page(shorter).sounds()) == 3
+    assert "1 more in" in shorter
 
 
 def test_a_missing_file_is_named(folder):

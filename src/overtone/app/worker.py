@@ -26,7 +26,7 @@ from overtone.restoration.files.decode import BLOCK, blocks, open_sound
 from overtone.restoration.restore_file import restore_file
 from overtone.restoration.result import Report
 from overtone.restoration.stream.limits import MAX_CHANNELS, check_rate, default_rate
-from overtone.restoration.stream.restorer import Unchanged
+from overtone.restoration.stream.resampling import Unchanged
 
 # Shares of the work: decoding takes about a tenth of the time of restoring.
 DECODED, RESTORED = 0.08, 0.96

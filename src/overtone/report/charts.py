@@ -1,7 +1,7 @@
-"""Charts and spectrograms as SVG for inside a page: they take its colours, so light, dark and print all fit.
+"""Draw charts and spectrograms as SVG for inside a page; the page's colours suit light, dark and print.
 
 One unit of a drawing is about a pixel on a phone (WIDTH across), where its text stays readable; on a wider
-screen all of it grows. The page styles the classes: axis, grid, line, first, second, dot, bar, main, mark.
+screen the drawing is scaled up. The page styles the classes: axis, grid, line, first, second, dot, bar, mark.
 """
 
 import math
@@ -10,17 +10,20 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 WIDTH = 340
-LABELS = 118  # of it for the names at the left of `intervals`
-VALUES = 40  # and for the figures at its right
+LABELS = 118  # of the width for the names at the left of `intervals`
+VALUES = 40  # of the width for the figures at the right of `intervals`
 ROW = 15
-LEFT, BOTTOM, TOP = 34, 30, 20  # margins of the other two
+LEFT, BOTTOM, TOP = 34, 30, 20  # margins of `lines`
+
+# Mean, both ends of its interval (None for a single track), and the mean as text.
+Interval = tuple[float, float | None, float | None, str]
 
 
 def lines(across: str, up: str, curves: Mapping[str, Sequence[tuple[float, float]]], mark: float) -> Markup:
-    """Two curves at most over one axis across, with one place marked.
+    """Draw up to two curves over a common horizontal axis, with a vertical line at one value.
 
     Args:
-        across, up: names of the axes.
+        across, up: names of the horizontal and the vertical axis.
         curves: name -> points (x, y), finite; the first is drawn dashed.
         mark: the x of a vertical line.
     """
@@ -46,21 +49,22 @@ def lines(across: str, up: str, curves: Mapping[str, Sequence[tuple[float, float
     for (name, curve), kind in zip(curves.items(), ("first", "second"), strict=False):
         path = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in curve)
         drawn += [Markup('<polyline class="line {}" points="{}"/>').format(kind, path)]
-        place = TOP + 12 + 14 * (kind == "second")
-        drawn += [_line(f"line {kind}", WIDTH - 112, place - 4, WIDTH - 92, place - 4)]
-        drawn += [_text(WIDTH - 88, place, name, "start")]
+        y = TOP + 12 + 14 * (kind == "second")
+        drawn += [_line(f"line {kind}", WIDTH - 112, y - 4, WIDTH - 92, y - 4)]
+        drawn += [_text(WIDTH - 88, y, name, "start")]
     drawn += [_text(LEFT + wide / 2, height - 3, across, "middle"), _text(2, 8, up, "start")]
     return _svg(height, f"{' and '.join(curves)} by {across}", drawn)
 
 
-def intervals(title: str, groups: Mapping[str, Mapping[str, tuple[float, float, float, str]]]) -> Markup:
-    """A dot with its interval for every system in every group, all on one scale, each with its figure.
+def intervals(title: str, groups: Mapping[str, Mapping[str, Interval]]) -> Markup:
+    """Draw a dot with its interval for every system in every group, on a common scale, with its figure.
 
     Args:
-        title: what is measured.
-        groups: group -> system -> (mean, low, high, the mean as text).
+        title: the metric.
+        groups: group -> system -> interval.
     """
-    ends = [value for rows in groups.values() for row in rows.values() for value in row[:3]]
+    intervals = (interval for rows in groups.values() for interval in rows.values())
+    ends = [end for interval in intervals for end in interval[:3] if end is not None]
     marks = ticks(min(0.0, *ends), max(ends))
     right = WIDTH - VALUES
 
@@ -73,7 +77,8 @@ def intervals(title: str, groups: Mapping[str, Mapping[str, tuple[float, float, 
         for system, (mean, low, high, shown) in rows.items():
             y += ROW
             drawn += [_text(LABELS - 6, y, _short(system), "end"), _text(WIDTH, y, shown, "end")]
-            drawn += [_line("bar", x_of(low), y - 3.5, x_of(high), y - 3.5)]
+            if low is not None and high is not None:
+                drawn += [_line("bar", x_of(low), y - 3.5, x_of(high), y - 3.5)]
             drawn += [
                 Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3.2"/>').format(x_of(mean), y - 3.5)
             ]
@@ -85,16 +90,16 @@ def intervals(title: str, groups: Mapping[str, Mapping[str, tuple[float, float, 
 
 
 def spectrogram(picture: str, name: str, seconds: float, top: float, cutoff: float) -> Markup:
-    """A picture between its axes, with a dashed line at the cutoff.
+    """Draw a spectrogram between its axes, with a dashed line at the cutoff.
 
     Args:
-        picture: its data URI; it is stretched over time 0 to seconds and frequency 0 to top.
-        name: what it shows.
-        seconds: its length.
+        picture: a data URI; it is stretched over time 0 to seconds and frequency 0 to top.
+        name: of the version.
+        seconds: the length.
         top, cutoff: in Hz.
     """
     height, wide, high = 200, WIDTH - 24, 200 - 22
-    parts = [
+    drawn = [
         Markup('<image href="{}" x="24" y="4" width="{}" height="{}" preserveAspectRatio="none"/>').format(
             picture, wide, high - 4
         )
@@ -102,24 +107,24 @@ def spectrogram(picture: str, name: str, seconds: float, top: float, cutoff: flo
     for hertz in ticks(0, top):
         if hertz <= top:
             y = high - (high - 4) * hertz / top
-            parts += [_text(21, y + 3.5 if y > 8 else 8, f"{hertz / 1000:g}", "end")]
+            drawn += [_text(21, y + 3.5 if y > 8 else 8, f"{hertz / 1000:g}", "end")]
     for value in ticks(0, seconds):
         if 0 < value < seconds:
-            parts += [_text(24 + wide * value / seconds, height - 9, f"{value:g}", "middle")]
+            drawn += [_text(24 + wide * value / seconds, height - 9, f"{value:g}", "middle")]
     y = high - (high - 4) * cutoff / top
-    parts += [
+    drawn += [
         _line("cutoff", 24, y, WIDTH, y),
         _text(WIDTH, height - 9, "s", "end"),
         _text(2, height - 9, "kHz"),
     ]
-    return _svg(height, f"spectrogram: {name}", parts)
+    return _svg(height, f"spectrogram: {name}", drawn)
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Three to seven round numbers that enclose a range."""
+    """List three to seven round numbers that enclose a range."""
     width = max(high - low, 1e-9 * max(abs(low), abs(high), 1e-9))
     size = 10.0 ** math.floor(math.log10(width))
-    step = next(size * part for part in (0.2, 0.5, 1, 2) if width / (size * part) <= 5.01)
+    step = next(size * factor for factor in (0.2, 0.5, 1, 2) if width / (size * factor) <= 5.01)
     return [float(f"{step * n:.12g}") for n in range(math.floor(low / step), math.ceil(high / step) + 1)]
 
 
@@ -128,7 +133,7 @@ def _share(value: float, low: float, high: float) -> float:
 
 
 def _short(name: str) -> str:
-    """A name of 18 characters at most: its middle gives way, since rows differ in their ends ("alone")."""
+    """Shorten a name to 18 characters in its middle, since rows differ in their ends ("alone")."""
     return name if len(name) <= 18 else f"{name[:8]}\N{HORIZONTAL ELLIPSIS}{name[-9:]}"
 
 
@@ -137,10 +142,10 @@ def _line(kind: str, *ends: float) -> Markup:
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", kind: str = "axis") -> Markup:
-    made = Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>')
-    return made.format(kind, x, y, anchor, text)
+    element = Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>')
+    return element.format(kind, x, y, anchor, text)
 
 
-def _svg(height: float, label: str, parts: Sequence[Markup]) -> Markup:
+def _svg(height: float, label: str, drawn: Sequence[Markup]) -> Markup:
     opened = Markup('<svg viewBox="0 0 {} {:.0f}" role="img" aria-label="{}">').format(WIDTH, height, label)
-    return opened + Markup("").join(parts) + Markup("</svg>")
+    return opened + Markup("").join(drawn) + Markup("</svg>")

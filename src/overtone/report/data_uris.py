@@ -1,7 +1,7 @@
-"""Sound and pictures as data URIs, small enough to stand inside a page.
+"""Encode sounds and pictures as data URIs, small enough for a page.
 
-MP3, because every browser plays it (Safari took up Ogg only of late) and the same samples give the same
-bytes (Ogg streams carry a random serial number).
+Sounds are MP3: every browser plays it (for years Safari played no Ogg), and the same samples give the
+same bytes (Ogg streams carry a random serial number).
 """
 
 import base64
@@ -35,7 +35,7 @@ def read(path: Path) -> tuple[np.ndarray, int]:
 
 
 def sound(samples: np.ndarray, rate: int) -> str:
-    """(time, channels) as an MP3 at 44.1 or 48 kHz; of more than two channels, their mean."""
+    """Encode (time, channels) as an MP3 at 44.1 or 48 kHz; more than two channels become their mean."""
     if samples.shape[1] > 2:
         samples = samples.mean(axis=1, keepdims=True)
     out_rate = rate if rate == 44100 else 48000
@@ -53,7 +53,7 @@ def sound(samples: np.ndarray, rate: int) -> str:
 
 
 def power(samples: np.ndarray) -> np.ndarray:
-    """(time, channels) -> power of each bin and frame, (N_FFT / 2 + 1, frames), mean over channels."""
+    """Compute the power of (time, channels), mean over channels: (N_FFT / 2 + 1, frames)."""
     padded = np.pad(samples, ((0, max(0, N_FFT - len(samples))), (0, 0)))
     frames = sliding_window_view(padded, N_FFT, axis=0)[::HOP]
     spectrum = np.fft.rfft(frames * np.hanning(N_FFT + 1)[:-1], axis=-1)
@@ -62,8 +62,8 @@ def power(samples: np.ndarray) -> np.ndarray:
 
 
 def spectrogram(levels: np.ndarray, loudest: float) -> str:
-    """A power spectrogram (bins, frames) as a PNG of 256 colours, in dB below `loudest`, low notes below."""
-    drawn = _fewer(_fewer(levels, ROWS).T, COLUMNS).T
+    """Encode a power spectrogram (bins, frames) as a PNG of 256 colours, in dB below `loudest`."""
+    drawn = _reduce(_reduce(levels, ROWS).T, COLUMNS).T
     decibels = 10 * np.log10(np.maximum(drawn, 1e-12) / max(loudest, 1e-12))
     shades = np.clip(255 * (1 + decibels / RANGE), 0, 255).astype(np.uint8)
     image = Image.fromarray(shades[::-1])
@@ -73,19 +73,19 @@ def spectrogram(levels: np.ndarray, loudest: float) -> str:
     return uri("image/png", content.getvalue())
 
 
-def _fewer(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many rows, each the mean of those that it stands for."""
+def _reduce(rows: np.ndarray, most: int) -> np.ndarray:
+    """Reduce an array to at most so many rows, each the mean of adjoining rows."""
     starts = np.unique(np.arange(min(most, len(rows))) * len(rows) // min(most, len(rows)))
     counts = np.diff([*starts, len(rows)])
-    made: np.ndarray = np.add.reduceat(rows, starts, axis=0) / counts[:, None]
-    return made
+    means: np.ndarray = np.add.reduceat(rows, starts, axis=0) / counts[:, None]
+    return means
 
 
 def png(path: Path) -> str:
-    """A PNG file as it is."""
+    """Encode a PNG file."""
     return uri("image/png", path.read_bytes())
 
 
 def uri(kind: str, content: bytes) -> str:
-    """Bytes as a data URI of a media type."""
+    """Encode bytes as a data URI of a media type."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,4 +1,4 @@
-"""The tracks of a run by the names that people know, and how they were split."""
+"""Read the tracks of a run: titles and artists, and their division into splits."""
 
 import csv
 from collections.abc import Collection
@@ -10,12 +10,13 @@ SPLITS = ("training", "validation", "test")
 
 
 class Music:
-    """What the report tells of the tracks: names by track, and how they were split.
+    """The tracks of a run.
 
     Attributes:
-        splits: a row per split: split, tracks, artists, segments, hours.
+        splits: one row per split: split, its number, tracks, artists, segments, hours.
         genres: genre -> tracks in each split, in the order of `splits`.
-        left_out: the tracks without segments, each with its reason.
+        left_out: the tracks without segments, each with the reason.
+        chunks: the track of each test chunk, in the order of evaluate, which numbers its examples by it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,12 +30,12 @@ class Music:
         split = pd.read_csv(folder / "data/split.csv", index_col="track_id")["split"]
         of_tracks = self._subset.join(split)
         self.splits = []
-        for place, name in enumerate(SPLITS):
+        for number, name in enumerate(SPLITS):
             own, cut = of_tracks[of_tracks["split"] == name], segments[segments["split"] == name]
             self.splits.append(
                 {
                     "split": name,
-                    "place": place,
+                    "number": number,
                     "tracks": len(own),
                     "artists": own["artist"].nunique(),
                     "segments": len(cut),
@@ -47,13 +48,12 @@ class Music:
         }
         self.left_out = pd.read_csv(folder / "data/left_out.csv", dtype=str).to_dict("records")
         test = index["track_id"].isin(segments.loc[segments["split"] == "test", "track_id"])
-        # The order in which evaluate takes them, which numbers its examples.
-        takes = index.loc[test, ["track_id", "part"]].drop_duplicates().sort_values(["track_id", "part"])
-        self.takes = [int(track) for track in takes["track_id"]]
-        self._artists = _artists(folder / "data/fma/tracks.csv", {str(track) for track in self.takes})
+        chunks = index.loc[test, ["track_id", "part"]].drop_duplicates().sort_values(["track_id", "part"])
+        self.chunks = [int(track) for track in chunks["track_id"]]
+        self._artists = _artists(folder / "data/fma/tracks.csv", {str(track) for track in self.chunks})
 
     def name(self, track: int) -> dict[str, str]:
-        """A track's number, title, artist, genre and licence as people know them."""
+        """Look up number, title, artist, genre and licence of a track."""
         row = self._subset.loc[track]
         return {
             "track": f"{track:06d}",
@@ -65,8 +65,8 @@ class Music:
 
 
 def _artists(path: Path, tracks: Collection[str]) -> dict[str, str]:
-    """Track -> name of its artist, from FMA's tracks.csv (two rows of headings), for these tracks."""
+    """Map these tracks to the names of their artists, from FMA's tracks.csv (two rows of headings)."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.reader(file)
-        place = list(zip(next(rows), next(rows), strict=True)).index(("artist", "name"))
-        return {row[0]: row[place] for row in rows if row[0] in tracks}
+        column = list(zip(next(rows), next(rows), strict=True)).index(("artist", "name"))
+        return {row[0]: row[column] for row in rows if row[0] in tracks}

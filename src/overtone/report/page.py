@@ -1,11 +1,10 @@
-"""The report: one HTML page that stands alone, made from what the pipeline's other stages wrote.
+"""Render the report of a run as one HTML page that needs no other file.
 
-Sounds, pictures and styles are inside the page; its policy forbids the browser to load anything. The page's
-text and looks are in ``report.html``, a jinja2 template (DVC brings jinja2): titles of music are other
-people's text, and jinja2 escapes all that is not marked as safe.
+Sounds, pictures and styles are inside the page; its policy forbids the browser to load anything. Text and
+style are in ``page.html``, a jinja2 template. Titles of music are text of others: jinja2 escapes all text
+that is not marked as safe.
 """
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,16 +21,16 @@ from overtone.evaluation.metrics.registry import IN_GENRES, SCORES, TESTED, VIEW
 from overtone.report import charts, data_uris, tables
 from overtone.report.music import Music
 
-ENDS = 5  # so many of the hardest and of the best tracks are listed
+ENDS = 5  # tracks listed at either end of the ranking
 SOUND_LIMIT = 3_000_000  # characters of sound in the page; examples beyond that stay in data/examples
 STAGE = "report"
 
 
 def write(path: Path, folder: Path = Path()) -> None:
-    """Write the report on the repository in `folder`, whole or not at all.
+    """Write the report of the repository in `folder`, whole or not at all.
 
     Raises:
-        OvertoneError: a file that it tells of is missing or cannot be read.
+        OvertoneError: a file of the run is missing or cannot be read.
     """
     try:
         content = page(folder)
@@ -41,15 +40,15 @@ def write(path: Path, folder: Path = Path()) -> None:
 
 
 def page(folder: Path) -> str:
-    """The report as HTML; the same files give the same bytes."""
+    """Render the report as HTML; the same files give the same bytes."""
     settings = _yaml(folder / "params.yaml")
     results = tables.read(folder / "metrics/test.json")
     scores = pd.read_csv(folder / "plots/scores.csv", dtype={"genre": str}, keep_default_na=False)
     scores[list(SCORES)] = scores[list(SCORES)].apply(pd.to_numeric)
-    cutoff = float(scores["cutoff"].iloc[0])  # the pipeline's own comes first
+    cutoff = float(scores["cutoff"].iloc[0])  # that of the pipeline comes first
     scores = scores[scores["cutoff"] == cutoff]
     systems = list(results["systems"])
-    # evaluate wrote its examples with the first of these that gave any output.
+    # The restored examples of evaluate are of the first of these with an output.
     shown = next((name for name in settings["evaluate"]["systems"] if name in systems), systems[0])
     music = Music(folder)
     examples = _examples(folder, cutoff, music)
@@ -64,10 +63,12 @@ def page(folder: Path) -> str:
         settings=settings,
         settings_text=(folder / "params.yaml").read_text(encoding="utf-8"),
         cutoff=cutoff,
-        training=_json(folder / "metrics/train.json"),
-        segments=_json(folder / "metrics/segments.json"),
+        training=tables.read_json(folder / "metrics/train.json"),
+        segments=tables.read_json(folder / "metrics/segments.json"),
         music=music,
         tracks=results["tracks"],
+        remarks=results.get("remarks", {}),
+        intervals=results["tracks"] > 1,
         views=[_view(title, keys, results["systems"]) for title, keys in VIEWS.items()],
         failed=results.get("failed", {}),
         absent=tables.absent(results["systems"]),
@@ -78,17 +79,18 @@ def page(folder: Path) -> str:
         loss=_loss(pd.read_csv(folder / "plots/loss.csv")),
         pictures={name: data_uris.png(folder / f"plots/{name}.png") for name in ("spectrum", "distance")},
         examples=[example for example in examples if example["versions"]],
-        unheard=sum(not example["versions"] for example in examples),
+        left_out=sum(not example["versions"] for example in examples),
         shown=shown,
+        count=tables.count,
         metrics={tables.full_name(score): score for score in SCORES.values()},
-        costs=_json(folder / "data/systems.json"),
+        costs=tables.read_json(folder / "data/systems.json"),
         commands=_yaml(folder / "dvc.yaml")["stages"],
         checksums=_checksums(folder),
     )
 
 
 def _view(title: str, keys: Collection[str], systems: Mapping[str, Any]) -> dict[str, Any]:
-    """One of the tables: heads, and rows of (mean, interval, is it the best) by system."""
+    """Prepare a table of scores: headings, and rows of (mean, interval, is it the best) by system."""
     keys = [key for key in keys if any(key in values for values in systems.values())]
     best = {}
     for key in keys:
@@ -104,11 +106,11 @@ def _view(title: str, keys: Collection[str], systems: Mapping[str, Any]) -> dict
             )
             for key in keys
         ]
-    return {"title": title, "heads": [tables.heading(key) for key in keys], "rows": rows}
+    return {"title": title, "headings": [tables.heading(key) for key in keys], "rows": rows}
 
 
 def _paired(compared: Mapping[str, Any]) -> dict[str, Any]:
-    """The differences track by track: heads, and rows of (mean, p, is p below 0.05) by system."""
+    """Prepare the paired table: headings, and rows of (mean, p, is p below 0.05) by system."""
     systems = compared["systems"]
     keys = [key for key in TESTED if any(key in values for values in systems.values())]
     rows = {}
@@ -121,17 +123,17 @@ def _paired(compared: Mapping[str, Any]) -> dict[str, Any]:
             )
             for key in keys
         ]
-    return {"against": compared["against"], "heads": [tables.heading(key) for key in keys], "rows": rows}
+    return {"against": compared["against"], "headings": [tables.heading(key) for key in keys], "rows": rows}
 
 
 def _cutoffs(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Cutoff -> system -> metric -> interval; empty where there is one cutoff only."""
+    """List cutoff -> system -> metric -> interval; empty if there is one cutoff only."""
     found = results.get("cutoffs", {})
     return {f"{float(hertz) / 1000:g} kHz": of_cutoff["systems"] for hertz, of_cutoff in found.items()}
 
 
 def _by_group(key: str, by: str, of_groups: Mapping[str, Any]) -> tuple[str, Markup]:
-    """A metric's heading, and its chart by group and system."""
+    """Draw a metric by group and system; returns its heading and the chart."""
     groups = {}
     for group, systems in of_groups.items():
         rows = {
@@ -146,7 +148,7 @@ def _by_group(key: str, by: str, of_groups: Mapping[str, Any]) -> tuple[str, Mar
 
 
 def _ends(scores: pd.DataFrame, shown: str, beside: str, music: Music) -> dict[str, Any]:
-    """The tracks that a system did worst and best on, by the first metric of the rows per genre."""
+    """List the tracks with the worst and the best scores of a system, by the first metric of IN_GENRES."""
     key = IN_GENRES[0]
     table = scores.pivot(index="track", columns="system", values=list(IN_GENRES))
     ranked = table[key, shown].dropna().sort_values(ascending=SCORES[key].higher_is_better, kind="stable")
@@ -158,14 +160,14 @@ def _ends(scores: pd.DataFrame, shown: str, beside: str, music: Music) -> dict[s
     most = min(ENDS, (len(rows) + 1) // 2)
     return {
         "heading": tables.heading(key),
-        "heads": [f"{tables.heading(name)}, {system}" for name in IN_GENRES for system in (shown, beside)],
+        "headings": [f"{tables.heading(name)}, {system}" for name in IN_GENRES for system in (shown, beside)],
         "hardest": rows[:most],
         "best": rows[most:][-ENDS:][::-1],
     }
 
 
 def _loss(history: pd.DataFrame) -> Markup:
-    """Training and validation loss by epoch, the best epoch marked."""
+    """Draw training and validation loss by epoch, with a line at the best epoch."""
     rows = history.to_dict("records")
     curves = {
         name: [(float(row["epoch"]), float(row[column])) for row in rows]
@@ -176,28 +178,28 @@ def _loss(history: pd.DataFrame) -> Markup:
 
 
 def _examples(folder: Path, cutoff: float, music: Music) -> list[dict[str, Any]]:
-    """The examples by number, each with its track and versions; without versions once the page is full."""
+    """List the examples by number, with track and versions; without versions beyond SOUND_LIMIT."""
     found: dict[int, dict[str, Path]] = {}
     for path in (folder / "data/examples").glob("*_*.flac"):
-        number, _, name = path.stem.partition("_")
-        found.setdefault(int(number), {})[unquote(name)] = path
+        prefix, _, name = path.stem.partition("_")
+        found.setdefault(int(prefix), {})[unquote(name)] = path
     examples = []
     used = 0
-    for place, paths in sorted(found.items()):
+    for number, paths in sorted(found.items()):
         versions = _versions(paths, cutoff) if used < SOUND_LIMIT else []
         used += sum(len(version["sound"]) for version in versions)
-        examples.append(music.name(music.takes[place - 1]) | {"versions": versions})
+        examples.append(music.name(music.chunks[number - 1]) | {"versions": versions})
     return examples
 
 
 def _versions(paths: Mapping[str, Path], cutoff: float) -> list[dict[str, str]]:
-    """Name, spectrogram and sound of each version, the original last; levels are shared."""
+    """Encode spectrogram and sound of each version, the original last, on a common scale of level."""
     names = sorted(paths, key=lambda name: (name == "original", name != "degraded", name != "restored", name))
-    read = {name: data_uris.read(paths[name]) for name in names}
-    powers = {name: data_uris.power(samples) for name, (samples, _) in read.items()}
+    sounds = {name: data_uris.read(paths[name]) for name in names}
+    powers = {name: data_uris.power(samples) for name, (samples, _) in sounds.items()}
     loudest = max(float(power.max()) for power in powers.values())
     versions = []
-    for name, (samples, rate) in read.items():
+    for name, (samples, rate) in sounds.items():
         picture = data_uris.spectrogram(powers[name], loudest)
         drawing = charts.spectrogram(picture, name, len(samples) / rate, rate / 2, cutoff)
         versions.append({"name": name, "drawing": drawing, "sound": data_uris.sound(samples, rate)})
@@ -205,24 +207,16 @@ def _versions(paths: Mapping[str, Path], cutoff: float) -> list[dict[str, str]]:
 
 
 def _checksums(folder: Path) -> list[dict[str, Any]]:
-    """What DVC recorded of the files that the report was made from: path, md5 and size in bytes.
+    """List path, md5 and size in bytes of the files that the report depends on, as DVC recorded them.
 
-    DVC takes neither dvc.yaml nor dvc.lock as a dependency. For this it needs not: a change to any file named
-    here makes this stage run again.
+    DVC accepts neither dvc.yaml nor dvc.lock as a dependency. None is needed: a change to any of these files
+    runs this stage again.
     """
-    if not (folder / "dvc.lock").is_file():  # the stage was run by hand, before any `dvc repro`
+    if not (folder / "dvc.lock").is_file():  # the stage ran by hand, before any `dvc repro`
         return []
     used = set(_yaml(folder / "dvc.yaml")["stages"][STAGE]["deps"])
     stages = _yaml(folder / "dvc.lock")["stages"].values()
     return [out for stage in stages for out in stage.get("outs", []) if out["path"] in used and "md5" in out]
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise OvertoneError(f"{path} is not JSON: {error}") from None
-    return content
 
 
 def _yaml(path: Path) -> dict[str, Any]:

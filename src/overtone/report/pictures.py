@@ -52,10 +52,10 @@ def _draw_examples(folder: Path, cutoff: float) -> None:
     )
     for original in originals:
         number = int(original.stem.split("_")[0])
-        read = {name: data_uris.read(original.with_name(f"{number}_{name}.flac")) for name in VERSIONS}
-        rate = read["original"][1]
-        samples = {name: torch.from_numpy(np.ascontiguousarray(wave.T)) for name, (wave, _) in read.items()}
-        about = music.name(music.takes[number - 1])
+        sounds = {name: data_uris.read(original.with_name(f"{number}_{name}.flac")) for name in VERSIONS}
+        rate = sounds["original"][1]
+        samples = {name: torch.from_numpy(np.ascontiguousarray(wave.T)) for name, (wave, _) in sounds.items()}
+        about = music.name(music.chunks[number - 1])
         title = f"{about['title']} (track {about['track']})"
         path = spectrograms / f"{number}.png"
         plots.spectrograms(
@@ -64,8 +64,8 @@ def _draw_examples(folder: Path, cutoff: float) -> None:
         for name in VERSIONS:
             versions[name].append(samples[name])
     if originals:
-        joined = {name: torch.cat(parts, dim=-1) for name, parts in versions.items()}
-        plots.mean_spectra(joined, rate, cutoff, folder / "plots/spectrum.png")
+        concatenated = {name: torch.cat(samples, dim=-1) for name, samples in versions.items()}
+        plots.mean_spectra(concatenated, rate, cutoff, folder / "plots/spectrum.png")
 
 
 def choose_rows(table: pd.DataFrame, most: int) -> list[str]:

@@ -1,7 +1,7 @@
-"""The figures: loss curves, spectrograms side by side, mean spectra, distance by frequency, as PNG.
+"""Draw figures as PNG: loss curves, spectrograms side by side, mean spectra, distance over frequency.
 
-Each function draws on a figure of its own (no pyplot, no shared state) and writes it to a temporary
-name first. Samples are torch tensors (time,) or (channels, time); channels are averaged in power.
+Each function draws on a figure of its own (no pyplot, no shared state) and writes it whole or not at all.
+Samples are torch tensors (time,) or (channels, time); channels are averaged in power.
 """
 
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ from torch import Tensor
 from overtone.audio import stft
 from overtone.core.atomic import replacing
 
-# Okabe and Ito's palette, made to be told apart by the colour-blind; its yellow is too pale for lines.
+# Okabe and Ito's palette, distinct for the colour-blind, without its yellow, which is too pale for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-# The last two have gaps: a network's own rows lie on its model's above the cutoff, and would hide it.
+# The last two have gaps: above the cutoff, the rows of a network alone coincide with the row of its model.
 GAPS = ("-", "-", "-", "-", "-", (0, (8, 8)), (0, (2, 6)))
 RANGE = 80  # dB from the loudest point of a spectrogram down to black
 DEPTH = 110  # dB from the loudest frequency of a mean spectrum down to the bottom
@@ -34,7 +34,7 @@ def loss_curves(history: pd.DataFrame, path: str | Path) -> None:
 
     Args:
         history: one row per epoch with epoch, train_loss, validation_loss, lr.
-        path: the PNG.
+        path: of the PNG.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     losses, rates = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
@@ -71,7 +71,7 @@ def spectrograms(
     title: str,
     path: str | Path,
 ) -> None:
-    """The three versions of one excerpt side by side, in dB below the original's loudest point.
+    """Draw the three versions of an excerpt side by side, in dB below the loudest point of the original.
 
     A few seconds read best. The dashed line is the cutoff in Hz.
     """
@@ -102,7 +102,7 @@ def spectrograms(
 
 
 def mean_spectra(versions: Mapping[str, Tensor], rate: int, cutoff: float, path: str | Path) -> None:
-    """The mean power of each frequency for several versions of the same music, by name, in dB."""
+    """Draw the mean power of each frequency in dB, for several versions of the same music, by name."""
     figure, axis = _by_frequency(cutoff, rate / 2)
     frequencies = stft.frequencies(rate).numpy()
     spectra = {name: _power(samples).mean(dim=-1).numpy() for name, samples in versions.items()}
@@ -116,46 +116,48 @@ def mean_spectra(versions: Mapping[str, Tensor], rate: int, cutoff: float, path:
 
 
 def distance_by_frequency(
-    systems: Mapping[str, tuple[Tensor, Tensor]], cutoff: float, reach: float, path: str | Path
+    systems: Mapping[str, tuple[Tensor, Tensor]], cutoff: float, half_ended: float, path: str | Path
 ) -> None:
-    """How far each system's spectrum lies from the original's at each frequency.
+    """Draw the log-spectral distance of each system from the original over frequency.
 
     Args:
         systems: name -> (frequencies in Hz, distance in bels), both (bins,), as
-            `spectral.frequencies` and `scores.distance_by_frequency` give them.
+            `overtone.audio.stft.frequencies` and
+            `overtone.evaluation.metrics.distances.distance_by_frequency` return them.
         cutoff: in Hz.
-        reach: where half of the originals have ended, in Hz: above it, silence is nearer than any treble.
-        path: the PNG.
+        half_ended: the frequency in Hz at which half of the originals have ended; above it, silence is
+            nearest.
+        path: of the PNG.
     """
     top = max(float(frequencies.max()) for frequencies, _ in systems.values())
     figure, axis = _by_frequency(cutoff, top)
-    if reach < 0.98 * top:
-        axis.axvspan(reach, top, color="0.93", label="half of the originals have ended")
+    if half_ended < 0.98 * top:
+        axis.axvspan(half_ended, top, color="0.93", label="half of the originals have ended")
     rows = zip(systems.items(), COLOURS, GAPS, strict=False)
     for (name, (frequencies, distance)), colour, gaps in rows:
         x, y = frequencies.numpy(), distance.numpy()
         axis.plot(x, y, color=colour, linestyle=gaps, label=name, linewidth=1.4)
     axis.set(ylabel="log-spectral distance (bel)")
-    # The worst of seven rows, silence as a rule, may leave the picture at its highest.
+    # The worst of seven rows, silence as a rule, may exceed the figure at its highest.
     axis.set_ylim(0, 1.1 * float(np.percentile(torch.cat([y for _, y in systems.values()]), 95)))
     figure.legend(loc="outside lower center", ncols=4)
     _save(figure, path)
 
 
 def _power(samples: Tensor) -> Tensor:
-    """The power of each bin and frame, (bins, frames): mean over channels.
+    """Compute the power of each bin and frame, (bins, frames), mean over channels.
 
-    The ends are mirrored: cut off against silence, they would be a click at every frequency.
+    The ends are mirrored: a step to silence would be a click at every frequency.
     """
     frames = stft.N_FFT // stft.HOP
     rows = samples.reshape(-1, samples.shape[-1]).numpy()
-    # By NumPy, which mirrors what is shorter than its margin again and again; torch refuses.
+    # NumPy mirrors a signal shorter than the margin repeatedly; torch refuses to.
     mirrored = np.pad(rows, ((0, 0), (stft.N_FFT, stft.N_FFT)), mode="reflect")
     return stft.stft(torch.from_numpy(mirrored))[..., frames:-frames].abs().square().mean(dim=0)
 
 
 def _by_frequency(cutoff: float, top: float) -> tuple[Figure, Axes]:
-    """A figure whose axis across is frequency in kHz, from 0 to `top` Hz, with the cutoff marked."""
+    """Open a figure with a horizontal axis of frequency in kHz, 0 to `top` Hz, and a line at the cutoff."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axis = figure.subplots()
     axis.axvline(cutoff, color="0.4", linewidth=1, linestyle="--", label=f"cutoff, {cutoff / 1000:g} kHz")

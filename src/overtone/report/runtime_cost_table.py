@@ -1,45 +1,46 @@
-"""TODO."""
+"""Print the runtime cost of every system: seconds per second of audio, and peak memory.
 
-import json
+``python -m overtone.report.runtime_cost_table data/systems.json`` prints it. Nothing here imports torch.
+"""
+
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from tabulate import tabulate
+
 from overtone.core.errors import OvertoneError
+from overtone.report.tables import read_json
 
 HEADING = (
-    "Work: seconds per second of audio and peak main memory in GB, on\n{machine}\n"
-    "Ours: on one thread, memory of the whole process, PyTorch in it. Outside programs: with their start,\n"
-    "memory as sampled."
+    "Runtime cost: seconds per second of audio and peak main memory in GB, on\n{machine}\n"
+    "Networks and baselines: one thread, memory of the process with PyTorch. Outside programs: with their\n"
+    "start, memory as sampled."
 )
 
 
 def text(costs: Mapping[str, Any]) -> str:
-    """The costs as a table to read.
+    """Format runtime costs as a table.
 
     Args:
         costs: ``{"machine": line, "systems": {name: {"seconds_per_second", "peak_memory_gb", "note"}}}``, or
-            ``{"failed": why}`` in place of the three.
+            ``{"failed": reason}`` in place of the three.
     """
     rows = [("", "s/s", "GB", "")]
     for name, cost in costs["systems"].items():
         if "failed" in cost:
             rows.append((name, "-", "-", cost["failed"]))
             continue
-        memory = cost["peak_memory_gb"]
-        shown = "-" if memory is None else f"{memory:.2f}"
-        rows.append((name, f"{cost['seconds_per_second']:.3f}", shown, cost["note"]))
-    widths = [max(len(row[place]) for row in rows) for place in range(3)]
-    table = (
-        f"{name:{widths[0]}}  {speed:>{widths[1]}}  {memory:>{widths[2]}}  {note}".rstrip()
-        for name, speed, memory, note in rows
-    )
-    return HEADING.format(machine=costs["machine"]) + "\n\n" + "\n".join(table) + "\n"
+        memory = "-" if cost["peak_memory_gb"] is None else f"{cost['peak_memory_gb']:.2f}"
+        rows.append((name, f"{cost['seconds_per_second']:.3f}", memory, cost["note"]))
+    alignment = ("left", "right", "right", "left")
+    table = tabulate(rows, tablefmt="plain", colalign=alignment, disable_numparse=True)
+    lines = "\n".join(line.rstrip() for line in table.splitlines())
+    return f"{HEADING.format(machine=costs['machine'])}\n\n{lines}\n"
 
 
 def main(arguments: list[str]) -> int:
-    """Print one costs file; the exit status is 2 where it cannot be read."""
+    """Print one file of runtime costs; the exit status is 2 if it cannot be read."""
     try:
         if len(arguments) != 1:
             raise OvertoneError("usage: python -m overtone.report.runtime_cost_table data/systems.json")
@@ -51,13 +52,16 @@ def main(arguments: list[str]) -> int:
 
 
 def read(path: str) -> dict[str, Any]:
-    """Read a file of runtime costs; raises OvertoneError where it is none."""
-    try:
-        costs = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise OvertoneError(f"{path} is not here; `dvc repro` writes it, `dvc checkout` brings it") from None
-    except json.JSONDecodeError as error:
-        raise OvertoneError(f"{path} is not JSON: {error}") from None
+    """Read a file of runtime costs.
+
+    Raises:
+        OvertoneError: it is missing, no JSON, or of another format.
+    """
+    costs = read_json(path)
     if not isinstance(costs, dict) or not {"machine", "systems"} <= costs.keys():
-        raise OvertoneError(f"{path} is not a file of costs: it lacks machine or systems")
+        raise OvertoneError(f"{path} is not a file of runtime costs: it lacks machine or systems")
     return costs
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,11 +1,11 @@
-"""Aligning: whatever was done to a known signal is found, taken out, and said."""
+"""Alignment: known changes of a known signal are found, corrected, and described."""
 
 import numpy as np
 import pytest
 import soxr
 
 from overtone.core.errors import OvertoneError
-from overtone.evaluation.comparison.alignment import Correction, align, describe, summary
+from overtone.evaluation.comparison.alignment import Correction, align, applied, describe, summary
 
 RATE, CUTOFF = 44100, 5000.0
 
@@ -37,14 +37,14 @@ def error(aligned, sound, margin=2000):
     return 10 * np.log10(((aligned - sound)[:, inner] ** 2).sum() / (sound[:, inner] ** 2).sum() + 1e-20)
 
 
-def test_what_is_in_place_comes_back_to_the_bit(sound):
+def test_an_aligned_signal_comes_back_as_it_is(sound):
     aligned, found = align(sound, RATE, sound, RATE, CUTOFF)
     assert np.array_equal(aligned, sound)
     assert found._replace(lag=round(found.lag, 3), gain_db=round(found.gain_db, 4)) == (RATE, 0, 0, False, 0)
 
 
 @pytest.mark.parametrize("lag", [1, 100, 20000])
-def test_a_delay_in_whole_samples_is_taken_out_to_the_bit(sound, lag):
+def test_a_delay_in_samples_is_corrected_exactly(sound, lag):
     aligned, found = align(late(sound, lag), RATE, sound, RATE, CUTOFF)
     assert found.lag == lag
     assert np.array_equal(aligned[:, :-lag], sound[:, :-lag])
@@ -53,14 +53,14 @@ def test_a_delay_in_whole_samples_is_taken_out_to_the_bit(sound, lag):
 
 
 @pytest.mark.parametrize("lag", [0.5, 91.875, -7.25])
-def test_a_fraction_of_a_sample_is_found_and_taken_out(sound, lag):
+def test_a_fraction_of_a_sample_is_found_and_corrected(sound, lag):
     aligned, found = align(shifted(sound, lag), RATE, sound, RATE, CUTOFF)
     assert found.lag == pytest.approx(lag, abs=0.003)
     assert error(aligned, sound) < -50
 
 
 @pytest.mark.parametrize(("gain_db", "sign"), [(-3.0, 1), (6.0, -1), (0.0, -1)])
-def test_level_and_polarity_are_found_and_taken_out(sound, gain_db, sign):
+def test_level_and_polarity_are_found_and_corrected(sound, gain_db, sign):
     aligned, found = align(sound * np.float32(sign * 10 ** (gain_db / 20)), RATE, sound, RATE, CUTOFF)
     assert found.gain_db == pytest.approx(gain_db, abs=0.001)
     assert found.inverted == (sign < 0)
@@ -68,7 +68,7 @@ def test_level_and_polarity_are_found_and_taken_out(sound, gain_db, sign):
 
 
 @pytest.mark.parametrize("rate", [48000, 96000])
-def test_another_rate_is_brought_back(sound, rate):
+def test_another_rate_is_converted(sound, rate):
     there = soxr.resample(sound.T, RATE, rate, quality="VHQ").T
     aligned, found = align(there, rate, sound, RATE, CUTOFF)
     assert found.rate == rate
@@ -96,19 +96,19 @@ def test_a_shorter_output_ends_in_silence(sound):
     assert found.longer == pytest.approx(-300 / RATE)
 
 
-def test_the_treble_decides_nothing(sound, rng):
+def test_the_high_band_has_no_influence(sound, rng):
     """Loud, late and inverted noise above the cutoff moves nothing below it."""
     spectrum = np.fft.rfft(rng.normal(0, 0.2, sound.shape))
     spectrum[:, np.fft.rfftfreq(sound.shape[1], 1 / RATE) < CUTOFF + 100] = 0
-    treble = np.fft.irfft(spectrum).astype(np.float32)
-    aligned, found = align(sound + treble, RATE, sound - late(treble, 50), RATE, CUTOFF)
+    high = np.fft.irfft(spectrum).astype(np.float32)
+    aligned, found = align(sound + high, RATE, sound - late(high, 50), RATE, CUTOFF)
     assert abs(found.lag) < 0.01
     assert abs(found.gain_db) < 0.01
     assert not found.inverted
-    assert error(aligned, sound + treble) < -80
+    assert error(aligned, sound + high) < -80
 
 
-def test_what_was_made_of_silence_stays_where_it_is(sound):
+def test_an_output_for_silence_stays_where_it_is(sound):
     aligned, found = align(sound, RATE, np.zeros_like(sound), RATE, CUTOFF)
     assert np.array_equal(aligned, sound)
     assert found == (RATE, 0, 0, False, 0)
@@ -142,7 +142,7 @@ def test_channels_move_together(sound):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda s, rng: s[:1], "it has 1 channels, the input 2"),
+        (lambda s, rng: s[:1], "it has 1 channel, the input 2"),
         (lambda s, rng: s[:, : RATE // 2], "it is 2.5 s shorter than the input"),
         (lambda s, rng: s * np.float32(np.nan), "it holds samples that are not numbers"),
         (lambda s, rng: rng.normal(0, 0.1, s.shape).astype(np.float32), "nothing in common with the input"),
@@ -155,14 +155,29 @@ def test_a_wrong_output_is_one_line(sound, rng, wrong, message):
     assert message in str(caught.value)
 
 
-def test_what_was_corrected_is_said_in_a_few_words():
-    here = Correction(RATE, 0.0, 0.0, False, 0.0)
-    assert describe([here, here], RATE) == ""
-    there = Correction(48000, 100.0, -3.0, True, 0.5)
-    assert describe([there], RATE) == "48 kHz, +100.00 samples late, -3.00 dB, inverted, +0.500 s longer"
-    assert describe([here, there], RATE) == (
+def test_corrections_are_described_in_a_few_words():
+    none = Correction(RATE, 0.0, 0.0, False, 0.0)
+    assert describe([none, none], RATE) == ""
+    some = Correction(48000, 100.0, -3.0, True, 0.5)
+    assert describe([some], RATE) == "48 kHz, +100.00 samples late, -3.00 dB, inverted, +0.500 s longer"
+    assert describe([none, some], RATE) == (
         "48 kHz, +0.00 to +100.00 samples late, -3.00 to +0.00 dB, inverted in 1 of 2 files, "
         "+0.000 to +0.500 s longer"
     )
-    assert summary([here, there])["lag"] == [0.0, 100.0]
-    assert summary([here, there])["inverted"] == [False, True]
+    assert summary([none, some])["lag"] == [0.0, 100.0]
+    assert summary([none, some])["inverted"] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("gain_db", "inverted", "large"),
+    [(0.0, False, False), (6.0, False, False), (-6.0, False, False), (6.1, False, True), (0.0, True, True)],
+)
+def test_an_inversion_or_more_than_6_db_is_a_large_correction(gain_db, inverted, large):
+    assert Correction(RATE, 0.0, gain_db, inverted, 0.0).large == large
+
+
+def test_an_empty_and_a_large_correction_of_a_network_are_not_applied():
+    assert applied(Correction(RATE, 0.0, -3.0, False, 0.0), RATE)
+    assert not applied(Correction(RATE, 0.0, 0.0, False, 0.0), RATE)
+    assert not applied(Correction(RATE, 0.0, -3.0, True, 0.0), RATE)
+    assert not applied(None, RATE)

@@ -1,4 +1,4 @@
-"""baselines: levels against theory, tones that land where they should, nothing lost below or above."""
+"""Baselines: levels against theory, tones at their frequencies, nothing lost below or above."""
 
 import math
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def test_level_falls_by_12_db_per_octave_from_the_octave_below(baseline: Baselin
 
 
 @pytest.mark.parametrize("baseline", ADDING)
-def test_louder_input_makes_the_treble_as_much_louder(baseline: Baseline) -> None:
+def test_a_louder_input_has_a_louder_high_band(baseline: Baseline) -> None:
     samples = low_passed(white(1, 2))
     torch.testing.assert_close(
         baseline(4 * samples, CUTOFF, RATE), 4 * baseline(samples, CUTOFF, RATE), atol=1e-6, rtol=0

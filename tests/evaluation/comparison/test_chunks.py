@@ -19,26 +19,28 @@ GOOD = {
 }
 
 
-def test_takes_are_whole_parts_with_all_their_channels(pairs, segments):
-    found = [(take.track_id, take.part, tuple(take.original.shape)) for take in read_chunks(pairs, segments)]
+def test_chunks_have_all_their_samples_and_channels(pairs, segments):
+    found = [
+        (chunk.track_id, chunk.part, tuple(chunk.original.shape)) for chunk in read_chunks(pairs, segments)
+    ]
     assert found == [(1, 0, (2, RATE)), (1, 1, (2, RATE // 2)), (2, 0, (1, int(0.6 * RATE)))]
 
 
-def test_takes_are_only_those_of_the_tracks_asked_for(pairs, segments):
-    assert {take.track_id for take in read_chunks(pairs, segments[segments["track_id"] == 2])} == {2}
+def test_chunks_are_those_of_the_tracks_of_the_segments(pairs, segments):
+    assert {chunk.track_id for chunk in read_chunks(pairs, segments[segments["track_id"] == 2])} == {2}
 
 
-def test_with_a_cutoff_the_degraded_samples_are_the_originals_without_what_is_above(pairs, segments):
-    stored, anew = next(read_chunks(pairs, segments)), next(read_chunks(pairs, segments, 8000.0))
-    assert torch.equal(stored.original, anew.original)
+def test_with_a_cutoff_the_original_is_low_passed_there(pairs, segments):
+    stored, lowpassed = next(read_chunks(pairs, segments)), next(read_chunks(pairs, segments, 8000.0))
+    assert torch.equal(stored.original, lowpassed.original)
     inner = slice(4000, -4000)  # away from the ends, where music is cut off
-    original, found = (samples.numpy()[:, inner] for samples in (anew.original, anew.degraded))
+    original, found = (samples.numpy()[:, inner] for samples in (lowpassed.original, lowpassed.degraded))
     assert band(found - original, 100, 7500) < band(original, 100, 7500) - 35  # a ripple of 0.1 dB
     assert band(found, 8400, 20000) < band(original, 8400, 20000) - 75
 
 
 @pytest.mark.parametrize("time", [1, 20, 34])
-def test_the_shortest_last_part_is_low_passed_too(time):
+def test_the_shortest_chunk_is_low_passed_too(time):
     assert chunks.lowpass(torch.ones(2, time), 8000.0, RATE).shape == (2, time)
 
 
@@ -48,34 +50,36 @@ def test_the_middle_is_as_far_from_both_ends():
     assert middle(samples, 2.0, 10).shape == (1, 10)
 
 
-def test_visqol_hears_the_middle_and_only_where_it_is_asked(pairs, segments, monkeypatch):
-    heard = []
+def test_visqol_gets_the_middle_and_only_if_it_is_on(pairs, segments, monkeypatch):
+    calls = []
     monkeypatch.setattr(visqol, "EXCERPT_SECONDS", 0.5)
     monkeypatch.setattr(chunks, "VISQOL_MIN_SECONDS", 0.55)
-    monkeypatch.setattr("overtone.evaluation.metrics.visqol.visqol", lambda *told: heard.append(told) or 4.0)
+    monkeypatch.setattr(
+        "overtone.evaluation.metrics.visqol.visqol", lambda *given: calls.append(given) or 4.0
+    )
     found = list(read_chunks(pairs, segments))
     assert "visqol" not in chunks.measure(found[0], found[0].degraded, RATE, CUTOFF, "shared")
-    assert not heard
-    for take, asked in zip(found, (True, False, True), strict=True):  # the second lasts half a second
-        values = chunks.measure(take, take.degraded, RATE, CUTOFF, "shared", visqol=True)
-        assert ("visqol" in values) == asked
-    assert [told[0].shape[1] for told in heard] == [RATE // 2] * 2
-    assert torch.equal(heard[0][0], middle(found[0].original, 0.5, RATE))
-    assert torch.equal(heard[0][1], middle(found[0].degraded, 0.5, RATE))
+    assert not calls
+    for chunk, long in zip(found, (True, False, True), strict=True):  # the second lasts half a second
+        values = chunks.measure(chunk, chunk.degraded, RATE, CUTOFF, "shared", visqol=True)
+        assert ("visqol" in values) == long
+    assert [reference.shape[1] for reference, _, _ in calls] == [RATE // 2] * 2
+    assert torch.equal(calls[0][0], middle(found[0].original, 0.5, RATE))
+    assert torch.equal(calls[0][1], middle(found[0].degraded, 0.5, RATE))
 
 
-def test_the_real_visqol_is_asked_where_it_is_installed(pairs, segments):
+def test_the_real_visqol_is_computed_if_it_is_installed(pairs, segments):
     pytest.importorskip("visqol", reason="visqol-python is not installed: no compiler")
-    take = next(read_chunks(pairs, segments))
-    values = chunks.measure(take, take.original, RATE, CUTOFF, "shared", visqol=True)
+    chunk = next(read_chunks(pairs, segments))
+    values = chunks.measure(chunk, chunk.original, RATE, CUTOFF, "shared", visqol=True)
     assert values["visqol"] == pytest.approx(4.732, abs=1e-3)
 
 
 def test_the_papers_metrics_follow_the_scaling_asked_for(pairs, segments):
-    take = next(read_chunks(pairs, segments))
-    half = take.original / 2
-    shared = chunks.measure(take, half, RATE, CUTOFF, "shared")
-    separate = chunks.measure(take, half, RATE, CUTOFF, "separate")
+    chunk = next(read_chunks(pairs, segments))
+    half = chunk.original / 2
+    shared = chunks.measure(chunk, half, RATE, CUTOFF, "shared")
+    separate = chunks.measure(chunk, half, RATE, CUTOFF, "separate")
     assert separate["l1"] == pytest.approx(0, abs=1e-6)
     assert shared["l1"] > 0.1
     assert shared["snr"] == separate["snr"]
@@ -106,7 +110,7 @@ def test_a_bad_param_is_one_line(changes, message):
 
 
 @pytest.mark.parametrize("cutoffs", [(4800.0,), (8000.0, 22050.0)])
-def test_a_cutoff_that_is_degrades_own_or_above_all_sound_is_one_line(cutoffs):
+def test_a_cutoff_of_degrade_or_above_nyquist_is_one_line(cutoffs):
     settings = EvaluateSettings(**(GOOD | {"cutoffs": cutoffs}))
     with pytest.raises(
         OvertoneError, match=r"evaluate.cutoffs is \[.*; it is below 22050 Hz, half the pairs'"
@@ -115,7 +119,7 @@ def test_a_cutoff_that_is_degrades_own_or_above_all_sound_is_one_line(cutoffs):
     EvaluateSettings(**(GOOD | {"cutoffs": (4000.0,)})).check_cutoffs(CUTOFF, RATE)
 
 
-def test_a_cutoff_above_all_that_networks_make_is_one_line():
+def test_a_cutoff_above_the_output_of_networks_is_one_line():
     settings = EvaluateSettings(**(GOOD | {"cutoffs": (30000.0,)}))
     with pytest.raises(OvertoneError, match=r"is \[30000.0\]; it is below 22050 Hz and none that of degrade"):
         settings.check_cutoffs(CUTOFF, 96000)

@@ -1,4 +1,4 @@
-"""Outside programs: what they are given, and one line for everything that can go wrong with them."""
+"""Outside programs: their inputs, and one line for every failure."""
 
 import os
 import sys
@@ -34,9 +34,9 @@ def run(tmp_path):
     return run
 
 
-def reason(run, *given, **changes):
+def reason(run, *arguments, **changes):
     with pytest.raises(OvertoneError) as caught:
-        run(*given, **changes)
+        run(*arguments, **changes)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -47,10 +47,10 @@ def test_a_program_writes_a_file_for_every_file(run):
     assert 0 < work.seconds < 60
 
 
-def test_it_is_told_cutoff_and_rate_and_a_shells_braces_stay(run, monkeypatch):
+def test_the_command_has_cutoff_and_rate_and_braces_of_a_shell_stay(run, monkeypatch):
     monkeypatch.setenv("OVERTONE_PROGRAMS", "/there")
-    told = "x=1; echo {cutoff} {rate} ${x} {programs} > {output}/a.wav; cp {input}/b.wav {output}/b.wav"
-    _, outputs = run("", command=f"sh -c '{told}'")
+    command = "x=1; echo {cutoff} {rate} ${x} {programs} > {output}/a.wav; cp {input}/b.wav {output}/b.wav"
+    _, outputs = run("", command=f"sh -c '{command}'")
     assert (outputs / "a.wav").read_text() == "4800.5 44100 1 /there\n"
 
 
@@ -73,16 +73,16 @@ def test_a_missing_program_says_how_to_get_it(run, changes):
     assert reason(run, COPY, **changes) == "not installed: ask around"
 
 
-def test_a_crash_is_told_with_its_last_line(run):
-    said = reason(run, "import sys; print('one'); raise ValueError('no such layer')")
-    assert said == "failed with exit code 1: ValueError: no such layer"
+def test_a_crash_is_reported_with_its_last_line(run):
+    message = reason(run, "import sys; print('one'); raise ValueError('no such layer')")
+    assert message == "failed with exit code 1: ValueError: no such layer"
 
 
-def test_a_death_is_told_by_its_signal(run):
+def test_a_killed_program_is_reported_by_its_signal(run):
     assert reason(run, "import os; os.kill(os.getpid(), 11)") == "died of SIGSEGV"
 
 
-def test_what_cannot_be_run_does_not_start(run, tmp_path):
+def test_a_file_that_is_no_program_does_not_start(run, tmp_path):
     (tmp_path / "data").write_bytes(b"\x7fELF no program")
     (tmp_path / "data").chmod(0o755)
     assert reason(run, "", command=f"{tmp_path}/data {{input}} {{output}}").startswith("does not start: ")
@@ -103,23 +103,23 @@ def test_a_program_that_hangs_is_stopped_with_its_children(run, tmp_path, starts
 
 def test_a_program_that_takes_too_much_memory_is_stopped(run):
     script = "import time; held = b'x' * 300_000_000; time.sleep(60)"
-    said = reason(run, script, memory_gb=0.1)
-    assert said.startswith("stopped at 0.")
-    assert said.endswith("GB; its limit is 0.1")
+    message = reason(run, script, memory_gb=0.1)
+    assert message.startswith("stopped at 0.")
+    assert message.endswith("GB; its limit is 0.1")
 
 
-def test_its_memory_is_seen(run):
+def test_peak_memory_is_measured(run):
     work, _ = run(COPY + "import time; held = b'x' * 100_000_000; time.sleep(0.5)")
     assert 0.1e9 < work.memory < 0.2e9
 
 
-def test_a_program_that_writes_nothing_is_told(run):
+def test_a_program_that_writes_nothing_is_reported(run):
     assert reason(run, "") == "wrote nothing: a.wav is not in its output folder"
 
 
-def test_a_file_left_out_is_told(run):
-    said = reason(run, "import sys; open(sys.argv[2] + '/a.wav', 'w')")
-    assert said == "wrote 1 of 2 files: no b.wav"
+def test_a_missing_output_file_is_reported(run):
+    message = reason(run, "import sys; open(sys.argv[2] + '/a.wav', 'w')")
+    assert message == "wrote 1 of 2 files: no b.wav"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from overtone.cli import main
 from overtone.core.errors import OvertoneError
-from overtone.evaluation.comparison import systems
+from overtone.evaluation.comparison import named_systems, systems
 from overtone.evaluation.comparison.chunks import Chunk
 from overtone.models import registry
 from overtone.restoration.stream import restorer as restorer_module
@@ -362,7 +362,7 @@ def take(low):
 def test_the_table_has_a_row_of_it_with_the_low_band_both_ways(demucs, take, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     registry.save(make("spectral"), "spectral", tmp_path / "data/model", {})
-    prepared = systems.prepare(["stems"], lambda: iter([take]), CUTOFF, RATE, tmp_path / "own")
+    prepared = named_systems.prepare(["stems"], lambda: iter([take]), CUTOFF, RATE, tmp_path / "own")
     assert prepared.failed == {}
     made = {row.row: row for row in systems.run_system(prepared.systems[-1], take, CUTOFF, RATE, "cpu")}
     assert list(made) == systems.rows(prepared.systems[-1])
@@ -387,7 +387,9 @@ def test_without_demucs_the_row_says_so(take, tmp_path, monkeypatch, module, rea
     monkeypatch.setenv("OVERTONE_DEMUCS", "nowhere/htdemucs")
     for name, value in module.items():
         monkeypatch.setitem(sys.modules, name, value)
-    prepared = systems.prepare(["stems", "shipped"], lambda: iter([take]), CUTOFF, RATE, tmp_path / "own")
+    prepared = named_systems.prepare(
+        ["stems", "shipped"], lambda: iter([take]), CUTOFF, RATE, tmp_path / "own"
+    )
     assert [system.name for system in prepared.systems][-1] == "shipped"
     assert "stems" not in [system.name for system in prepared.systems]
     assert prepared.failed["stems"].startswith(reason)

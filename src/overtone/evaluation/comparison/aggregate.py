@@ -1,4 +1,4 @@
-"""What the test takes gave, gathered: scores by track, distances by frequency, and what each system took."""
+"""Aggregate chunk results into per-track scores, distance over frequency, and runtime cost per system."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,20 +12,21 @@ from torch import Tensor
 from overtone.audio import stft
 from overtone.evaluation.comparison import alignment, intervals, systems
 from overtone.evaluation.comparison.chunks import EvaluateSettings
+from overtone.evaluation.comparison.named_systems import Prepared
 from overtone.evaluation.comparison.runtime_cost import Cost
-from overtone.evaluation.comparison.score_chunk import ChunkScores, RowScores
-from overtone.evaluation.comparison.systems import ALIGNED, Baseline, Prepared, System
+from overtone.evaluation.comparison.score_chunk import ChunkScores
+from overtone.evaluation.comparison.systems import ALIGNED, Baseline, Output, Outside, System
 from overtone.evaluation.metrics import c2st
 
 ByTrack = dict[str, dict[str, dict[str, float]]]  # system -> track -> metric -> value
 
 
 class Results:
-    """What all systems have of all takes at one cutoff; takes are added in order.
+    """The results of all systems at one cutoff; chunks are added in order.
 
     Attributes:
         cutoff: in Hz.
-        failed: why a program has no rows, by its name; one that failed on a take has failed.
+        failed: reason of failure of a program, by name; one that failed on a chunk has no row.
     """
 
     def __init__(self, prepared: Prepared, rate: int, cutoff: float) -> None:
@@ -33,71 +34,72 @@ class Results:
         self.failed = dict(prepared.failed)
         self._rate = rate
         self._prepared = prepared
-        self._takes: list[ChunkScores] = []
+        self._chunks: list[ChunkScores] = []
 
-    def add(self, judged: ChunkScores) -> None:
-        """Count a take in."""
-        self._takes.append(judged._replace(excerpts={}))
-        self.failed = judged.failed | self.failed
+    def add(self, chunk: ChunkScores) -> None:
+        """Add the scores of a chunk."""
+        self._chunks.append(chunk._replace(excerpts={}))
+        self.failed = chunk.failed | self.failed
 
-    def rows(self) -> dict[str, list[RowScores]]:
-        """The rows of the table in their order, each with its takes.
+    def rows(self) -> dict[str, list[Output]]:
+        """List the rows of the table in their order, each with its outputs by chunk.
 
-        A failed program has none, and neither has a network's aligned output where all was in its place.
+        A failed program has no row. A network has no aligned row if alignment changes nothing.
         """
         found = {}
         for system in self._prepared.systems:
             if system.name in self.failed:
                 continue
             for name in systems.rows(system):
-                of_takes = [take.rows[name] for take in self._takes]
-                if not name.endswith(ALIGNED) or alignment.describe(_corrections(of_takes), self._rate):
-                    found[name] = of_takes
+                outputs = [chunk.outputs[name] for chunk in self._chunks]
+                changed = any(alignment.applied(output.correction, self._rate) for output in outputs)
+                if changed or not name.endswith(ALIGNED):
+                    found[name] = outputs
         return found
 
     def by_track(self) -> ByTrack:
-        """Every metric, mean over a track's sounding parts that have it, weighted by their lengths.
+        """Compute every metric by track: the mean over chunks that are not silent, weighted by length.
 
-        The probe's is one of all tracks.
+        The classifier two-sample test (C2ST) takes the chunks of all tracks together.
         """
-        tracks = [str(take.track_id) for take in self._takes]
+        tracks = [str(chunk.track_id) for chunk in self._chunks]
         by_row = self.rows()
-        nested: ByTrack = {
+        scores: ByTrack = {
             name: {
-                track: _mean([(weight, one.values) for weight, one in parts])
-                for track, parts in self._sounding(of_takes).items()
+                track: _weighted_means([(weight, output.scores) for weight, output in weighted])
+                for track, weighted in self._by_track(outputs).items()
             }
-            for name, of_takes in by_row.items()
+            for name, outputs in by_row.items()
         }
-        real = _joined(tracks, [take.seen for take in self._takes])
+        real = _concatenate(tracks, [chunk.features for chunk in self._chunks])
         if len(real) >= c2st.MIN_TRACKS:
-            for name, of_takes in by_row.items():
-                told = c2st.by_track(real, _joined(tracks, [one.seen for one in of_takes]))
-                for track, share in told.items():
-                    nested[name][track]["c2st"] = 100 * share
-        return nested
+            for name, outputs in by_row.items():
+                restored = _concatenate(tracks, [output.features for output in outputs])
+                for track, share in c2st.by_track(real, restored).items():
+                    scores[name][track]["c2st"] = 100 * share
+        return scores
 
     def distances(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Row -> (frequencies in Hz, log-spectral distance there): rms within a track, mean of tracks."""
+        """Map each row to frequencies in Hz and the distance there: rms within a track, mean of tracks."""
         frequencies = stft.frequencies(self._rate)
         found = {}
-        for name, of_takes in self.rows().items():
+        for name, outputs in self.rows().items():
             of_tracks = []
-            for parts in self._sounding(of_takes).values():
-                weights, squares = zip(*((weight, one.distance**2) for weight, one in parts), strict=True)
+            for weighted in self._by_track(outputs).values():
+                weights, squares = zip(*((weight, one.distance**2) for weight, one in weighted), strict=True)
                 of_tracks.append(torch.from_numpy(np.sqrt(np.average(squares, axis=0, weights=weights))))
             found[name] = frequencies, torch.stack(of_tracks).mean(0)
         return found
 
-    def _sounding(self, of_takes: Sequence[RowScores]) -> dict[str, list[tuple[int, RowScores]]]:
-        """Track -> the parts of it that are not silent, each with its weight.
+    def _by_track(self, outputs: Sequence[Output]) -> dict[str, list[tuple[int, Output]]]:
+        """Map each track to its outputs with their weights, without those for silent chunks.
 
-        What a system makes of silence says nothing, and would count for a whole part's music.
+        An output for silence shows nothing, and would count as much as a full chunk of music.
         """
-        found: dict[str, list[tuple[int, RowScores]]] = {}
-        for take, one in zip(self._takes, of_takes, strict=True):
-            if take.weight:
-                found.setdefault(str(take.track_id), []).append((take.weight, one))
+        found: dict[str, list[tuple[int, Output]]] = {}
+        for chunk, output in zip(self._chunks, outputs, strict=True):
+            if chunk.weight:
+                found.setdefault(str(chunk.track_id), []).append((chunk.weight, output))
         return found
 
     def distance_table(self) -> pd.DataFrame:
@@ -109,7 +111,7 @@ class Results:
         """
         kinds = {system.name: "baseline" for system in self._prepared.systems if isinstance(system, Baseline)}
         kinds |= {system.name: "system" for system in self._prepared.systems if system.name not in kinds}
-        ends = np.array([take.reach for take in self._takes if take.weight])
+        ends = np.array([chunk.bandwidth for chunk in self._chunks if chunk.weight])
         tables = []
         for name, (frequencies, distance) in self.distances().items():
             hertz = frequencies.numpy()
@@ -124,101 +126,118 @@ class Results:
         return pd.concat(tables)
 
     def costs(self) -> dict[str, Any]:
-        """List cost and alignment of every row, and why a failed system has none: data/systems.json."""
+        """List cost and alignment of every row, and the reason of a failed system: data/systems.json."""
         found: dict[str, Any] = {}
-        by_row = self.rows()
-        for system in self._prepared.systems:
-            for name in systems.rows(system):
-                if name in by_row:
-                    cost = self._prepared.costs.get(system.name) or _sum(by_row[name])
-                    found[name] = cost.json() | self._alignment(system, name, _corrections(by_row[name]))
-                    remarks = [_separated(by_row[name]), found[name]["note"]]
-                    found[name]["note"] = "; ".join(filter(None, remarks))
+        for system, name, outputs in self._system_rows():
+            cost = self._prepared.costs.get(system.name) or _total_cost(outputs)
+            corrections = _corrections(outputs)
+            notes = [_separation_note(outputs), self._alignment_note(system, name, corrections)]
+            found[name] = cost.json() | {"note": "; ".join(filter(None, notes))}
+            if corrections:
+                found[name]["aligning"] = alignment.summary(corrections)
         return found | {name: {"failed": reason} for name, reason in self.failed.items()}
 
-    def _alignment(
-        self, system: System, name: str, corrections: Sequence[alignment.Correction]
-    ) -> dict[str, Any]:
-        """What aligning found of a row, in words and figures."""
+    def remarks(self) -> dict[str, str]:
+        """List the rows with a large correction, and whether it was applied: they may mislead a reader."""
+        found = {}
+        for system, name, outputs in self._system_rows():
+            large = [correction for correction in _corrections(outputs) if correction.large]
+            if large:
+                applied = "corrected" if isinstance(system, Outside) else "not corrected"
+                some = f" in {len(large)} of {len(outputs)} files" * (len(large) < len(outputs))
+                found[name] = f"{alignment.describe(large, self._rate)}{some}: {applied}"
+        return found
+
+    def _system_rows(self) -> list[tuple[System, str, list[Output]]]:
+        """List system, name and outputs of every row."""
+        by_row = self.rows()
+        named = ((system, name) for system in self._prepared.systems for name in systems.rows(system))
+        return [(system, name, by_row[name]) for system, name in named if name in by_row]
+
+    def _alignment_note(self, system: System, name: str, corrections: Sequence[alignment.Correction]) -> str:
+        """Describe the alignment of a row; empty for a baseline."""
         if not corrections:
-            return {"note": ""}
+            return ""
         note = alignment.describe(corrections, self._rate)
         if not note:
-            note = "in its place: 0 samples late, 0 dB"
-        elif not isinstance(system, systems.Outside) and name == systems.name_alone(system.name):
-            note = f"as it comes: {note}"
-        else:
-            note = f"corrected: {note}"
-        return {"note": note, "aligning": alignment.summary(corrections)}
+            return "no correction: 0 samples late, 0 dB"
+        large = sum(correction.large for correction in corrections)
+        if isinstance(system, Outside):
+            return f"corrected: {note}{'; a large correction' if large else ''}"
+        if name == systems.name_alone(system.name):
+            return f"not corrected: {note}{'; too much to align' if large else ''}"
+        some = f"; not in {large} of {len(corrections)} files: too much to align" if large else ""
+        return f"corrected: {note}{some}"
 
 
 def results(
-    gathered: Sequence[Results],
+    compared: Sequence[Results],
     scores: Sequence[ByTrack],
     genres: Mapping[str, str],
     settings: EvaluateSettings,
 ) -> dict[str, Any]:
-    """What `overtone.report.tables` writes and shows: the pipeline's own cutoff, and under "cutoffs" all if
-    several.
+    """Compute the content of metrics/test.json: the pipeline's cutoff, and all under "cutoffs" if several.
 
     Args:
-        gathered, scores: by cutoff, the pipeline's own first; the scores are its `Gathered.by_track`.
+        compared, scores: by cutoff, the pipeline's own first; the scores are `Results.by_track`.
         genres: track -> genre.
         settings: the group ``evaluate``.
     """
     by_cutoff = {}
-    for one, of_tracks in zip(gathered, scores, strict=True):
-        # Others are compared with the model of this run; without it, with the first that is there.
-        against = next((name for name in ("model", *settings.systems) if name in of_tracks), "model")
-        found = intervals.summarize(of_tracks, genres, settings.resamples, settings.seed, against)
-        by_cutoff[f"{one.cutoff:g}"] = found | ({"failed": one.failed} if one.failed else {})
+    for of_cutoff, by_track in zip(compared, scores, strict=True):
+        # The reference is the model of this run; without it, the first of the named systems with a row.
+        against = next((name for name in ("model", *settings.systems) if name in by_track), "model")
+        found = intervals.summarize(by_track, genres, settings.resamples, settings.seed, against)
+        notes = {"failed": of_cutoff.failed, "remarks": of_cutoff.remarks()}
+        by_cutoff[f"{of_cutoff.cutoff:g}"] = found | {name: note for name, note in notes.items() if note}
     first = next(iter(by_cutoff.values()))
     if len(by_cutoff) == 1:
         return first
-    return first | {
-        "cutoffs": {
-            cutoff: {key: value for key, value in found.items() if key != "genres"}
-            for cutoff, found in by_cutoff.items()
-        }
+    without_genres = {
+        cutoff: {key: value for key, value in found.items() if key != "genres"}
+        for cutoff, found in by_cutoff.items()
     }
+    return first | {"cutoffs": without_genres}
 
 
-def _mean(parts: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
-    """Each metric's mean over the parts that have it, by their weights."""
+def _weighted_means(weighted: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
+    """Compute the weighted mean of each metric over the chunks that have it."""
     found = {}
-    for key in dict.fromkeys(key for _, values in parts for key in values):
-        weights, having = zip(*((weight, own[key]) for weight, own in parts if key in own), strict=True)
-        found[key] = float(np.average(having, weights=weights))
+    for key in dict.fromkeys(key for _, scores in weighted for key in scores):
+        weights, values = zip(
+            *((weight, scores[key]) for weight, scores in weighted if key in scores), strict=True
+        )
+        found[key] = float(np.average(values, weights=weights))
     return found
 
 
-def _corrections(of_takes: Sequence[RowScores]) -> list[alignment.Correction]:
-    return [one.correction for one in of_takes if one.correction]
+def _corrections(outputs: Sequence[Output]) -> list[alignment.Correction]:
+    return [output.correction for output in outputs if output.correction]
 
 
-def _separated(of_takes: Sequence[RowScores]) -> str:
-    """What separating into stems found; empty where nothing was separated."""
-    found = [one.findings for one in of_takes if one.findings]
+def _separation_note(outputs: Sequence[Output]) -> str:
+    """Describe the separation into stems; empty if there was none."""
+    found = [output.findings for output in outputs if output.findings]
     if not found:
         return ""
     total = dataclasses.replace(found[0])
-    for one in found[1:]:
-        total.add(one)
-    share = total.seconds / max(_sum(of_takes).seconds, 1e-9)
+    for findings in found[1:]:
+        total.add(findings)
+    share = total.seconds / max(_total_cost(outputs).seconds, 1e-9)
     return f"{total.line()}, {share:.0%} of the time separating"
 
 
-def _sum(of_takes: Sequence[RowScores]) -> Cost:
+def _total_cost(outputs: Sequence[Output]) -> Cost:
     total = Cost()
-    for one in of_takes:
-        total.add(one.cost)
+    for output in outputs:
+        total.add(output.cost)
     return total
 
 
-def _joined(tracks: Sequence[str], seen: Sequence[np.ndarray | None]) -> dict[str, np.ndarray]:
-    """Track -> what the probe sees of all its parts."""
-    parts: dict[str, list[np.ndarray]] = {}
-    for track, one in zip(tracks, seen, strict=True):
-        if one is not None:
-            parts.setdefault(track, []).append(one)
-    return {track: np.concatenate(of_track) for track, of_track in parts.items()}
+def _concatenate(tracks: Sequence[str], features: Sequence[np.ndarray | None]) -> dict[str, np.ndarray]:
+    """Map each track to the features of all its chunks."""
+    found: dict[str, list[np.ndarray]] = {}
+    for track, of_chunk in zip(tracks, features, strict=True):
+        if of_chunk is not None:
+            found.setdefault(track, []).append(of_chunk)
+    return {track: np.concatenate(of_track) for track, of_track in found.items()}

@@ -12,16 +12,16 @@ from overtone.audio import soundfiles
 def write(
     number: int, excerpts: Mapping[str, np.ndarray], shown: Sequence[str], rate: int, folder: Path
 ) -> None:
-    """Write the versions of an excerpt.
+    """Write the versions of an excerpt: N_degraded.flac, N_restored.flac, N_original.flac, N_SYSTEM.flac.
 
-    The first system is N_restored.flac, any other N_SYSTEM.flac, a slash in its name as %2F.
+    The first system is the restored version. A slash in a system's name is written as %2F.
 
     Args:
         number: N.
         excerpts: (channels, time): degraded, original, and outputs of systems, by name.
-        shown: the systems to listen to; the report draws the first.
+        shown: the systems to listen to, by name; the report draws the first.
         rate: in Hz.
-        folder: where the files go.
+        folder: of the files.
     """
     versions = {
         "degraded": excerpts["degraded"],

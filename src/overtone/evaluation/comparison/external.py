@@ -1,8 +1,7 @@
-"""Running an outside program on a folder of WAV files: its own environment, a time-out, a memory limit.
+"""Run an outside program on a folder of WAV files: in an environment of its own, with time and memory limits.
 
-What can be run is written in ``programs.yaml``, a recipe under each name (see ``docs/systems.md``). A program
-that is missing, fails, hangs, takes too much memory or writes nothing raises one line that says so; it never
-takes the caller with it.
+``programs.yaml`` has a recipe for each program, by name (docs/systems.md). A program that is missing, fails,
+hangs, takes too much memory or writes nothing raises one OvertoneError that says so in one line.
 """
 
 import os
@@ -26,8 +25,8 @@ from overtone.core.params import check
 
 RECIPES = Path("programs.yaml")
 
-# Looked at often at first, since many programs are done at once, then less: a look takes some milliseconds.
-FIRST_LOOK, LAST_LOOK = 0.01, 0.2  # seconds
+# Memory is sampled often at first, since many programs end at once, then less: a sample takes milliseconds.
+FIRST_PAUSE, LAST_PAUSE = 0.01, 0.2  # seconds
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,14 @@ class Program:
     words first, as a shell would, and not run by one.
 
     Attributes:
-        about: what it is, in a line.
-        install: how to get it, in a line.
-        command: reads every WAV of ``{input}`` and writes one of the same name into ``{output}``.
+        command: reads every WAV of ``{input}`` and writes a WAV of the same name into ``{output}``.
+        install: the steps to install it, in one line.
+        about: its description in one line.
         python: the Python of its own environment, if it is a Python program.
-        script: a program to run it by, where it brings none that takes folders.
-        needs: what must be there: a file or folder (with a slash), or a command on the path (without).
-        timeout: seconds for all files together, after which it is stopped.
-        memory_gb: main memory for all its processes, in GB, beyond which it is stopped.
+        script: a Python script that runs it on folders, if it has no such command.
+        needs: required files and folders (written with a slash), and commands on the path (without).
+        timeout: seconds for all files together; it is stopped then.
+        memory_gb: main memory of all its processes, in GB; it is stopped beyond that.
     """
 
     command: str
@@ -68,14 +67,14 @@ class Program:
 
 
 class Work(NamedTuple):
-    """What a run took: seconds, its start included, and the most main memory seen, in bytes."""
+    """The cost of a run: seconds, including the start, and peak main memory in bytes."""
 
     seconds: float
     memory: int
 
 
 def names(path: Path = RECIPES) -> list[str]:
-    """The names of the recipes in a file; none if it is not there."""
+    """List the names of the recipes in a file; none if there is no file."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -87,7 +86,7 @@ def names(path: Path = RECIPES) -> list[str]:
 
 
 def recipe(name: str, path: Path = RECIPES) -> Program:
-    """The recipe of that name."""
+    """Read a recipe by its name."""
     try:
         return params.read(name, Program, path)
     except OvertoneError as error:
@@ -95,31 +94,31 @@ def recipe(name: str, path: Path = RECIPES) -> Program:
 
 
 def run(program: Program, inputs: Path, outputs: Path, cutoff: float, rate: int) -> Work:
-    """Run a program on a folder of WAV files; its output folder is made.
+    """Run a program on a folder of WAV files; create its output folder.
 
     Args:
-        program: its recipe.
-        inputs: the folder of files.
-        outputs: where it is to write files of the same names.
+        program: the recipe.
+        inputs: the folder of input files.
+        outputs: the folder for files of the same names.
         cutoff, rate: of the input, in Hz, for the command line.
 
     Raises:
         OvertoneError: it is not installed, fails, is stopped at a limit, or leaves a file unwritten.
     """
-    places = {"{programs}": str(Path(os.environ.get("OVERTONE_PROGRAMS", ".programs")).resolve())}
-    python = program.python and str(Path(_filled(program.python, places)).expanduser())
-    needs = [_filled(need, places) for need in program.needs]
-    with tempfile.TemporaryDirectory(prefix="overtone-program-") as own:
-        script = Path(own, "script.py")
+    values = {"{programs}": str(Path(os.environ.get("OVERTONE_PROGRAMS", ".programs")).resolve())}
+    python = program.python and str(Path(_fill(program.python, values)).expanduser())
+    needs = [_fill(need, values) for need in program.needs]
+    with tempfile.TemporaryDirectory(prefix="overtone-program-") as folder:
+        script = Path(folder, "script.py")
         script.write_text(program.script or "", encoding="utf-8")
-        places |= {"{input}": str(inputs.resolve()), "{output}": str(outputs.resolve())}
-        places |= {"{python}": python or "python3", "{script}": str(script)}
-        places |= {"{cutoff}": f"{cutoff:g}", "{rate}": str(rate)}
-        words = [_filled(word, places) for word in shlex.split(program.command)]
-        if any(not _is_here(need) for need in [words[0], *needs, *([python] if python else [])]):
+        values |= {"{input}": str(inputs.resolve()), "{output}": str(outputs.resolve())}
+        values |= {"{python}": python or "python3", "{script}": str(script)}
+        values |= {"{cutoff}": f"{cutoff:g}", "{rate}": str(rate)}
+        words = [_fill(word, values) for word in shlex.split(program.command)]
+        if any(not _is_installed(need) for need in [words[0], *needs, *([python] if python else [])]):
             raise OvertoneError(f"not installed: {' '.join(program.install.split())}")
         outputs.mkdir(parents=True, exist_ok=True)
-        work = _watched(words, program, Path(own))
+        work = _run_limited(words, program, Path(folder))
     expected = sorted(path.name for path in inputs.iterdir())
     missing = [name for name in expected if not (outputs / name).is_file()]
     if len(missing) == len(expected):
@@ -129,24 +128,21 @@ def run(program: Program, inputs: Path, outputs: Path, cutoff: float, rate: int)
     return work
 
 
-def _filled(text: str, places: dict[str, str]) -> str:
-    """Text with its placeholders replaced; other braces (a shell's) stay."""
-    for name, value in places.items():
+def _fill(text: str, values: dict[str, str]) -> str:
+    """Replace the placeholders in a text; other braces (of a shell) stay."""
+    for name, value in values.items():
         text = text.replace(name, value)
     return text
 
 
-def _is_here(need: str) -> bool:
+def _is_installed(need: str) -> bool:
     return Path(need).expanduser().exists() if "/" in need else shutil.which(need) is not None
 
 
-def _watched(words: list[str], program: Program, folder: Path) -> Work:
-    """Run a command line in a folder until it ends or meets a limit; nothing of it lives on."""
-    # What this process's Python was told is not for another one's.
-    own = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
-    began = time.monotonic()
-    most = 0
-    seen: set[psutil.Process] = set()
+def _run_limited(words: list[str], program: Program, folder: Path) -> Work:
+    """Run a command line in a folder until it ends or reaches a limit; end every process that it started."""
+    # Settings of this process's Python must not reach the Python of another environment.
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     with (folder / "log").open("w+b") as log:
         try:
             process = subprocess.Popen(
@@ -155,64 +151,72 @@ def _watched(words: list[str], program: Program, folder: Path) -> Work:
                 stdout=log,
                 stderr=log,
                 cwd=folder,
-                env=own,
+                env=environment,
                 start_new_session=True,
             )
         except OSError as error:
             raise OvertoneError(f"does not start: {error.strerror}") from None
+        family: set[psutil.Process] = set()
+        with suppress(psutil.Error):  # it has ended already
+            family.add(psutil.Process(process.pid))
         try:
-            pause = FIRST_LOOK
-            with suppress(psutil.Error):  # it has ended already
-                seen.add(psutil.Process(process.pid))
-            while process.poll() is None:
-                _find(seen)
-                most = max(most, _memory(seen))
-                if most > program.memory_gb * 1e9:
-                    raise OvertoneError(f"stopped at {most / 1e9:.2f} GB; its limit is {program.memory_gb:g}")
-                if time.monotonic() - began > program.timeout:
-                    raise OvertoneError(f"stopped after {program.timeout:g} s, its time-out")
-                time.sleep(pause)
-                pause = min(1.2 * pause, LAST_LOOK)
-            seconds = time.monotonic() - began
+            work = _watch(process, family, program)
         finally:
-            _end(process, seen)
+            _end(process, family)
         if process.returncode:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 4096))
-            raise OvertoneError(_ending(process.returncode, log.read().decode(errors="replace")))
-    return Work(seconds, most)
+            raise OvertoneError(_failure(process.returncode, log.read().decode(errors="replace")))
+    return work
 
 
-def _find(seen: set[psutil.Process]) -> None:
-    """Add all processes below these to them: one whose parent ends is below it no more."""
-    for one in list(seen):
+def _watch(process: "subprocess.Popen[bytes]", family: set[psutil.Process], program: Program) -> Work:
+    """Wait for a process and its children; raise OvertoneError at a limit of time or memory."""
+    began = time.monotonic()
+    peak = 0
+    pause = FIRST_PAUSE
+    while process.poll() is None:
+        _add_children(family)
+        peak = max(peak, _memory(family))
+        if peak > program.memory_gb * 1e9:
+            raise OvertoneError(f"stopped at {peak / 1e9:.2f} GB; its limit is {program.memory_gb:g}")
+        if time.monotonic() - began > program.timeout:
+            raise OvertoneError(f"stopped after {program.timeout:g} s, its time-out")
+        time.sleep(pause)
+        pause = min(1.2 * pause, LAST_PAUSE)
+    return Work(time.monotonic() - began, peak)
+
+
+def _add_children(family: set[psutil.Process]) -> None:
+    """Add all descendants of these processes; a process whose parent has ended is no descendant any more."""
+    for process in list(family):
         with suppress(psutil.Error):
-            seen.update(one.children(recursive=True))
+            family.update(process.children(recursive=True))
 
 
-def _memory(seen: set[psutil.Process]) -> int:
-    """Main memory of processes in bytes, pages that two share twice; those that have ended are taken out."""
+def _memory(family: set[psutil.Process]) -> int:
+    """Sum the main memory of processes in bytes, shared pages twice; remove processes that have ended."""
     total = 0
-    for one in list(seen):
+    for process in list(family):
         try:
-            total += one.memory_info().rss
+            total += process.memory_info().rss
         except psutil.Error:
-            seen.discard(one)
+            family.discard(process)
     return total
 
 
-def _end(process: "subprocess.Popen[bytes]", seen: set[psutil.Process]) -> None:
-    """End a process, all of its session, and what left that; one that has ended may have left some behind."""
-    _find(seen)
+def _end(process: "subprocess.Popen[bytes]", family: set[psutil.Process]) -> None:
+    """Kill a process, its session, and its descendants in other sessions, also those that outlived it."""
+    _add_children(family)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    for one in seen:
+    for member in family:
         with suppress(psutil.Error):
-            one.kill()
+            member.kill()
     process.wait()
 
 
-def _ending(code: int, log: str) -> str:
-    """How a program failed, with the last line that it wrote."""
+def _failure(code: int, log: str) -> str:
+    """Describe the failure of a program, with the last line of its output."""
     how = f"failed with exit code {code}" if code > 0 else f"died of {signal.Signals(-code).name}"
     lines = [" ".join(line.split()) for line in log.splitlines() if line.strip()]
     return f"{how}: {lines[-1][:200]}" if lines else how

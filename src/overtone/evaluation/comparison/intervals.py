@@ -1,4 +1,4 @@
-"""Means of per-track scores with bootstrap intervals, and comparisons track by track."""
+"""Means of per-track scores, their bootstrap intervals, and paired comparisons of systems."""
 
 import csv
 import math
@@ -20,30 +20,30 @@ def summarize(
     seed: int = 0,
     against: str = "model",
 ) -> dict[str, Any]:
-    """Per-track scores become means, with 95 % percentile bootstrap intervals over the tracks.
+    """Compute the mean of every metric with its 95 % percentile bootstrap interval over the tracks.
 
     Args:
-        scores: system -> track -> metric -> value; every system on the same tracks. A metric that a
-            track lacks (or has as NaN) is a mean over the others, and one that no track has is left out.
+        scores: system -> track -> metric -> value; every system on the same tracks. If a track lacks a metric
+            (or has NaN), the mean is over the others; a metric that no track has is left out.
         genres: track -> genre; an empty genre is shown as "none".
-        resamples: how often the tracks are drawn again, with replacement, and how often signs are
-            flipped; the same draws serve all systems and metrics.
-        seed: of those draws.
-        against: the system that the others are compared with, track by track; left out if it is not there.
+        resamples: draws of the tracks with replacement, and random sign patterns of the paired test; all
+            systems and metrics share them.
+        seed: of the draws.
+        against: the system that the others are compared with, track by track; no comparison without it.
 
     Returns:
         ``{"tracks": n, "systems": {system: {metric: interval}}, "genres": {genre: {system: {metric:
         interval}}}, "paired": {"against": against, "systems": {system: {metric: comparison}}}}``. An
-        interval is ``{"mean", "low", "high"}``; a comparison, of the metrics in TESTED, is one of the
-        differences (system - against) with their ``"p"`` (`overtone.evaluation.metrics.significance`). Five
-        significant digits.
+        interval is ``{"mean", "low", "high"}``; low and high are None for a single track. A comparison, of
+        the metrics in TESTED, is the interval of the differences (system - against) with their ``"p"``
+        (`overtone.evaluation.metrics.significance`). Five significant digits.
     """
     tracks = sorted(next(iter(scores.values())))
     groups: dict[str, list[int]] = {}
     for index, track in enumerate(tracks):
         groups.setdefault(genres[track] or "none", []).append(index)
-    every = _drawn(list(range(len(tracks))), len(tracks), resamples, seed)
-    inside = {name: _drawn(groups[name], len(tracks), resamples, seed) for name in sorted(groups)}
+    draws = _draw(list(range(len(tracks))), len(tracks), resamples, seed)
+    of_genre = {name: _draw(groups[name], len(tracks), resamples, seed) for name in sorted(groups)}
     values = {
         system: {
             key: np.array([of_track[track].get(key, math.nan) for track in tracks], dtype=float)
@@ -53,17 +53,17 @@ def summarize(
     }
     return {
         "tracks": len(tracks),
-        "systems": {system: _intervals(columns, every) for system, columns in values.items()},
+        "systems": {system: _intervals(columns, draws) for system, columns in values.items()},
         "genres": {
-            name: {system: _intervals(columns, drawn) for system, columns in values.items()}
-            for name, drawn in inside.items()
+            name: {system: _intervals(columns, of_draws) for system, columns in values.items()}
+            for name, of_draws in of_genre.items()
         },
-        "paired": {"against": against, "systems": _comparisons(values, against, every, seed)},
+        "paired": {"against": against, "systems": _comparisons(values, against, draws, seed)},
     }
 
 
-def _drawn(members: list[int], tracks: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each draw holds each track, (1 + resamples, tracks); the first holds every member once."""
+def _draw(members: list[int], tracks: int, resamples: int, seed: int) -> np.ndarray:
+    """Count each track in each draw, (1 + resamples, tracks); the first draw is the members themselves."""
     draws = np.random.default_rng(seed).choice(members, size=(resamples, len(members)))
     counts = np.zeros((1 + resamples, tracks))
     counts[0, members] = 1
@@ -71,25 +71,30 @@ def _drawn(members: list[int], tracks: int, resamples: int, seed: int) -> np.nda
     return counts
 
 
-def _intervals(columns: Mapping[str, np.ndarray], drawn: np.ndarray) -> dict[str, dict[str, float]]:
-    """Metric -> interval, of those that some track has; a draw of tracks that all lack it is left out."""
-    found = {}
+def _intervals(columns: Mapping[str, np.ndarray], draws: np.ndarray) -> dict[str, dict[str, float | None]]:
+    """Compute the interval of each metric that some track has; a draw of tracks that all lack it is left out.
+
+    One track has a mean and no interval.
+    """
+    found: dict[str, dict[str, float | None]] = {}
     for key, column in columns.items():
-        there = ~np.isnan(column)
-        held = drawn @ there
-        if not held[0]:
+        present = ~np.isnan(column)
+        counts = draws @ present
+        if not counts[0]:
             continue
-        means = (drawn @ np.where(there, column, 0))[held > 0] / held[held > 0]
-        low, high = np.percentile(means[1:], (2.5, 97.5)) if len(means) > 1 else means[[0, 0]]
-        found[key] = {"mean": _rounded(means[0]), "low": _rounded(low), "high": _rounded(high)}
+        means = (draws @ np.where(present, column, 0))[counts > 0] / counts[counts > 0]
+        found[key] = {"mean": _rounded(means[0]), "low": None, "high": None}
+        if counts[0] > 1:
+            low, high = np.percentile(means[1:], (2.5, 97.5))
+            found[key] |= {"low": _rounded(low), "high": _rounded(high)}
     return found
 
 
 def _comparisons(
-    values: Mapping[str, Mapping[str, np.ndarray]], against: str, drawn: np.ndarray, seed: int
-) -> dict[str, dict[str, dict[str, float]]]:
-    """System -> metric -> how it differs from the one it is held against."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    values: Mapping[str, Mapping[str, np.ndarray]], against: str, draws: np.ndarray, seed: int
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Compare every system with the reference: system -> metric -> interval of the differences, and p."""
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
     if against not in values:
         return found
     for system, columns in values.items():
@@ -97,8 +102,8 @@ def _comparisons(
             continue
         differences = {key: columns[key] - values[against][key] for key in TESTED}
         found[system] = {
-            key: interval | {"p": _rounded(significance.sign_flip(differences[key], len(drawn) - 1, seed))}
-            for key, interval in _intervals(differences, drawn).items()
+            key: interval | {"p": _rounded(significance.sign_flip(differences[key], len(draws) - 1, seed))}
+            for key, interval in _intervals(differences, draws).items()
         }
     return found
 
@@ -112,12 +117,12 @@ def write_csv(
     genres: Mapping[str, str],
     path: str | Path,
 ) -> None:
-    """Write a row per cutoff, system and track: those, genre, and every metric (empty if missing).
+    """Write one row per cutoff, system and track, with its genre and every metric (empty if missing).
 
     Args:
         scores: cutoff in Hz -> system -> track -> metric -> value.
         genres: track -> genre.
-        path: the CSV.
+        path: of the CSV.
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Score every system on every chunk of the test tracks, at every cutoff, and gather the results."""
+"""Score every system on every chunk of the test tracks, at every cutoff, and collect the results."""
 
 import tempfile
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from overtone.core import parallel
 from overtone.core.progress import report_progress
 from overtone.data.dataset.reader import Pairs
 from overtone.data.pairs.degradation import DegradeSettings
-from overtone.evaluation.comparison import aggregate, chunks, systems
+from overtone.evaluation.comparison import aggregate, chunks, named_systems
 from overtone.evaluation.comparison.aggregate import ByTrack, Results
 from overtone.evaluation.comparison.chunks import EvaluateSettings
 from overtone.evaluation.comparison.runtime_cost import machine
@@ -26,13 +26,13 @@ Excerpts = dict[str, np.ndarray]
 
 
 class Comparison(NamedTuple):
-    """All that a run of the comparison found.
+    """The results of a comparison.
 
     Attributes:
         results: by cutoff, that of the pipeline first.
         scores: by cutoff in Hz: system -> track -> metric -> value.
-        excerpts: (track, its excerpts), for the first test tracks.
-        machine: where it ran, in one line.
+        excerpts: track and excerpts of the first test tracks.
+        machine: processor, cores, load and device, in one line.
     """
 
     results: list[Results]
@@ -40,9 +40,9 @@ class Comparison(NamedTuple):
     excerpts: list[tuple[int, Excerpts]]
     machine: str
 
-    def named(self, asked: Sequence[str]) -> list[str]:
-        """List the systems to listen to: those asked for that gave output, or the input where none did."""
-        return [name for name in asked if name not in self.results[0].failed] or ["input"]
+    def audible(self, names: Sequence[str]) -> list[str]:
+        """List the systems to listen to: those of the given that have an output, or the input if none has."""
+        return [name for name in names if name not in self.results[0].failed] or ["input"]
 
     def costs(self) -> dict[str, Any]:
         """List the runtime cost of every row, with the machine."""
@@ -64,7 +64,7 @@ def run(
         test: the rows of segments.csv that belong to the test split.
         settings, degrade: the groups ``evaluate`` and ``degrade``.
         scale: ``segment.scale``.
-        folder: where models and outputs of other programs lie during the run; all workers must see it.
+        folder: for models and outputs of programs during the run; all workers must see it.
 
     Raises:
         OvertoneError: a setting does not fit the pairs, or a model cannot be loaded.
@@ -73,7 +73,7 @@ def run(
     settings.check_cutoffs(own_cutoff, pairs.rate)
     if settings.visqol:
         visqol.check()
-    work = RunSettings(
+    run_settings = RunSettings(
         pairs=pairs.folder.absolute(),
         scale=scale,
         device=str(choose_device()),
@@ -81,31 +81,28 @@ def run(
         c2st=test["track_id"].nunique() >= c2st.MIN_TRACKS,
         excerpt=settings.excerpt,
     )
-    parts = chunks.list_chunks(pairs, test)
-    gathered, calls = [], []
+    indices = chunks.list_chunks(pairs, test)
+    results, calls = [], []
     excerpts: list[tuple[int, Excerpts]] = []
     with tempfile.TemporaryDirectory(prefix=".systems-", dir=folder) as shared:
         for number, cutoff in enumerate((own_cutoff, *settings.cutoffs)):
             lowpass = number > 0
             read = partial(chunks.read_chunks, pairs, test, cutoff if lowpass else None)
-            made_by = systems.prepare(
-                settings.systems,
-                read,
-                cutoff,
-                pairs.rate,
-                Path(shared).absolute() / str(number),
-                side=degrade.channels == "side",
+            path = Path(shared).absolute() / str(number)
+            prepared = named_systems.prepare(
+                settings.systems, read, cutoff, pairs.rate, path, side=degrade.channels == "side"
             )
-            gathered.append(Results(made_by, pairs.rate, cutoff))
-            for index, part in enumerate(parts):
-                with_excerpts = not lowpass and index < settings.pictures
-                calls.append((work, part, made_by.systems, cutoff, lowpass, with_excerpts))
+            results.append(Results(prepared, pairs.rate, cutoff))
+            for position, index in enumerate(indices):
+                with_excerpts = not lowpass and position < settings.pictures
+                calls.append((run_settings, index, prepared.systems, cutoff, lowpass, with_excerpts))
         scored = report_progress(parallel.run_all(score_chunk, calls), len(calls), "evaluate: chunk")
-        for index, chunk in enumerate(scored):
-            gathered[index // len(parts)].add(chunk)
+        for position, chunk in enumerate(scored):
+            results[position // len(indices)].add(chunk)
             excerpts += [(chunk.track_id, chunk.excerpts)] if chunk.excerpts else []
-    scores = {results.cutoff: results.by_track() for results in gathered}
-    return Comparison(gathered, scores, excerpts, machine(work.device, parallel.describe_workers(len(calls))))
+    scores = {of_cutoff.cutoff: of_cutoff.by_track() for of_cutoff in results}
+    where = machine(run_settings.device, parallel.describe_workers(len(calls)))
+    return Comparison(results, scores, excerpts, where)
 
 
 def summary(found: Comparison, genres: dict[str, str], settings: EvaluateSettings) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""What each system's work took on this machine: time, memory, and what its output needed.
+"""Runtime cost of a system on this machine: time and peak memory.
 
-These figures differ from run to run and from machine to machine, so they are kept apart from the scores.
-``python -m overtone.evaluation.comparison.runtime_cost data/systems.json`` prints them. Nothing here imports
-torch.
+These figures differ between runs and machines, so they are kept apart from the scores, in data/systems.json.
+``python -m overtone.report.runtime_cost_table data/systems.json`` prints them.
 """
 
 import os
@@ -16,11 +15,11 @@ from pathlib import Path
 
 @dataclass
 class Cost:
-    """What a system took so far.
+    """Accumulated runtime cost of a system.
 
     Attributes:
-        seconds: of work.
-        audio: seconds of audio worked on.
+        seconds: of computation.
+        audio: seconds of audio processed.
         memory: peak main memory in bytes; 0 where it cannot be measured.
     """
 
@@ -30,7 +29,7 @@ class Cost:
 
     @contextmanager
     def measured(self, audio: float) -> Iterator[None]:
-        """Add what happens inside, done on so many seconds of audio."""
+        """Add the cost of the block inside, which processes so many seconds of audio."""
         _reset_peak()
         began = time.perf_counter()
         yield
@@ -39,13 +38,13 @@ class Cost:
         self.memory = max(self.memory, _peak())
 
     def add(self, other: "Cost") -> None:
-        """Count other work of the same kind in; memory is the most that either took."""
+        """Add the cost of another call; the peak is the larger of both."""
         self.seconds += other.seconds
         self.audio += other.audio
         self.memory = max(self.memory, other.memory)
 
     def json(self) -> dict[str, float | None]:
-        """Its two figures, to four significant digits."""
+        """List seconds per second of audio and peak memory, to four significant digits."""
         return {
             "seconds_per_second": float(f"{self.seconds / max(self.audio, 1e-9):.4g}"),
             "peak_memory_gb": float(f"{self.memory / 1e9:.4g}") if self.memory else None,
@@ -53,13 +52,13 @@ class Cost:
 
 
 def _reset_peak() -> None:
-    """Let Linux count the peak from here on; elsewhere there is none to be had."""
+    """Reset the peak memory of this process, on Linux; other systems have no such counter."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def _peak() -> int:
-    """The most main memory of this process since the reset, in bytes; 0 where Linux does not say."""
+    """Read the peak memory of this process since the reset, in bytes; 0 on systems other than Linux."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -67,12 +66,12 @@ def _peak() -> int:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
-def machine(device: str, work: str) -> str:
-    """This machine, in a line: processor, cores, load, the networks' device, and how work was shared out."""
+def machine(device: str, workers: str) -> str:
+    """Describe this machine in one line: processor, cores, load, device of networks, and workers."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     return (
         f"{(names or [platform.processor()])[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; "
-        f"networks on {device}, {work}"
+        f"networks on {device}, {workers}"
     )

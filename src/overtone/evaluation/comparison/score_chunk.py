@@ -1,35 +1,33 @@
-"""The work of one test take: every system makes its own of it, and all are scored. It runs in any process."""
+"""Score one chunk of a test track: run every system on it and measure all metrics. It runs in any process."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from overtone.audio.bandwidth import measure_bandwidth
 from overtone.core.errors import OvertoneError
 from overtone.data.dataset.reader import Pairs
 from overtone.evaluation.comparison import alignment, chunks, systems
-from overtone.evaluation.comparison.alignment import Correction
-from overtone.evaluation.comparison.chunks import ChunkIndex
-from overtone.evaluation.comparison.runtime_cost import Cost
-from overtone.evaluation.comparison.systems import System
+from overtone.evaluation.comparison.chunks import Chunk, ChunkIndex
+from overtone.evaluation.comparison.systems import NOTHING, Output, System
 from overtone.evaluation.metrics import c2st, distances
-from overtone.restoration.stream.separation import Findings
 
 
 class RunSettings(NamedTuple):
-    """What is the same for every take of a run.
+    """Settings that all chunks of a run share.
 
     Attributes:
-        pairs: the folder of pairs, absolute.
-        scale: as `overtone.data.dataset.reader.SegmentSettings` has it.
-        device: where networks run.
-        visqol: whether ViSQOL is asked.
-        c2st: whether to return the features that the classifier two-sample test needs.
-        excerpt: seconds of the excerpts to look at and to listen to.
+        pairs: the folder of pairs, as an absolute path.
+        scale: ``segment.scale``.
+        device: of networks.
+        visqol: whether to compute ViSQOL.
+        c2st: whether to compute the features of the classifier two-sample test.
+        excerpt: length of the excerpts in seconds.
     """
 
     pairs: Path
@@ -40,112 +38,126 @@ class RunSettings(NamedTuple):
     excerpt: float
 
 
-class RowScores(NamedTuple):
-    """What one row of the table has of a take.
-
-    Attributes:
-        values: its scores.
-        distance: `overtone.evaluation.metrics.distances.distance_by_frequency`.
-        seen: what the probe sees of it, None if it was not asked, or there is no treble or no whole second.
-        cost: what the work took.
-        correction: what aligning found.
-        findings: what separating into stems found.
-    """
-
-    values: dict[str, float]
-    distance: np.ndarray
-    seen: np.ndarray | None
-    cost: Cost
-    correction: Correction | None
-    findings: Findings | None = None
-
-
 class ChunkScores(NamedTuple):
-    """What all systems have of a take.
+    """The scored outputs of all systems for a chunk.
 
     Attributes:
-        track_id: its track.
-        weight: how much it counts in its track: the original's samples, none where that is silent.
-        reach: the original's own bandwidth, in Hz.
-        rows: by name.
-        failed: why a program has none, by name.
-        seen: what the probe sees of the original.
-        excerpts: the middle, (channels, time): degraded, original, and systems by name; where asked for.
+        track_id: of the chunk.
+        weight: of the chunk in its track: the number of samples, 0 if the original is silent.
+        bandwidth: of the original, in Hz.
+        outputs: by row, without samples.
+        failed: reason of failure of a program, by name.
+        features: of the original, as `Output` has them.
+        excerpts: from the middle, (channels, time): degraded, original, and systems by name; if requested.
     """
 
     track_id: int
     weight: int
-    reach: float
-    rows: dict[str, RowScores]
+    bandwidth: float
+    outputs: dict[str, Output]
     failed: dict[str, str]
-    seen: np.ndarray | None
+    features: np.ndarray | None
     excerpts: dict[str, np.ndarray]
 
 
 def score_chunk(
-    work: RunSettings, part: ChunkIndex, made_by: list[System], cutoff: float, anew: bool, excerpts: bool
+    run: RunSettings,
+    index: ChunkIndex,
+    compared: Sequence[System],
+    cutoff: float,
+    lowpass: bool,
+    excerpts: bool,
 ) -> ChunkScores:
-    """Read a take, have every system make its own of it, and score them.
+    """Read a chunk, run every system on it, and score the outputs.
 
-    What it gives depends on its arguments and the files alone: it computes with one thread whatever the
-    process has, since sums that are split among threads round differently.
+    The result depends on the arguments and the files alone. PyTorch computes with one thread, whatever the
+    setting of the process, since sums that are split among threads round differently.
 
     Args:
-        work: what all takes share.
-        part: which take.
-        made_by: the systems.
+        run: settings of the run.
+        index: the chunk.
+        compared: the systems.
         cutoff: in Hz.
-        anew: whether the take is low-passed there anew; the stored degraded samples are taken otherwise.
-        excerpts: whether to return them.
+        lowpass: whether to low-pass the original at the cutoff; otherwise the stored degraded copy is read.
+        excerpts: whether to return excerpts.
 
     Raises:
-        OvertoneError: a model cannot be loaded, or ViSQOL is wanted and not here.
+        OvertoneError: a model cannot be loaded, or ViSQOL is requested and not installed.
     """
     with _one_thread():
-        return _score_chunk(work, part, made_by, cutoff, anew, excerpts)
+        pairs = Pairs(run.pairs)
+        chunk = chunks.read_chunk(pairs, index, cutoff if lowpass else None)
+        return _ChunkScorer(run, chunk, cutoff, pairs.rate, excerpts).score(compared)
 
 
-def _score_chunk(
-    work: RunSettings, part: ChunkIndex, made_by: list[System], cutoff: float, anew: bool, excerpts: bool
-) -> ChunkScores:
-    pairs = Pairs(work.pairs)
-    rate = pairs.rate
-    take = chunks.read_chunk(pairs, part, cutoff if anew else None)
-    reach = measure_bandwidth(take.original, rate)
-    probed = work.c2st and reach - cutoff >= distances.MIN_HIGH_BAND_HZ
+class _ChunkScorer:
+    """Score the outputs of systems for a chunk, one after the other."""
 
-    def seen(samples: torch.Tensor) -> np.ndarray | None:
-        heard = chunks.middle(samples, c2st.EXCERPT_SECONDS, rate)
-        enough = heard.shape[-1] >= c2st.SECONDS * rate
-        return c2st.features(heard, rate, cutoff, reach) if probed and enough else None
+    def __init__(self, run: RunSettings, chunk: Chunk, cutoff: float, rate: int, excerpts: bool) -> None:
+        self._run, self._chunk, self._cutoff, self._rate = run, chunk, cutoff, rate
+        self._bandwidth = measure_bandwidth(chunk.original, rate)
+        self._outputs: dict[str, Output] = {}
+        self._failed: dict[str, str] = {}
+        self._excerpts: dict[str, np.ndarray] = {}
+        self._with_excerpts = excerpts
 
-    def excerpt(samples: torch.Tensor) -> np.ndarray:
-        return chunks.middle(samples, work.excerpt, rate).numpy().copy()
+    def score(self, compared: Sequence[System]) -> ChunkScores:
+        """Run the systems and score their outputs."""
+        chunk = self._chunk
+        self._cut_excerpt("degraded", chunk.degraded)
+        self._cut_excerpt("original", chunk.original)
+        for system in compared:
+            self._score_system(system)
+        return ChunkScores(
+            track_id=chunk.track_id,
+            weight=chunk.original.shape[-1] if chunk.original.any() else 0,
+            bandwidth=self._bandwidth,
+            outputs=self._outputs,
+            failed=self._failed,
+            features=self._features(chunk.original),
+            excerpts=self._excerpts,
+        )
 
-    rows: dict[str, RowScores] = {}
-    failed = {}
-    cuts = {"degraded": excerpt(take.degraded), "original": excerpt(take.original)} if excerpts else {}
-    for system in made_by:
+    def _score_system(self, system: System) -> None:
         try:
-            made_of_it = systems.run_system(system, take, cutoff, rate, work.device)
-            # A program's rows are read at once: where it wrote something else, it has none.
-            all_made = list(made_of_it) if isinstance(system, systems.Outside) else made_of_it
+            outputs = systems.run_system(system, self._chunk, self._cutoff, self._rate, self._run.device)
+            # Both rows of a program are read first: if its output is wrong, it has no row.
+            outputs = iter(list(outputs)) if isinstance(system, systems.Outside) else outputs
         except OvertoneError as error:
-            failed[system.name] = str(error)
-            continue
-        for made in all_made:
-            neighbour = rows.get(made.row.removesuffix(systems.ALIGNED))
-            if neighbour and not (made.correction and alignment.describe([made.correction], rate)):
-                rows[made.row] = neighbour  # aligning left it as it was
-                continue
-            values = chunks.measure(take, made.samples, rate, cutoff, work.scale, work.visqol)
-            distance = distances.distance_by_frequency(take.original, made.samples).numpy()
-            heard = seen(made.samples)
-            rows[made.row] = RowScores(values, distance, heard, made.cost, made.correction, made.findings)
-            if excerpts and made.row == system.name:
-                cuts[made.row] = excerpt(made.samples)
-    weight = take.original.shape[-1] if take.original.any() else 0
-    return ChunkScores(take.track_id, weight, reach, rows, failed, seen(take.original), cuts)
+            self._failed[system.name] = str(error)
+            return
+        for output in outputs:
+            self._outputs[output.row] = self._score_output(output)
+            if output.row == system.name:
+                self._cut_excerpt(output.row, output.samples)
+
+    def _score_output(self, output: Output) -> Output:
+        """Measure all metrics of an output, and drop its samples."""
+        unaligned = self._outputs.get(output.row.removesuffix(systems.ALIGNED))
+        if unaligned and not alignment.applied(output.correction, self._rate):
+            return unaligned._replace(row=output.row)  # the same samples
+        chunk, samples = self._chunk, output.samples
+        return output._replace(
+            samples=NOTHING,
+            scores=chunks.measure(
+                chunk, samples, self._rate, self._cutoff, self._run.scale, self._run.visqol
+            ),
+            distance=distances.distance_by_frequency(chunk.original, samples).numpy(),
+            features=self._features(samples),
+        )
+
+    def _features(self, samples: Tensor) -> np.ndarray | None:
+        """Compute the features of the classifier two-sample test, if it is on and there is enough sound."""
+        excerpt = chunks.middle(samples, c2st.EXCERPT_SECONDS, self._rate)
+        has_high_band = self._bandwidth - self._cutoff >= distances.MIN_HIGH_BAND_HZ
+        if not (self._run.c2st and has_high_band and excerpt.shape[-1] >= c2st.SECONDS * self._rate):
+            return None
+        return c2st.features(excerpt, self._rate, self._cutoff, self._bandwidth)
+
+    def _cut_excerpt(self, name: str, samples: Tensor) -> None:
+        if self._with_excerpts:
+            excerpt = chunks.middle(samples, self._run.excerpt, self._rate)
+            self._excerpts[name] = excerpt.numpy().copy()
 
 
 @contextmanager

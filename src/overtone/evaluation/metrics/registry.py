@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Score:
-    """How a metric is shown, and what it measures.
+    """The display of a metric, and its meaning in one line.
 
     Attributes:
         heading: the head of its column.
@@ -103,9 +103,9 @@ SCORES: dict[str, Score] = {
 }
 # Metrics that a table may lack, with the reason.
 ABSENT = {
-    "image_level": "the music is mono",
+    "image_level": "mono music",
     "visqol": "evaluate.visqol is off",
-    "c2st": "it takes 5 test tracks with a high band",
+    "c2st": "needs 5 tracks with a high band",
 }
 # The text tables, each narrow enough for a terminal.
 VIEWS = {
