@@ -19,6 +19,7 @@ import pytest
 import soundfile
 import yaml
 
+from overtone.report import runtime_cost_table, tables
 from tests.helpers import ROOT
 
 ALL = ["download_fma", "select_subset", "split", "degrade", "segment", "train", "evaluate", "report"]
@@ -389,7 +390,7 @@ def test_other_models_and_programs_stand_in_the_table_and_a_failing_one_says_so(
     (workspace.folder / "programs.yaml").write_text(yaml.safe_dump(recipes))
     before = workspace.json("metrics/test.json")
     workspace.set("evaluate", systems=["model", "broken", "model@HEAD", "copy"], cutoffs=[8000])
-    output = workspace.run(sys.executable, "-m", "stages.evaluate")
+    workspace.run(sys.executable, "-m", "stages.evaluate")
     results = workspace.json("metrics/test.json")
     systems = results["systems"]
     others = [row.replace("network", "model@HEAD") for row in SYSTEMS[-1:]]
@@ -411,8 +412,9 @@ def test_other_models_and_programs_stand_in_the_table_and_a_failing_one_says_so(
     heard = {path.name for path in (workspace.folder / "data/examples").iterdir()}
     versions = ("degraded", "restored", "original", "model@HEAD", "copy")
     assert heard == {f"1_{version}.flac" for version in versions}
-    assert re.search(r"^broken +- +- +failed with exit code 1", output, re.MULTILINE)
-    assert re.search(r"^broken +failed with exit code 1", output, re.MULTILINE)
+    costs = runtime_cost_table.text(workspace.json("data/systems.json"))
+    assert re.search(r"^broken +- +- +failed with exit code 1", costs, re.MULTILINE)
+    assert re.search(r"^broken +failed with exit code 1", tables.text(results), re.MULTILINE)
 
 
 def test_a_bad_param_stops_a_stage_with_one_line_and_code_2(workspace):
