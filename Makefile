@@ -4,7 +4,7 @@ VENV := .venv
 # DVC runs a stage's `python` from the path: this environment's must come first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: all repro test check docs table paper paper-first bench clean
+.PHONY: all repro quick test check docs table paper paper-first bench clean
 all: repro
 
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -24,6 +24,13 @@ $(VENV)/ready: pyproject.toml constraints.txt
 repro: $(VENV)/ready
 	@dvc repro
 	@echo "report: plots/report.html   table: make table   plots: plots/   examples to listen to: data/examples/"
+
+# A quick way round for whoever changes code: an experiment in a copy of the checkout, so that params.yaml and
+# the results here stay as they are. New files must be known to Git (git add).
+QUICK = -S train.epochs=2 -S segment.per_track=2 -S evaluate.seconds=3 -S evaluate.pictures=1 \
+	-S evaluate.resamples=100
+quick: $(VENV)/ready
+	dvc exp run --temp --force --name quick $(QUICK)
 
 test: $(VENV)/ready
 	@pytest --numprocesses auto
