@@ -7,36 +7,25 @@ SUFFIXES = (
     *(".aifc", ".au", ".caf", ".mp2", ".oga", ".w64"),
 )
 # Sound that libsndfile does not read and FFmpeg does.
-BY_FFMPEG = (".m4a", ".m4b", ".aac", ".wma", ".ape", ".wv", ".mpc", ".tta", ".mka", ".amr", ".ac3")
-# Films, of which the pipeline reads the sound.
+BY_FFMPEG = (
+    *(".m4a", ".m4b", ".m4r", ".aac", ".wma", ".ape", ".wv", ".mpc", ".mp+", ".tta", ".tak", ".mka", ".amr"),
+    *(".awb", ".ac3", ".eac3", ".ec3", ".dts", ".thd", ".mlp", ".dsf", ".dff", ".shn", ".ra", ".aa", ".oma"),
+    *(".mp1", ".mpa", ".spx", ".snd", ".rf64", ".bwf", ".voc", ".f4a", ".qcp"),
+)
+# Films, of which the sound is read.
 FILMS = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv"),
-    *(".mpg", ".mpeg", ".vob", ".ts", ".3gp"),
+    *(".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".m2t", ".mpg"),
+    *(".mpeg", ".vob", ".flv", ".f4v", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".ogm", ".ogx", ".rm"),
+    *(".rmvb", ".mxf", ".dv", ".wtv", ".nut", ".divx"),
 )
 
+# Formats that FFmpeg may open, by its names; playlists are left out, since they name other files.
 FFMPEG_CONTAINERS = (
-    *(
-        "aac",
-        "ac3",
-        "aiff",
-        "amr",
-        "ape",
-        "asf",
-        "avi",
-        "caf",
-        "dsf",
-        "eac3",
-        "flac",
-        "flv",
-        "matroska",
-        "mov",
-    ),
-    *("mp3", "mpc", "mpc8", "mpeg", "mpegts", "ogg", "tta", "w64", "wav", "wv"),
+    *("aac", "ac3", "aiff", "amr", "ape", "asf", "avi", "caf", "dsf", "eac3", "flac", "flv", "matroska"),
+    *("mov", "mp3", "mpc", "mpc8", "mpeg", "mpegts", "ogg", "tta", "w64", "wav", "wv"),
 )
-"""Formats that FFmpeg may open, by its names; playlists are left out, since they name other files."""
-
+# The number of samples that libsndfile gives for FLAC written to a pipe, whose header has none.
 UNKNOWN = (1 << 63) - 1
-"""Number of samples that libsndfile gives for FLAC written to a pipe, whose header has none."""
 
 
 def is_sound(path: PurePath, suffixes: tuple[str, ...] = SUFFIXES) -> bool:

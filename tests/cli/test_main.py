@@ -356,8 +356,9 @@ def test_sound_in_a_folder_that_is_damaged_is_named(here, model, overtone):
     code, out, err = overtone("restore", "album", "--model", model)
     assert (code, len(out), len(err)) == (1, 1, 1)
     assert err[0] == (
-        "overtone: album/Song.M4A is not audio that overtone reads, or damaged (format not recognised): "
-        "wav, flac, mp3, ogg, opus, aiff, m4a, wma and more"
+        "overtone: album/Song.M4A is not audio that overtone reads, or damaged (libsndfile: format not "
+        "recognised; FFmpeg: no format that it knows, or no sound in it): wav, flac, mp3, ogg, opus, aiff, "
+        "m4a, wma, films and more"
     )
 
 
@@ -570,12 +571,12 @@ def test_what_libraries_say_is_kept_from_people(here, model):
     """mpg123 writes to file descriptor 2 what it stumbles over."""
     soundfile.write("cut.mp3", np.tile(soundfile.read("talk.wav")[0], (4, 1)), RATE)
     data = (here / "cut.mp3").read_bytes()
-    (here / "cut.mp3").write_bytes(data[: len(data) // 2] + bytes(9000) + data[len(data) // 2 :])
+    (here / "cut.mp3").write_bytes(data[: len(data) // 2])
     done = subprocess.run(
         [*COMMAND, "restore", "cut.mp3", "--model", model], capture_output=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr.startswith(b"overtone: cut.mp3 is truncated or damaged")
+    assert done.stderr.startswith(b"overtone: cut.mp3 is truncated: its header promises")
     assert done.stderr.count(b"\n") == 1
 
 

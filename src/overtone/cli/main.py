@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overtone.cli import parser
-from overtone.cli.inputs import STANDARD, Job, plan
+from overtone.cli.inputs import STANDARD, Job, plan, save_standard_input
 from overtone.cli.terminal import Bar, complain, drop_output, libraries_silenced, printable
 from overtone.core.errors import OvertoneError, need
 from overtone.version import __version__
@@ -68,11 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _restore(args: argparse.Namespace) -> int:
     """Restore all inputs; a failure is a line and does not stop the others."""
-    jobs, failures = plan(args.inputs, args.output)
+    jobs, failures, skipped = plan(args.inputs, args.output, args.force)
     for failure in failures:
         complain(failure)
+    if skipped:
+        said = f"{skipped} there already, skipped (--force restores them again)"
+        print(said, file=sys.stderr if args.json else sys.stdout, flush=True)
     if not jobs:
-        return NOTHING_DONE
+        return (SOME_FAILED if failures else ALL_GOOD) if skipped else NOTHING_DONE
     if args.parts:
         from overtone.restoration.stream.narrowband import check_alone
 
@@ -107,7 +110,7 @@ def _restore(args: argparse.Namespace) -> int:
             print(json.dumps(report.json()) if args.json else printable(report.line()), file=out, flush=True)
     if done == len(jobs) and not failures:
         return ALL_GOOD
-    return SOME_FAILED if done else NOTHING_DONE
+    return SOME_FAILED if done or skipped else NOTHING_DONE
 
 
 def _restore_one(
@@ -122,8 +125,7 @@ def _restore_one(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="overtone-")))
         if source == STANDARD:
             source = folder / "standard input"
-            with source.open("wb") as file:
-                shutil.copyfileobj(sys.stdin.buffer, file)
+            save_standard_input(source)
         if target == STANDARD:
             target = folder / "standard output.wav"
         picture_path = target.with_suffix(".png")
@@ -149,7 +151,10 @@ def _restore_one(
         except OvertoneError as error:
             if STANDARD not in job:
                 raise
-            raise OvertoneError(str(error).replace(f"{folder}{os.sep}", "")) from None
+            said = str(error).replace(f"{folder}{os.sep}", "")
+            if "cannot be written" in said and job.target == STANDARD:
+                said += f"; temporary files are in {folder.parent}: name another folder in TMPDIR"
+            raise OvertoneError(said) from None
         if args.picture:
             from overtone.cli import spectrogram
 

@@ -59,6 +59,8 @@ def _cue_sheet(path: Path) -> list[Chapter]:
 
 def add_chapters(file: Any, chapters: list[Chapter]) -> None:
     """Add chapters to the tags of a file that mutagen has opened: FLAC, Ogg, MP3 or WAV."""
+    if not chapters:
+        return
     if isinstance(file.tags, id3.ID3):
         names = [f"ch{number}" for number in range(len(chapters))]
         flags = id3.CTOCFlags.TOP_LEVEL | id3.CTOCFlags.ORDERED

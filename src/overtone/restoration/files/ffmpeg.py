@@ -110,9 +110,9 @@ class FFmpegFile:
                 container_options={"format_whitelist": ",".join(sorted(FORMATS))},
                 metadata_errors="replace",
             )
-        except (av.FFmpegError, ValueError) as error:
+        except (av.FFmpegError, ValueError):
             # It says only that an argument or the data are invalid.
-            raise Unreadable("" if isinstance(error, ValueError) else "it knows no such format") from None
+            raise Unreadable("no format that it knows, or no sound in it") from None
         try:
             self._open_stream(track)
         except BaseException:

@@ -10,10 +10,15 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from overtone.restoration.files.mpeg import tag_size
+
 # Ogg's checksum runs from the highest bit to the lowest, zlib's the other way about: bytes are mirrored.
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 # How the first packet of a stream of sound begins.
 SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ", b"fLaC", b"PCM     ")
+
+# Bytes behind the last page that some program's tag may be.
+PADDING = 4096
 
 
 @dataclass
@@ -55,6 +60,8 @@ def scan(data: Any) -> list[Link]:
                     links[-1].cut = True
                 else:
                     links[-1].faults.append((at, seconds))
+            elif links and not tag_size(data, at) and size - at > PADDING and any(data[at:size]):
+                links[-1].faults.append((at, seconds))
             at = following if following >= 0 else size
             continue
         first, serial = head[5] & 2, int.from_bytes(head[14:18], "little")

@@ -67,8 +67,8 @@ def plan(path: Path, kind: str) -> Plan | None:
         made = {"mpeg": _plan_mpeg, "ogg": _plan_ogg}.get(kind, _plan_other)(data)
         if made:
             made.size = len(data)
-    if made and kind not in ("mpeg", "ogg"):
-        _repair(path, made)
+        if made and kind not in ("mpeg", "ogg") and len(made.pieces) == 1:
+            _check_end(path, data, made)
     return made
 
 
@@ -122,11 +122,18 @@ def _plan_other(data: Any) -> Plan:
     return made
 
 
-def _repair(path: Path, made: Plan) -> None:
-    """Correct the header of a WAV or AIFF that tells less than there is."""
-    if len(made.pieces) > 1:
-        return
+def _check_end(path: Path, data: Any, made: Plan) -> None:
+    """Look at what follows the sound of a WAV, AIFF or AU: another file, or more sound than it tells of."""
     found = riff.read(path)
+    end = riff.sound_end(found) if found else structure.au_end(data)
+    for begin in (end, end + end % 2):
+        if 0 < begin < len(data) - riff.LEAST_REST and structure.foreign(data, begin):
+            made.fault = f"another sound file of {len(data) - begin:,} bytes follows that does not fit it"
+            return
+    if not found and 0 < end <= len(data) - riff.LEAST_REST and any(data[end:]):
+        # AU: its size is unknown, and all to the end is sound.
+        made.pieces = [Piece(0, len(data), {8: b"\xff" * 4})]
+        made.notes.append(f"its header leaves out the last {len(data) - end:,} bytes of sound: all were read")
     if found and (repair := riff.repair(path, found)):
         made.pieces = [Piece(0, made.pieces[0].end, repair.patches)]
         made.notes.append(

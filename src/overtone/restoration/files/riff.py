@@ -85,6 +85,12 @@ def read(path: Path) -> Riff | None:
     return Riff(chunks, size, order == ">", wide)
 
 
+def sound_end(found: Riff) -> int:
+    """Return the byte behind the sound; 0 if there is none."""
+    sound = found.find(b"SSND" if found.big else b"data")
+    return sound.start + sound.size if sound else 0
+
+
 def repair(path: Path, found: Riff) -> Repair | None:
     """Return what a header that tells less than there is must say; None if it is right, or tells more."""
     sound = found.find(b"SSND" if found.big else b"data")

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from overtone.restoration.files.mpeg import tag_size
+from overtone.restoration.files.mpeg import parse, tag_size
 
 # How files begin that are searched for in one another: enough bytes that none of these come about by chance.
 SIGNATURES = [
@@ -41,6 +41,18 @@ def joints(data: Any) -> list[int]:
     return [0, *(start for start in ends if start)]
 
 
+def foreign(data: Any, at: int) -> bool:
+    """Whether a sound file of any kind begins at a byte."""
+    head = bytes(data[at : at + 4])
+    frame = parse(head)
+    return (
+        any(signature.match(data, at) for signature in SIGNATURES)
+        or head in (b"OggS", b"\x1aE\xdf\xa3", b"wvpk")
+        or bytes(data[at + 4 : at + 8]) == b"ftyp"
+        or (frame is not None and parse(bytes(data[at + frame.size : at + frame.size + 4])) is not None)
+    )
+
+
 def shortage(data: Any) -> str:
     """Say how many bytes a film or M4A lacks of what its own headers promise; empty if none."""
     head, end = bytes(data[:16]), 0
@@ -62,6 +74,14 @@ def shortage(data: Any) -> str:
     if end <= len(data):
         return ""
     return f"its header promises {end:,} bytes, and {len(data):,} are there"
+
+
+def au_end(data: Any) -> int:
+    """Return the byte behind the sound of an AU; 0 if it is none, or does not say."""
+    if bytes(data[:4]) != b".snd":
+        return 0
+    start, size = struct.unpack(">II", bytes(data[4:12]).ljust(8, b"\0"))
+    return 0 if size == 0xFFFFFFFF else int(start + size)
 
 
 def _is_mov(data: Any) -> bool:

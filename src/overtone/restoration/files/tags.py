@@ -123,7 +123,7 @@ def read_tags(path: Path) -> dict[str, Any]:
 def write_tags(path: Path, tags: dict[str, Any]) -> None:
     """Write tags to a finished sound file, in its format's way (WAV: an ID3 chunk behind the sound).
 
-    Lists of several values stand behind the field of the first of them, and win.
+    Lists of several values are written last, over the first of them alone.
 
     Args:
         path: flac, wav (of less than 4 GiB), ogg or mp3.
@@ -135,6 +135,7 @@ def write_tags(path: Path, tags: dict[str, Any]) -> None:
     try:
         file = MediaFile(path)
         file.update(tags)
+        file.update({name: tags[name] for name in SEVERAL if name in tags})
         file.save()
     except UnreadableFileError as error:
         raise OSError(str(error)) from None
