@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from overtone.audio.cutoff import Cutoff
+from overtone.restoration.stream.added_band import GainCurve
 from overtone.restoration.stream.separation import Findings
 
 
@@ -24,6 +25,8 @@ class Report:
         stems: findings of the separation, if the band was added stem by stem.
         parts: start and end in seconds of the narrowband passages, if they were looked for; the band was
             added there alone if there are any.
+        curve: what the controls and the reference changed in the added band, if anything.
+        reference: the reference's file, if there was one.
     """
 
     source: Path
@@ -40,6 +43,8 @@ class Report:
     parts: tuple[tuple[float, float], ...] | None = None
     # True if a noise floor was found and continued above the cutoff.
     hiss: bool = False
+    curve: GainCurve | None = None
+    reference: str | None = None
 
     def line(self) -> str:
         """Summarize the report in one line."""
@@ -48,6 +53,8 @@ class Report:
             length, sure = sum(end - start for start, end in self.parts), self.cutoff.confidence
             where = f"{len(self.parts)} {'part' if len(self.parts) == 1 else 'parts'}, {length:.1f} s in all"
             found = f"cutoff {hertz} ({kind}, confidence {sure:.2f}) in {where}, treble added there"
+        elif self.curve and self.curve.off:
+            found = f"cutoff {hertz} ({kind}), nothing added"
         elif kind == "given":
             found = f"cutoff {hertz} (given), treble added"
         elif self.added:
@@ -61,6 +68,8 @@ class Report:
                 f"no clear cutoff (perhaps {hertz}, confidence {self.cutoff.confidence:.2f}), left as it is; "
                 "name one to restore it all the same"
             )
+        if self.curve and self.added:
+            found += f", {self.curve.line()}"
         if self.parts == ():
             found = f"no parts that end lower than the rest; {found}"
         if self.hiss:
@@ -75,4 +84,6 @@ class Report:
     def json(self) -> dict[str, Any]:
         """Return the report as plain values."""
         stems = self.stems and self.stems.json()
-        return asdict(self) | {"source": str(self.source), "target": str(self.target), "stems": stems}
+        curve = self.curve and self.curve.json()
+        paths = {"source": str(self.source), "target": str(self.target)}
+        return asdict(self) | paths | {"stems": stems, "curve": curve}
