@@ -1,6 +1,7 @@
 """What a network gets wrong on a reference is measured band by band, and taken off the added band."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -196,6 +197,19 @@ def test_a_file_says_what_its_reference_changed(tmp_path, noise, low, net):
     expected = restore(low, RATE, model=net, cutoff=CUTOFF, like=tmp_path / "ref.flac", top=16000)
     assert np.abs(made.T - expected.clip(-1, 1 - 2**-23)).max() < 2**-22
     assert band(made.T, 16200, 20000) < band(made.T, 10000, 15000) - 60
+
+
+def test_passages_are_restored_by_a_reference(net, noise):
+    from overtone.restoration.stream.analysis import RestorerOptions, open_restorer
+
+    telephone = keep_low_band(torch.from_numpy(noise), 3875).numpy()
+    analysis = replace(analyze(telephone, RATE, 4000, balance=True), spans=((0.0, 1.0),), floors=(None, None))
+    curve = gain_curve(analysis, net, Controls(), open_reference(noise))
+    streams = [open_restorer(analysis, net, RATE, RestorerOptions(curve=curve)) for curve in (None, curve)]
+    plain, matched = (np.concatenate([each.process(telephone), each.flush()], axis=1) for each in streams)
+    assert np.abs(matched - plain)[:, : RATE - 2000].max() > 1e-3
+    assert np.array_equal(matched[:, RATE + 2000 :], plain[:, RATE + 2000 :])
+    assert np.abs(matched - telephone)[:, RATE + 2000 :].max() == 0
 
 
 def test_a_file_with_the_amount_off_is_left_as_it_is(tmp_path, low, net):
