@@ -388,6 +388,13 @@ def test_a_folder_without_audio_is_an_error(here, model, overtone):
         (["-o", "talk.wav", "--force"], "talk.wav is the input itself"),
         (["-o", "out.flac", "talk.wav"], "-o out.flac is one file for 2 inputs; name a folder"),
         (["-o", "-", "--picture"], "--picture is named after the output file"),
+        (["--like", "nowhere.flac"], "nowhere.flac cannot be read: No such file or directory"),
+        (["--like", "talk.wav", "--cutoff", "6000"], "the reference talk.wav ends at 5."),
+        (["--strength", "0.5"], "a strength is of a reference's correction, and there is no reference"),
+        (["--strength", "2"], "'2' is not a number from 0 to 1"),
+        (["--brightness", "high"], "'high' is not a number of dB, -40 to 40"),
+        (["--amount", "on"], "'on' is not a number of dB, -40 to 40, or off"),
+        (["--top", "4000"], "the top is 4000 Hz, and the added band begins at "),
     ],
 )
 def test_a_wrong_option_is_one_line(here, model, overtone, options, message):
@@ -395,6 +402,33 @@ def test_a_wrong_option_is_one_line(here, model, overtone, options, message):
     assert (code, out, len(err)) == (2, [], 1)
     assert message in err[0]
     assert files(here) == ["talk.wav"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "gain", "message"),
+    [
+        (0.5, 1, "the reference ref.wav is 0.50 s long; 1 s is the least"),
+        (2, 0, "the reference ref.wav is silent"),
+    ],
+)
+def test_an_unfit_reference_is_one_line(here, model, overtone, rng, seconds, gain, message):
+    soundfile.write("ref.wav", gain * rng.normal(0, 0.1, int(seconds * RATE)), RATE)
+    code, out, err = overtone("restore", "--model", model, "--like", "ref.wav", "talk.wav")
+    assert (code, out, err) == (2, [], [f"overtone: {message}"])
+    assert files(here) == ["ref.wav", "talk.wav"]
+
+
+def test_the_controls_change_the_output_and_are_said(here, model, overtone, rng):
+    soundfile.write("ref.wav", rng.normal(0, 0.1, (RATE, 2)), RATE)
+    common = ("restore", "--model", model, "--force", "talk.wav")
+    plain = overtone(*common)[1][0]
+    changed = overtone(*common, "--like", "ref.wav", "--brightness", "-3", "--top", "16000")
+    assert (changed[0], changed[2]) == (0, [])
+    assert ", by the reference at strength " in changed[1][0]
+    assert ", brightness -3 dB, nothing above 16 kHz" in changed[1][0]
+    assert "brightness" not in plain
+    off = json.loads(overtone(*common, "--amount", "off", "--json")[1][0])
+    assert (off["added"], off["curve"]["amount"]) == (False, "off")
 
 
 @pytest.mark.parametrize("args", [[], ["restore"], ["repair"]])
