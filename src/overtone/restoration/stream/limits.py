@@ -41,7 +41,7 @@ def restored_from(cutoff: float, rate: int) -> float:
 
 def default_rate(rate: int) -> int:
     """Return 48,000 Hz for input of that family (8, 16, 24, 32, 48, 96, 192 kHz), else 44,100 Hz."""
-    return 48000 if 48000 % rate == 0 or rate % 48000 == 0 or rate == 32000 else 44100
+    return 48000 if 48000 % rate == 0 or rate % 48000 == 0 or rate == 32000 else MODEL_RATE
 
 
 def needs_restoring(found: Cutoff) -> bool:
