@@ -1,4 +1,4 @@
-"""The paper's waveform U-Net (section 3.3)."""
+"""Restore waveforms by the paper's U-Net (section 3.3)."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ class UNet(nn.Module):
 
     # Whole windows must start at multiples of the product of the strides.
     stride = 8
-    # What it adds is the difference of two loud waveforms: bfloat16's rounding would be heard.
+    # What it adds is the difference of two loud waveforms: bfloat16's rounding would be audible.
     half_precision = False
 
     def __init__(self, settings: UNetSettings) -> None:
@@ -70,7 +70,7 @@ class UNet(nn.Module):
         self.last = nn.Conv1d(2 * c[0], 1, KERNEL, 1, KERNEL // 2)
 
     def stream(self, cutoff: float) -> Windows:
-        """What restores a signal of any length, a block at a time, as `forward` does in one call."""
+        """Return what restores a signal of any length, a block at a time, as `forward` does in one call."""
         return Windows(self, cutoff, next(self.parameters()).device)
 
     @property
@@ -83,7 +83,7 @@ class UNet(nn.Module):
     def forward(self, samples: torch.Tensor, cutoff: torch.Tensor) -> torch.Tensor:
         """Map (batch, time) degraded samples, peak 1, to (batch, time) restored ones.
 
-        It hears by itself where the band ends: ``cutoff`` (batch,) is there for other models' sake.
+        The network detects by itself where the band ends; ``cutoff`` (batch,) is not used.
         """
         time = samples.shape[-1]
         x = nn.functional.pad(samples, (0, -time % self.stride))[:, None]

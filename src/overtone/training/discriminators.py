@@ -1,11 +1,12 @@
-"""Adversarial training: spectrogram discriminators of several resolutions, their losses and their optimiser.
+"""Train against discriminators: spectrogram discriminators of several resolutions, losses and optimiser.
 
-A regression loss is least when the treble is the mean of what it might be, smooth and noisy. A
-discriminator that learns to tell it from recordings makes the network draw one that might be instead.
+A regression loss is lowest for the mean of all possible high bands, which is smooth and noisy. A
+discriminator that learns to tell this mean from recordings makes the network produce one possible high band
+instead.
 
-What is judged is the original with only its band from the cutoff to the bandwidth replaced by the
-estimate's. So below it the discriminator hears what the treble belongs to, and above it both have the
-recording's own MP3 or Vorbis cut: it cannot win by looking for the cut.
+Its input is the original with the band from the cutoff to the bandwidth replaced by that of the estimate. So
+it sees the low band that the high band belongs to, and both inputs have the recording's own MP3 or Vorbis
+cut: it cannot win by looking for the cut.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from overtone.data.dataset.batch import Batch
 from overtone.training.distributed import sum_over_ranks, wrap_network
 
 FFTS = (512, 1024, 2048)
-# Samples judged of every segment, drawn anew each time: 0.28 s.
+# Samples of every segment that discriminators see, from a position drawn for every step: 0.28 s.
 CROP = 12288
 # Hz left out under the bandwidth, as in the treble loss: coders fade there.
 EDGE = 300.0
@@ -65,7 +66,7 @@ class AdversarialSettings:
 
 
 class SpectrogramDiscriminator(nn.Module):
-    """Convolutions over a log-magnitude spectrogram that judge every patch of it.
+    """Convolutions over a log-magnitude spectrogram that score every patch of it.
 
     After UnivNet (Jang et al., arXiv 2106.07889), in the 2-D form of Vocos (Siuzdak, arXiv 2306.00814)
     and AP-BWE (Lu et al., arXiv 2401.06387), with a quarter to a half of their channels.
@@ -91,10 +92,10 @@ class SpectrogramDiscriminator(nn.Module):
         )
 
     def forward(self, samples: Tensor, band: Tensor, rate: int) -> Layers:
-        """Judge samples (batch, time); band is (batch, 2), from and to in Hz."""
+        """Score samples (batch, time); band is (batch, 2), from and to in Hz."""
         frequency = torch.arange(self.n_fft // 2 + 1, device=samples.device) * (rate / self.n_fft)
         inside = ((frequency >= band[:, :1]) & (frequency < band[:, 1:])).to(samples.dtype)[:, None, :, None]
-        x = self._picture(samples, frequency)
+        x = self._spectrogram(samples, frequency)
         x = torch.cat([x, inside.expand_as(x)], dim=1).contiguous(memory_format=torch.channels_last)
         result = []
         for layer in self.layers:
@@ -103,8 +104,8 @@ class SpectrogramDiscriminator(nn.Module):
             x = F.leaky_relu(x, SLOPE)
         return result
 
-    def _picture(self, samples: Tensor, frequency: Tensor) -> Tensor:
-        """(batch, 1, frequency, frames): log magnitudes, lifted with frequency and floored."""
+    def _spectrogram(self, samples: Tensor, frequency: Tensor) -> Tensor:
+        """Compute log magnitudes, raised with frequency and floored: (batch, 1, frequency, frames)."""
         window = self.window / self.window.square().sum().sqrt()
         hop = self.n_fft // 4
         frames = torch.stft(samples, self.n_fft, hop, window=window, center=False, return_complex=True)
@@ -121,13 +122,13 @@ class MultiResolutionDiscriminator(nn.Module):
         self.parts = nn.ModuleList(SpectrogramDiscriminator(n_fft) for n_fft in FFTS)
 
     def forward(self, samples: Tensor, band: Tensor, rate: int) -> list[Layers]:
-        """What each discriminator returns; samples shorter than the longest window are padded."""
+        """Return the layers of every discriminator; samples shorter than the longest window are padded."""
         samples = F.pad(samples, (0, max(0, max(FFTS) - samples.shape[-1])))
         return [part(samples, band, rate) for part in self.parts]
 
 
 def replace_band(original: Tensor, estimate: Tensor, band: Tensor, rate: int) -> Tensor:
-    """The original with the estimate's content in the band: one transform of the whole segment, cut there.
+    """Replace the band of the original by that of the estimate, by one transform of the segment.
 
     Shape:
         original, estimate (batch, time); band (batch, 2), from and to in Hz -> (batch, time).
@@ -139,30 +140,30 @@ def replace_band(original: Tensor, estimate: Tensor, band: Tensor, rate: int) ->
     return original + difference
 
 
-def discriminator_loss(real: list[Layers], made: list[Layers]) -> Tensor:
-    """Hinge loss, 0 where recordings score 1 or more and what was made -1 or less.
+def discriminator_loss(real: list[Layers], generated: list[Layers]) -> Tensor:
+    """Compute the hinge loss, 0 where recordings score 1 or more and estimates -1 or less.
 
     Geometric GAN (Lim and Ye, arXiv 1705.02894), as EnCodec, Vocos and AP-BWE have it.
     """
     ours = _means([((1 - score).relu(), share) for *_, (score, share) in real])
-    theirs = _means([((1 + score).relu(), share) for *_, (score, share) in made])
+    theirs = _means([((1 + score).relu(), share) for *_, (score, share) in generated])
     return (ours + theirs).mean()
 
 
-def adversarial_loss(made: list[Layers]) -> Tensor:
-    """Hinge loss of the network, 0 where what it made scores 1 or more (EnCodec, arXiv 2210.13438)."""
-    return _means([((1 - score).relu(), share) for *_, (score, share) in made]).mean()
+def adversarial_loss(generated: list[Layers]) -> Tensor:
+    """Compute the network's hinge loss, 0 where estimates score 1 or more (EnCodec, arXiv 2210.13438)."""
+    return _means([((1 - score).relu(), share) for *_, (score, share) in generated]).mean()
 
 
-def feature_matching_loss(real: list[Layers], made: list[Layers]) -> Tensor:
-    """Mean absolute difference of a layer's features over their mean size in the original.
+def feature_matching_loss(real: list[Layers], generated: list[Layers]) -> Tensor:
+    """Compute the mean absolute difference of features, relative to their mean size in the original.
 
     Larsen et al. (arXiv 1512.09300) and MelGAN (Kumar et al., arXiv 1910.06711); relative to the size as
     in EnCodec, so that a discriminator whose features grow does not outweigh the other losses.
     """
     layers = [
         (ours.detach(), theirs, share)
-        for a, b in zip(real, made, strict=True)
+        for a, b in zip(real, generated, strict=True)
         for (ours, share), (theirs, _) in zip(a[:-1], b[:-1], strict=True)
     ]
     differences = _means([((theirs - ours).abs(), share) for ours, theirs, share in layers])
@@ -171,7 +172,7 @@ def feature_matching_loss(real: list[Layers], made: list[Layers]) -> Tensor:
 
 
 def _means(layers: Layers) -> Tensor:
-    """Of each layer's values, the mean over the rows in the band."""
+    """Compute the mean of every layer's values over the rows in the band."""
     sums = []
     for values, share in layers:
         rows = values.float().mean(dim=(1, 3), keepdim=True)
@@ -202,23 +203,24 @@ class Adversary:
         self.optimiser = torch.optim.Adam(self.discriminator.parameters(), lr=settings.lr, betas=BETAS)
 
     def terms(self, estimate: Tensor, batch: Batch, seed: int, precision: str) -> Terms:
-        """Judge a batch's estimate against its original, in a crop that the seed draws."""
+        """Compute the losses of a batch's estimate, in a crop that the seed draws."""
         band = torch.stack([batch.cutoff, batch.bandwidth - EDGE], dim=1)
-        made = replace_band(batch.original, estimate, band, self.rate)
+        replaced = replace_band(batch.original, estimate, band, self.rate)
         level = batch.original.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-4)
-        spare = max(0, made.shape[-1] - CROP)
+        spare = max(0, replaced.shape[-1] - CROP)
         start = int(torch.randint(spare + 1, (1,), generator=torch.Generator().manual_seed(seed)))
         crop = slice(start, start + CROP)
         with torch.autocast(estimate.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
             ours, theirs = (
-                self.runner((samples / level)[:, crop], band, self.rate) for samples in (batch.original, made)
+                self.runner((samples / level)[:, crop], band, self.rate)
+                for samples in (batch.original, replaced)
             )
         return Terms(
             adversarial_loss(theirs), feature_matching_loss(ours, theirs), discriminator_loss(ours, theirs)
         )
 
     def learn(self, terms: Terms, share: float) -> Tensor:
-        """Add up the discriminator's gradients for a share of the batch; returns the network's loss."""
+        """Add the discriminator's gradients for a share of the batch; returns the network's loss."""
         loss: Tensor = terms.discriminator * share
         loss.backward(inputs=list(self.discriminator.parameters()), retain_graph=True)  # type: ignore[no-untyped-call]
         settings = self.settings
@@ -227,16 +229,16 @@ class Adversary:
         )
 
     def step(self, factor: float) -> None:
-        """Let the discriminator learn from the gradients so far, at this factor of its learning rate."""
+        """Take a step of the discriminator's optimiser, at this factor of its learning rate."""
         self.optimiser.param_groups[0]["lr"] = self.settings.lr * factor
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that its next step depends on."""
+        """Return all that the next step of the discriminator depends on."""
         return {"discriminator": self.discriminator.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that `state_dict` gave."""
+        """Continue from a state of `state_dict`."""
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -1,11 +1,11 @@
-"""What the ranks of a training run share: the batch, its sums, its gradients.
+"""Share a batch among the ranks of a training run, and sum losses, statistics and gradients over them.
 
-Ranks are processes that train one network together (`overtone.training.launch` starts them). Each takes its
-part of every micro-batch, and whatever is a sum over a micro-batch (a loss's sums and counts, batch norm's
-mean and variance, the gradients) is summed over the ranks. So a step is the step that one process would
-have taken, up to the rounding of sums in another order, for any number of ranks.
+Ranks are processes that train one network together (`overtone.training.torchrun` starts them). Each processes
+its share of every micro-batch, and whatever is a sum over a micro-batch (a loss's sums and counts, batch
+norm's mean and variance, the gradients) is summed over the ranks. So a step is the step that one process
+would have taken, up to the rounding of sums in another order, for any number of ranks.
 
-All of it is the identity in a process that has not joined any others.
+All functions are the identity in a process without other ranks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,23 +25,23 @@ Value = TypeVar("Value")
 
 
 def rank_count() -> int:
-    """How many ranks there are; 1 in a process that has joined no others."""
+    """Return the number of ranks; 1 in a process without others."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank_index() -> int:
-    """Which of them this process is, from 0 on."""
+    """Return the rank of this process, counted from 0."""
     return dist.get_rank() if rank_count() > 1 else 0
 
 
 @dataclass(frozen=True)
 class RankShare:
-    """This rank's part of a batch.
+    """The share of a batch that this rank processes.
 
     Attributes:
         rows: its segments, in the order of the micro-batches.
-        sizes: how many of them each micro-batch has.
-        shares: what each micro-batch's loss on this rank counts in the mean over ranks.
+        sizes: number of them in every micro-batch.
+        shares: weight of every micro-batch's loss on this rank in the mean over ranks.
     """
 
     rows: BatchRows
@@ -50,23 +50,24 @@ class RankShare:
 
 
 def share_batch(size: int, micro_batch: int) -> RankShare:
-    """Cut every micro-batch of a batch evenly, as far as it goes, and take this rank's piece.
+    """Divide every micro-batch of a batch among the ranks, as evenly as possible, and return this rank's
+    share.
 
     A batch norm or a loss then sees the same micro-batches, whatever the number of ranks. One that has
-    fewer segments than there are ranks, at the end of an epoch, is done whole by all of them: every rank
-    takes part in every sum.
+    fewer segments than there are ranks, at the end of an epoch, is processed by all ranks: every rank takes
+    part in every sum.
     """
-    ranks, mine = rank_count(), rank_index()
+    ranks, rank = rank_count(), rank_index()
     rows, sizes, shares = [], [], []
     for start in range(0, size, micro_batch):
         segments = min(micro_batch, size - start)
         if segments >= ranks:
-            piece = range(mine * segments // ranks, (mine + 1) * segments // ranks)
-            share = len(piece) * ranks / segments
+            own = range(rank * segments // ranks, (rank + 1) * segments // ranks)
+            share = len(own) * ranks / segments
         else:
-            piece, share = range(segments), 1.0
-        rows += [start + row for row in piece]
-        sizes.append(len(piece))
+            own, share = range(segments), 1.0
+        rows += [start + row for row in own]
+        sizes.append(len(own))
         shares.append(segments / size * share)
     return RankShare(BatchRows(size, rows), sizes, shares)
 
@@ -94,12 +95,12 @@ def _sum(values: Tensor) -> Tensor:
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
-    """Sums over this rank's part of a micro-batch as sums over all of it; gradients pass."""
+    """Sum values over the ranks: sums over a share become sums over the micro-batch. Gradients pass."""
     return _sum(values) if rank_count() > 1 else values
 
 
 def norm(values: Tensor) -> Tensor:
-    """The Euclidean norm of all elements that the ranks hold together."""
+    """Compute the Euclidean norm of all elements of all ranks."""
     own = torch.linalg.vector_norm(values)
     # The root's slope at 0 is infinite.
     return (
@@ -110,7 +111,7 @@ def norm(values: Tensor) -> Tensor:
 
 
 def mean_over_ranks(values: Sequence[float]) -> list[float]:
-    """Means over the ranks, the same on each."""
+    """Compute means over the ranks; every rank has the same result."""
     if rank_count() == 1:
         return list(values)
     total = torch.tensor(values, dtype=torch.float64)
@@ -120,7 +121,7 @@ def mean_over_ranks(values: Sequence[float]) -> list[float]:
 
 
 def broadcast(value: Value) -> Value:
-    """The value that rank 0 gave."""
+    """Return the value of rank 0, on every rank."""
     if rank_count() == 1:
         return value
     values = [value]
@@ -129,10 +130,10 @@ def broadcast(value: Value) -> Value:
 
 
 def check_agreement(name: str) -> str:
-    """The name of the run, which every rank must have found alike.
+    """Return the name of the run, if every rank has found the same.
 
     Raises:
-        OvertoneError: on every rank, where one has other settings, code, data or precision.
+        OvertoneError: on every rank, if a rank has other settings, code, data or precision.
     """
     if rank_count() == 1:
         return name
@@ -154,7 +155,7 @@ class SyncedBatchNorm(nn.BatchNorm1d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """(batch, channels, time) to the same."""
+        """Normalise (batch, channels, time)."""
         if not self.training:
             return super().forward(input)
         assert self.running_mean is not None
@@ -175,7 +176,7 @@ class SyncedBatchNorm(nn.BatchNorm1d):
 
 
 def sync_batch_norm(net: nn.Module) -> None:
-    """Give a network batch norms that see all ranks, in place and under the same names."""
+    """Replace the batch norms of a network by ones over all ranks, in place and under the same names."""
     if rank_count() == 1:
         return
     for parent in list(net.modules()):
@@ -187,7 +188,7 @@ def sync_batch_norm(net: nn.Module) -> None:
 
 
 def wrap_network(net: nn.Module) -> nn.Module:
-    """The network with gradients that are means over the ranks, and rank 0's weights on all of them."""
+    """Wrap a network: gradients become means over the ranks, and all ranks start from rank 0's weights."""
     if rank_count() == 1:
         return net
     # Buffers are the same on every rank: batch norm is synced, windows are constants.
@@ -196,7 +197,7 @@ def wrap_network(net: nn.Module) -> nn.Module:
 
 @contextmanager
 def accumulate(nets: Sequence[nn.Module], last: bool) -> Iterator[None]:
-    """Micro-batches' gradients are added up on each rank, and brought together in the last one."""
+    """Sum gradients of micro-batches on every rank, and average them over the ranks with the last one."""
     with ExitStack() as stack:
         for net in nets:
             if isinstance(net, DistributedDataParallel) and not last:

@@ -1,4 +1,4 @@
-"""Training that starts from a model's weights instead of fresh ones (``train.from``)."""
+"""Start training from the weights of a saved model (``train.from``)."""
 
 import hashlib
 from dataclasses import replace
@@ -10,16 +10,15 @@ from overtone.models import registry
 from overtone.models.registry import ModelSettings, Network
 from overtone.models.spectral import Spectral
 
-# The word that stands for the model that comes with the package.
+# The value of ``train.from`` for the model that comes with the package.
 SHIPPED = "shipped"
 
 
 def start(asked: str, settings: ModelSettings, written: Path) -> tuple[Network, dict[str, str]]:
-    """Load the network to start from, if it is the one that the settings describe.
+    """Load the network to start from, if the settings describe it.
 
-    A spectral network may have fewer blocks than they do, which then begin by changing nothing, and
-    other harmonics, which no weights belong to. Weights of its own for the side of stereo are left behind:
-    they belong to those that are trained on.
+    A spectral network may have fewer blocks than the settings; further ones then begin by changing nothing.
+    Its harmonics may be others, as they have no weights. Its weights for the side of stereo are dropped.
 
     Args:
         asked: ``train.from``: a model's folder, or ``shipped``.
@@ -27,7 +26,7 @@ def start(asked: str, settings: ModelSettings, written: Path) -> tuple[Network, 
         written: the folder that training writes to.
 
     Returns:
-        The network, and what it is: ``folder`` as it was asked for, and the ``sha256`` of its weights.
+        The network, and its origin: ``folder`` as ``train.from`` has it, and the ``sha256`` of the weights.
 
     Raises:
         OvertoneError: the folder holds no good model, or one of another architecture or other settings.
@@ -57,7 +56,7 @@ def start(asked: str, settings: ModelSettings, written: Path) -> tuple[Network, 
 
 
 def _differences(net: Network, settings: ModelSettings) -> list[str]:
-    """A phrase for each key of params.yaml that differs from a network's own."""
+    """Describe every key of params.yaml that differs from the network's settings."""
     name = next(name for name, (network, _) in registry.MODELS.items() if isinstance(net, network))
     if name != settings.name:
         return [f"model.name is {settings.name!r} there and {name!r} in the folder"]
@@ -70,5 +69,5 @@ def _differences(net: Network, settings: ModelSettings) -> list[str]:
 
 
 def _listed(value: object) -> object:
-    """A tuple as params.yaml writes it."""
+    """Return a tuple as the list that params.yaml has."""
     return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""The losses: waveform L1 and L2, complex STFT difference, STFT magnitudes, and weighted sums."""
+"""Compute losses: waveform L1 and L2, complex STFT, STFT magnitudes, high-band level, weighted sums."""
 
 from collections.abc import Callable, Iterable
 
@@ -35,19 +35,19 @@ def _magnitude(spectrum: torch.Tensor) -> torch.Tensor:
 
 
 def _band(n_fft: int, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-    """1 for the bins from low to high, both (batch,) in Hz, else 0: (batch, bins, 1)."""
+    """Return 1 for the bins from low to high, both (batch,) in Hz, else 0: (batch, bins, 1)."""
     frequency = torch.arange(n_fft // 2 + 1, device=low.device)[:, None] * (MODEL_RATE / n_fft)
     inside = (frequency >= low[:, None, None]) & (frequency < high[:, None, None])
     return inside.to(torch.float32)
 
 
 def stft(estimate: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
-    """Mean absolute difference of complex STFT bins, the paper's equation 2; it sees phase and sign."""
+    """Compute the mean absolute difference of complex STFT bins, the paper's equation 2; it sees the sign."""
     return (_stft(estimate, COMPLEX_FFT) - _stft(original, COMPLEX_FFT)).abs().mean()
 
 
 def stft_magnitude(estimate: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
-    """Spectral convergence plus magnitude L1, as in the authors' code; blind to the waveform's sign.
+    """Compute spectral convergence plus magnitude L1, as in the authors' code; blind to the waveform's sign.
 
     Per FFT size ``||O| - |E||_F / ||O||_F + mean(||O| - |E||)``, mean over the sizes; the first term
     over the whole batch (Arik et al., arXiv 1808.06719).
@@ -64,12 +64,12 @@ def stft_magnitude(estimate: torch.Tensor, original: torch.Tensor) -> torch.Tens
 def treble(
     estimate: torch.Tensor, original: torch.Tensor, cutoff: torch.Tensor, bandwidth: torch.Tensor
 ) -> torch.Tensor:
-    """How far the level of every bin above the cutoff is off, on a log scale; blind to phase.
+    """Compute the level error of every bin above the cutoff, on a log scale; blind to phase.
 
     Per FFT size, over the bins from the cutoff to the recording's own bandwidth, ``mean |log10 |E| -
     log10 |O||`` plus 0.3 times the linear magnitude error relative to the original's. A lossy recording
-    stops at its bandwidth, which must not be learnt as music; but bins that no loss sees fill with
-    garbage, so above it the estimate is held under the level at the band's edge.
+    stops at its bandwidth, which must not be learnt as music. Bins without any loss would be arbitrary, so
+    above the bandwidth the estimate is held under the level at the band's edge.
 
     Args:
         estimate, original: (batch, time) at 44.1 kHz.
@@ -104,11 +104,11 @@ def treble(
 def lsd(
     estimate: torch.Tensor, original: torch.Tensor, cutoff: torch.Tensor, bandwidth: torch.Tensor
 ) -> torch.Tensor:
-    """Log-spectral distance from the cutoff to the recording's own bandwidth, in bels, as a loss.
+    """Compute the log-spectral distance from the cutoff to the recording's own bandwidth, in bels.
 
     Root mean square over a frame's bins of ``log10 |E|^2 - log10 |O|^2``, mean over frames. Where ``treble``
-    counts every bin alike, this counts a frame whose level is off for more than one whose texture is. It
-    says nothing about what lies above the bandwidth: use it beside ``treble``.
+    weights every bin equally, this weights a frame with a wrong level more than one with a wrong texture. It
+    ignores what lies above the bandwidth: use it beside ``treble``.
 
     Args: as those of ``treble``.
     """
@@ -118,9 +118,9 @@ def lsd(
     inside = _band(LSD_FFT, cutoff, bandwidth)
     count = inside.sum(1)
     mean = ((2 * (ours - theirs)) ** 2 * inside).sum(1) / count.clamp_min(1)
-    heard = count > 0
+    in_band = count > 0
     # The square root has no gradient at 0, where a silent frame stays silent.
-    sums = ((mean + 1e-6).sqrt() * heard).sum(), heard.sum() * ours.shape[-1]
+    sums = ((mean + 1e-6).sqrt() * in_band).sum(), in_band.sum() * ours.shape[-1]
     distance, frames = sum_over_ranks(torch.stack(sums))
     mean_distance: torch.Tensor = distance / frames.clamp_min(1)
     return mean_distance
@@ -145,7 +145,7 @@ LARGEST_FFT = {
 
 
 def shortest(weights: Iterable[str]) -> int:
-    """The samples that a segment must have for these losses: its ends are mirrored by half a window."""
+    """Return the samples that a segment must have: its ends are mirrored by half a window."""
     return max(LARGEST_FFT.get(name, 0) for name in weights) // 2 + 1
 
 
@@ -159,7 +159,7 @@ def check_weights(weights: dict[str, float]) -> None:
 
 
 def weighted(weights: dict[str, float]) -> BandLoss:
-    """Sum of the named losses: ``(estimate, original, cutoff, bandwidth)`` to a scalar."""
+    """Return the weighted sum of losses: ``(estimate, original, cutoff, bandwidth)`` to a scalar."""
 
     def loss(
         estimate: torch.Tensor, original: torch.Tensor, cutoff: torch.Tensor, bandwidth: torch.Tensor

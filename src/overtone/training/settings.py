@@ -1,4 +1,4 @@
-"""TODO."""
+"""The settings of a training: the group ``train`` of params.yaml."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class TrainSettings:
         lr: Adam's learning rate at the start.
         batch: segments per step of the optimiser.
         micro_batch: segments that go through the network at once, on all ranks together; gradients are
-            added up to a whole batch. Smaller needs less memory; batch norm then sees fewer segments, so
+            summed over a batch. A smaller one needs less memory; batch norm then sees fewer segments, so
             results differ.
         epochs: how many at most.
         schedule: ``plateau`` lowers the learning rate when the validation loss stalls, as the paper does;
@@ -29,10 +29,10 @@ class TrainSettings:
         precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the device multiplies it
             faster.
         seed: seeds the first weights, the order of the segments and their augmentation.
-        augment: damage drawn on the fly.
+        augment: filters, levels and codecs drawn for every batch.
         adversarial: a discriminator beside the losses.
         from_: the key ``from``: a folder with a model to start from, ``shipped``, or None for fresh weights.
-        freeze: which weights stay as they are, by the ends of their names.
+        freeze: weights that are not trained, by the ends of their names.
     """
 
     loss: dict[str, float]
