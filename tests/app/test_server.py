@@ -1,7 +1,9 @@
 """The server of the page: upload, progress, sounds, controls, saving, and what is refused."""
 
+import errno
 import io
 import json
+import os
 import secrets
 import shutil
 import socket
@@ -117,6 +119,20 @@ def test_all_are_saved_as_a_zip_under_their_own_names(client, song):
     assert error_db(untouched, restored) > -60
 
 
+def test_what_needs_nothing_keeps_its_rate_where_the_format_has_it(client, tmp_path, net):
+    noise = np.random.default_rng(0).normal(0, 0.05, (96000, 1))
+    soundfile.write(tmp_path / "full.wav", noise, 96000, subtype="PCM_24")
+    address, state = client.add(tmp_path / "full.wav")
+    assert (state["rate"], state["added"]) == (96000, False)
+    for form in ("flac", "mp3"):
+        client.ask("POST", f"{address}/save", {"format": form, "controls": {"amount": 6.0}})
+        samples, rate = read(client.ask("GET", f"{address}/saved?format={form}")[1])
+        restore_file(tmp_path / "full.wav", tmp_path / f"command.{form}", model=net)
+        theirs, their_rate = soundfile.read(tmp_path / f"command.{form}", always_2d=True)
+        assert rate == their_rate
+        assert error_db(samples, theirs.T) < -90
+
+
 def test_a_dragged_cutoff_is_restored_from_there(client, song):
     address, state = client.add(song)
     assert state["kind"] == "cliff"
@@ -223,6 +239,34 @@ def test_a_full_disk_is_one_line(client, song, monkeypatch):
     _, state = client.add(song)
     assert state["state"] == "failed"
     assert "0.0 GB free" in state["message"]
+
+
+def test_a_disk_that_fills_up_meanwhile_is_one_line_and_nothing_stays(client, song, monkeypatch, tmp_path):
+    def fill(signal, content):
+        signal.path.write_bytes(b"some")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(signal.path))
+
+    monkeypatch.setattr("overtone.app.signals.RawSignal._write", fill)
+    _, state = client.add(song)
+    assert state["message"] == "the work folder cannot be written: No space left on device"
+    assert [path.name for path in (tmp_path / "work").rglob("*") if path.is_file()] == ["source.wav"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has a device that is always full")
+def test_an_upload_that_fills_the_disk_is_refused_and_nothing_stays(client, song, monkeypatch, tmp_path):
+    new_item = library.Library.new_item
+
+    def on_full_disk(self, session, name):
+        item = new_item(self, session, name)
+        item.source.symlink_to("/dev/full")
+        return item
+
+    monkeypatch.setattr(library.Library, "new_item", on_full_disk)
+    status, content, _ = client.upload(song.read_bytes())
+    assert (status, content) == (507, b"the file cannot be stored: No space left on device")
+    assert client.files() == []
+    assert [path for path in (tmp_path / "work").rglob("*") if not path.is_dir()] == []
+    assert os.path.exists("/dev/full")
 
 
 # ---- what is refused

@@ -36,13 +36,12 @@ from overtone.app import curve, library, mixing, picture, saving, uploads
 from overtone.app.library import Item, Library, Session
 from overtone.app.worker import Worker
 from overtone.core.errors import OvertoneError
-from overtone.formats import BY_FFMPEG, SUFFIXES
+from overtone.formats import BY_FFMPEG, FILMS, SUFFIXES
 from overtone.restoration.files.encode import FORMATS
 from overtone.web.guard import Guard
 
 PAGE = Path(__file__).parent / "page"
 SHARED: list[str | tuple[str, str]] = [("overtone.web", "static")]
-FILMS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts", ".mpg", ".mpeg", ".vob", ".flv", ".m4v")
 MOST_JSON = 100_000  # bytes
 MOST_SAMPLES = 1 << 20  # of a preview request, per channel
 MEDIA = {".flac": "audio/flac", ".wav": "audio/wav", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}

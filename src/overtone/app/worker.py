@@ -22,7 +22,8 @@ from overtone.app import library
 from overtone.app.library import Item, check_space, discard
 from overtone.app.signals import BYTES, RawSignal
 from overtone.core.errors import OvertoneError
-from overtone.restoration.files.decode import BLOCK, blocks, open_sound
+from overtone.formats import UNKNOWN
+from overtone.restoration.files.decode import BLOCK, open_sound
 from overtone.restoration.restore_file import restore_file
 from overtone.restoration.result import Report
 from overtone.restoration.stream.limits import MAX_CHANNELS, check_rate, default_rate
@@ -74,22 +75,21 @@ class Worker:
         try:
             if "rate" not in item.facts:
                 _decode(item)
-            report = self._restore_to(item)
-            item.facts |= _facts(report)
+            self._restore_to(item)
             item.share, item.state = 1.0, library.READY
             item.version += 1
         except CancelledError:
             item.state = library.CANCELLED
         except (OvertoneError, OSError, MemoryError) as error:
-            _fail(item, str(error) or "out of memory")
+            _fail(item, getattr(error, "strerror", None) or str(error) or "out of memory")
         except Exception as error:
             # The server goes on with the next file, whatever this one holds.
             _fail(item, f"it could not be restored ({type(error).__name__})")
         if not item.source.exists():
             discard(item.folder)  # removed while it was worked on
 
-    def _restore_to(self, item: Item) -> Report:
-        """Restore an item's source, and store what was added."""
+    def _restore_to(self, item: Item) -> None:
+        """Restore an item's source, store what was added, and note the measurements."""
         item.began = time.monotonic() - DECODED * 10  # decoding says little about the time that is left
         restored = item.folder / "restored.wav"
 
@@ -104,10 +104,15 @@ class Worker:
             )
             difference = RawSignal(item.folder / "added.part", item.dry.channels)
             stack.callback(difference.path.unlink, missing_ok=True)
-            _subtract(restored, item, difference)
+            if report.added:
+                _subtract(restored, item, difference)
+            else:
+                difference.path.touch()
             with item.using:
+                if report.out_rate != item.facts["rate"]:
+                    _decode(item, report.out_rate)  # what needs nothing keeps its own rate
                 difference.path.replace(item.added.path)
-        return report
+                item.facts |= _facts(item, report)
 
 
 def _fail(item: Item, message: str) -> None:
@@ -121,6 +126,9 @@ def _fail(item: Item, message: str) -> None:
     ):
         message = message.replace(str(path), shown)
     item.message = message
+    # A full disk leaves stretches of samples that nothing would use.
+    for part in item.folder.glob("*.part"):
+        part.unlink(missing_ok=True)
 
 
 def _report(item: Item, share: float) -> None:
@@ -134,19 +142,19 @@ def _report(item: Item, share: float) -> None:
     item.share = share
 
 
-def _decode(item: Item) -> None:
-    """Decode an item's source to its dry signal, at the output's rate."""
+def _decode(item: Item, out_rate: int | None = None) -> None:
+    """Decode an item's source to its dry signal, at the output's rate in Hz."""
     part = item.folder / "dry.part"
     part.unlink(missing_ok=True)
     with open_sound(item.source) as file:
         rate, channels = check_rate(file.samplerate), file.channels
         if channels > MAX_CHANNELS:
             raise OvertoneError(f"{item.name} has {channels} channels; up to {MAX_CHANNELS} are allowed")
-        out_rate = default_rate(rate)
-        known = file.frames if file.frames < 1 << 40 else 0
+        out_rate = out_rate or default_rate(rate)
+        known = file.frames if file.frames < UNKNOWN else 0
         check_space(item.folder, known * out_rate // rate * channels * BYTES + SPACE)
         resampler, dry, done = Unchanged(rate, channels, out_rate), RawSignal(part, channels), 0
-        for block in blocks(file, item.source):
+        for block in file.blocks():
             dry.append(resampler.process(block))
             done += block.shape[1]
             _report(item, DECODED * min(1.0, done / known) if known else 0.0)
@@ -171,12 +179,12 @@ def _subtract(restored: Path, item: Item, difference: RawSignal) -> None:
             _report(item, RESTORED + (1 - RESTORED) * at / dry.length)
 
 
-def _facts(report: Report) -> dict[str, object]:
+def _facts(item: Item, report: Report) -> dict[str, object]:
     """Select what the page shows of a report."""
     return {
         "cutoff": round(report.cutoff.hz, 1),
         "kind": report.cutoff.kind,
         "confidence": round(report.cutoff.confidence, 3),
         "added": report.added,
-        "speed": round(report.speed, 2),
+        "notes": [note.replace(str(item.source), item.name) for note in report.source_notes()],
     }

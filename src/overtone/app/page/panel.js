@@ -57,10 +57,11 @@ export class Panel {
   remark() {
     const { file } = this;
     if (!this.restored) return file.state === "failed" ? file.message : "The file is being restored.";
+    const notes = file.notes.map((note) => ` Note: ${note}.`).join("");
     const stands = `${(file.cutoff / 1000).toFixed(1)} kHz`;
-    if (file.kind === "given") return `Restored from ${stands} on, as you set it.`;
-    if (file.added) return `The cutoff was found at ${stands} (${file.kind}). Drag the line to move it.`;
-    return "Nothing was added. Drag the line to where the treble stops, and restore from there.";
+    if (file.kind === "given") return `Restored from ${stands} on, as you set it.${notes}`;
+    if (file.added) return `The cutoff was found at ${stands} (${file.kind}). Drag the line to move it.${notes}`;
+    return `Nothing was added. Drag the line to where the treble stops, and restore from there.${notes}`;
   }
 
   async load(again) {
