@@ -13,7 +13,7 @@ from overtone.core.errors import OvertoneError
 from overtone.restoration.files.encode import FORMATS, holds_rate, write
 from overtone.restoration.files.metadata import read_metadata
 from overtone.restoration.stream.limits import default_rate
-from overtone.restoration.stream.restorer import Unchanged
+from overtone.restoration.stream.resampling import Unchanged
 from overtone.version import __version__
 
 BITS = 24
