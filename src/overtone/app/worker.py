@@ -19,14 +19,18 @@ from pathlib import Path
 import soundfile
 
 from overtone.app import library
+from overtone.app.curve import Reference
 from overtone.app.library import Item, check_space, discard
 from overtone.app.signals import BYTES, RawSignal
 from overtone.core.errors import OvertoneError
 from overtone.formats import UNKNOWN
+from overtone.models.registry import Network
 from overtone.restoration.files.decode import BLOCK, open_sound
 from overtone.restoration.restore_file import restore_file
 from overtone.restoration.result import Report
-from overtone.restoration.stream.limits import MAX_CHANNELS, check_rate, default_rate
+from overtone.restoration.reference import default_strength, measure_error, open_reference
+from overtone.restoration.stream.limits import MAX_CHANNELS, check_rate, default_rate, restored_from
+from overtone.restoration.stream.spectral_balance import BalanceMeter
 from overtone.restoration.stream.resampling import Unchanged
 
 # Shares of the work: decoding takes about a tenth of the time of restoring.
@@ -42,12 +46,13 @@ class Worker:
     """A thread that restores what is put into its queue.
 
     Args:
-        restore: restores a file; `restore_file` with the model to use.
+        net: the network, on its device.
+        restore: restores a file, as `restore_file` does.
     """
 
-    def __init__(self, restore: Callable[..., Report] = restore_file) -> None:
-        self._restore = restore
-        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+    def __init__(self, net: Network, restore: Callable[..., Report] = restore_file) -> None:
+        self._net, self._restore = net, restore
+        self._queue: queue.SimpleQueue[tuple[Item, Callable[[Item], None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
         self._thread.start()
 
@@ -55,7 +60,11 @@ class Worker:
         """Queue an item."""
         item.state, item.share, item.message = library.WAITING, 0.0, ""
         item.stop.clear()
-        self._queue.put(item)
+        self._queue.put((item, self._process))
+
+    def put_reference(self, item: Item) -> None:
+        """Queue the measurement of an item's reference."""
+        self._queue.put((item, self._measure))
 
     def close(self) -> None:
         """End the thread once its item is finished or cancelled."""
@@ -63,19 +72,22 @@ class Worker:
         self._thread.join(timeout=30)
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if item.stop.is_set():
-                item.state = library.CANCELLED
-                continue
-            self._process(item)
+        while (task := self._queue.get()) is not None:
+            item, work = task
+            work(item)
 
     def _process(self, item: Item) -> None:
         """Restore one item; its state tells the outcome."""
+        if item.stop.is_set():
+            item.state = library.CANCELLED
+            return
         item.state, item.began = library.RUNNING, time.monotonic()
         try:
             if "rate" not in item.facts:
                 _decode(item)
             self._restore_to(item)
+            if item.reference_name:
+                self._measure(item)
             item.share, item.state = 1.0, library.READY
             item.version += 1
         except CancelledError:
@@ -87,6 +99,24 @@ class Worker:
             _fail(item, f"it could not be restored ({type(error).__name__})")
         if not item.source.exists():
             discard(item.folder)  # removed while it was worked on
+
+    def _measure(self, item: Item) -> None:
+        """Measure an item's reference at the item's cutoff; a reference that does not serve is dropped."""
+        item.reference = None
+        try:
+            recording = open_reference(item.reference_path)
+            start = item.facts["start"]
+            bands = measure_error(recording, start, self._net)
+            meter = BalanceMeter(item.facts["rate"])
+            for at in range(0, item.dry.length, BLOCK):
+                meter.add(item.dry.read(at, min(BLOCK, item.dry.length - at)))
+            strength = round(default_strength(recording, meter.levels(), start), 3)
+            item.reference = Reference(bands, strength)
+            item.message = ""
+        except (OvertoneError, OSError, MemoryError) as error:
+            item.message = str(error).replace(str(item.reference_path), item.reference_name)
+            item.reference_name = ""
+        item.version += 1
 
     def _restore_to(self, item: Item) -> None:
         """Restore an item's source, store what was added, and note the measurements."""
@@ -100,7 +130,7 @@ class Worker:
         with contextlib.ExitStack() as stack:
             stack.callback(restored.unlink, missing_ok=True)
             report = self._restore(
-                item.source, restored, cutoff=item.wanted_cutoff, bits=32, force=True, progress=progress
+                item.source, restored, model=self._net, cutoff=item.wanted_cutoff, bits=32, force=True, progress=progress
             )
             difference = RawSignal(item.folder / "added.part", item.dry.channels)
             stack.callback(difference.path.unlink, missing_ok=True)
@@ -183,6 +213,7 @@ def _facts(item: Item, report: Report) -> dict[str, object]:
     """Select what the page shows of a report."""
     return {
         "cutoff": round(report.cutoff.hz, 1),
+        "start": restored_from(report.cutoff.hz, report.rate),
         "kind": report.cutoff.kind,
         "confidence": round(report.cutoff.confidence, 3),
         "added": report.added,
