@@ -62,7 +62,5 @@ def taps_of(item: Item, controls: Controls) -> np.ndarray:
     else:
         strength = reference.strength if controls.strength is None else controls.strength
         controls = replace(controls, strength=round(strength, 3))
-        bands = tuple(
-            band._replace(decibels=round(band.decibels * strength, 2)) for band in reference.bands
-        )
+        bands = tuple(band._replace(decibels=round(band.decibels * strength, 2)) for band in reference.bands)
     return impulse_response(GainCurve(item.facts["start"], controls, bands), item.facts["rate"])

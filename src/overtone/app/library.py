@@ -90,7 +90,6 @@ class Item:
             **self.facts,
         }
 
-
     def _public_reference(self) -> dict[str, Any] | None:
         """Return what the page shows of the reference."""
         if not self.reference_name:

@@ -26,12 +26,12 @@ from overtone.core.errors import OvertoneError
 from overtone.formats import UNKNOWN
 from overtone.models.registry import Network
 from overtone.restoration.files.decode import BLOCK, open_sound
+from overtone.restoration.reference import default_strength, measure_error, open_reference
 from overtone.restoration.restore_file import restore_file
 from overtone.restoration.result import Report
-from overtone.restoration.reference import default_strength, measure_error, open_reference
 from overtone.restoration.stream.limits import MAX_CHANNELS, check_rate, default_rate, restored_from
-from overtone.restoration.stream.spectral_balance import BalanceMeter
 from overtone.restoration.stream.resampling import Unchanged
+from overtone.restoration.stream.spectral_balance import BalanceMeter
 
 # Shares of the work: decoding takes about a tenth of the time of restoring.
 DECODED, RESTORED = 0.08, 0.96
@@ -105,6 +105,7 @@ class Worker:
         item.reference = None
         try:
             recording = open_reference(item.reference_path)
+            assert recording is not None
             start = item.facts["start"]
             bands = measure_error(recording, start, self._net)
             meter = BalanceMeter(item.facts["rate"])
@@ -130,7 +131,13 @@ class Worker:
         with contextlib.ExitStack() as stack:
             stack.callback(restored.unlink, missing_ok=True)
             report = self._restore(
-                item.source, restored, model=self._net, cutoff=item.wanted_cutoff, bits=32, force=True, progress=progress
+                item.source,
+                restored,
+                model=self._net,
+                cutoff=item.wanted_cutoff,
+                bits=32,
+                force=True,
+                progress=progress,
             )
             difference = RawSignal(item.folder / "added.part", item.dry.channels)
             stack.callback(difference.path.unlink, missing_ok=True)

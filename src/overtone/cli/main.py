@@ -21,6 +21,7 @@ from overtone.version import __version__
 
 if TYPE_CHECKING:
     from overtone.models.registry import Network
+    from overtone.restoration.reference import Recording
     from overtone.restoration.result import Report
     from overtone.restoration.stream.separation import Separator
 
@@ -87,12 +88,15 @@ def _restore(args: argparse.Namespace) -> int:
         from overtone.restoration.stream.separation import open_separator
 
         separator = open_separator(args.device)
+    from overtone.restoration.reference import open_reference
+
     done = 0
     with libraries_silenced():
+        reference = open_reference(args.like)
         for number, job in enumerate(jobs):
             bar = Bar(f"[{number + 1}/{len(jobs)}] " if len(jobs) > 1 else "", job.source)
             try:
-                report = _restore_one(job, net, separator, args, bar)
+                report = _restore_one(job, net, separator, reference, args, bar)
             except (OvertoneError, OSError, MemoryError) as error:
                 if isinstance(error, BrokenPipeError):
                     raise
@@ -111,7 +115,12 @@ def _restore(args: argparse.Namespace) -> int:
 
 
 def _restore_one(
-    job: Job, net: "Network", separator: "Separator | None", args: argparse.Namespace, bar: "Bar"
+    job: Job,
+    net: "Network",
+    separator: "Separator | None",
+    reference: "Recording | None",
+    args: argparse.Namespace,
+    bar: "Bar",
 ) -> "Report":
     """Restore one file, by way of temporary files for standard input and output."""
     from overtone.restoration.restore_file import restore_file
@@ -145,6 +154,11 @@ def _restore_one(
                 parts=args.parts,
                 track=args.track,
                 accept_truncated=args.accept_truncated,
+                like=reference,
+                strength=args.strength,
+                brightness=args.brightness,
+                amount=args.amount,
+                top=args.top,
             )
         except OvertoneError as error:
             if STANDARD not in job:

@@ -1,6 +1,7 @@
 """What the command ``overtone`` is asked for: its sub-commands, their options, and what ``--help`` says."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ examples:
   overtone restore tapes/ -o restored/        every sound file in tapes/, sub-folders kept
   overtone restore radio.ogg --cutoff 4000    the treble is known to stop at 4 kHz
   overtone restore podcast.mp3 --parts        that of a guest on the telephone alone
+  overtone restore old.mp3 --like new.flac    as bright as another recording
   ffmpeg -i film.mkv -f wav - | overtone restore - -o - > film.wav
 
 exit code:
@@ -175,8 +177,45 @@ def _add_restore(add_parser: _AddParser) -> None:
         action="store_true",
         help="restore what is there of a file whose header promises more",
     )
+    _add_controls(parser)
     add("--picture", action="store_true", help="draw the spectrogram before and after, as OUT with .png")
     add("--json", action="store_true", help="print a JSON object per file")
+
+
+def _add_controls(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("controls of the added band").add_argument
+    add(
+        "--like",
+        metavar="FILE",
+        help="a full-band recording, best of the same song or band: what overtone gets wrong on it is "
+        "corrected in the output",
+    )
+    add(
+        "--strength",
+        metavar="S",
+        type=_number(float, "a number from 0 to 1", 0, 1),
+        help="of the correction, 0 to 1; by default by how alike the recordings are below the cutoff",
+    )
+    add(
+        "--brightness",
+        metavar="DB",
+        type=_number(float, "a number of dB, -40 to 40", -40, 40),
+        default=0.0,
+        help="dB at one octave above the cutoff, 0 at the cutoff: a tilt",
+    )
+    add(
+        "--amount",
+        metavar="DB",
+        type=_amount,
+        default=0.0,
+        help="dB for all of the added band; off adds nothing",
+    )
+    add(
+        "--top",
+        metavar="HZ",
+        type=_number(float, "a frequency in Hz, 1000 or more", 1000),
+        help="add nothing above it",
+    )
 
 
 def _add_score(add_parser: _AddParser) -> None:
@@ -280,6 +319,12 @@ def _add_app(add_parser: _AddParser) -> None:
     add("--device", metavar="NAME", help="cpu, cuda or mps; by default a GPU if there is one")
 
 
+def _amount(text: str) -> float:
+    """Convert dB, or off, which is minus infinity."""
+    decibels = _number(float, "a number of dB, -40 to 40, or off", -40, 40)
+    return -math.inf if text == "off" else float(decibels(text))
+
+
 def _number(kind: type[int] | type[float], allowed: str, least: float, most: float = float("inf")) -> Any:
     """A converter for argparse that names what is allowed."""
 
@@ -287,7 +332,7 @@ def _number(kind: type[int] | type[float], allowed: str, least: float, most: flo
         try:
             value = kind(text)
         except ValueError:
-            value = -1
+            value = math.nan
         if not least <= value <= most:
             raise argparse.ArgumentTypeError(f"{text!r} is not {allowed}")
         return value

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from overtone.core.errors import OvertoneError
 from overtone.models.registry import Network
-from overtone.restoration.stream.analysis import analyze, open_restorer
+from overtone.restoration.reference import Recording, gain_curve, open_reference
+from overtone.restoration.stream.added_band import Controls
+from overtone.restoration.stream.analysis import RestorerOptions, analyze, open_restorer
 from overtone.restoration.stream.limits import BLOCK, MAX_CHANNELS, check_output, check_rate
 from overtone.restoration.stream.load import open_model
 from overtone.restoration.stream.narrowband import check_alone
@@ -27,6 +29,11 @@ def restore(
     out_rate: int | None = None,
     device: str | torch.device | None = None,
     parts: bool = False,
+    like: str | Path | np.ndarray | Tensor | Recording | None = None,
+    strength: float | None = None,
+    brightness: float = 0.0,
+    amount: float = 0.0,
+    top: float | None = None,
 ) -> Samples:
     """Restore the band above the cutoff of samples in memory.
 
@@ -44,13 +51,19 @@ def restore(
         device: of the network; by default a GPU if there is one.
         parts: whether to look for narrowband passages (`overtone.restoration.stream.narrowband`) and restore
             those alone; if there are none, everything is restored.
+        like: a reference, of whose kind the added band is to be: a file, or samples at the same rate.
+        strength: share of its correction that is applied, 0 to 1; by default by how alike the recordings are.
+        brightness: tilt of the added band, in dB at one octave above the cutoff.
+        amount: level of the added band in dB, or `overtone.restoration.stream.added_band.OFF`.
+        top: Hz above which nothing is added.
 
     Returns:
         The input's kind, type and device; shape (time,) or (channels, time), round(time * out_rate / rate)
         samples.
 
     Raises:
-        OvertoneError: the samples, a rate, the cutoff, the model or the device cannot be used.
+        OvertoneError: the samples, a rate, the cutoff, the model, the device, the reference or a control
+            cannot be used.
 
     Example:
         >>> from overtone.models.registry import Spectral, SpectralSettings
@@ -61,12 +74,14 @@ def restore(
         ((2, 96000), dtype('int16'))
     """
     wave = _to_wave(samples, rate)
+    controls = Controls(strength, brightness, amount, top)
+    recording = open_reference(_to_wave(like, rate) if isinstance(like, np.ndarray | Tensor) else like, rate)
     if parts:
         check_alone(cutoff)
-    analysis = analyze(wave, rate, cutoff, parts)
-    stream = open_restorer(
-        analysis, open_model(model, device) if analysis.needs_restoring else None, out_rate
-    )
+    analysis = analyze(wave, rate, cutoff, parts, balance=recording is not None)
+    net = open_model(model, device) if analysis.needs_restoring else None
+    curve = None if net is None else gain_curve(analysis, net, controls, recording)
+    stream = open_restorer(analysis, net, out_rate, RestorerOptions(curve=curve))
     if isinstance(stream, Unchanged) and stream.out_rate == rate:
         return samples.clone() if isinstance(samples, Tensor) else samples.copy()
     blocks: list[np.ndarray] = [

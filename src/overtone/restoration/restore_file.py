@@ -20,11 +20,14 @@ from overtone.restoration.files.decode import BLOCK, SoundReader, open_sound
 from overtone.restoration.files.encode import FORMATS, check_target, check_target_rate, holds_rate, write
 from overtone.restoration.files.formats import default_target
 from overtone.restoration.files.metadata import Metadata, read_metadata
+from overtone.restoration.reference import Recording, gain_curve, open_reference
 from overtone.restoration.result import Report
+from overtone.restoration.stream.added_band import Controls
 from overtone.restoration.stream.analysis import Analysis, Analyzer, RestorerOptions, Stream, open_restorer
 from overtone.restoration.stream.limits import MAX_CHANNELS, check_output, check_rate, default_rate
 from overtone.restoration.stream.load import open_model
 from overtone.restoration.stream.narrowband import check_alone
+from overtone.restoration.stream.resampling import Unchanged
 from overtone.restoration.stream.restorer import Restorer
 from overtone.restoration.stream.separation import Separator
 from overtone.restoration.stream.stems import StemsRestorer
@@ -53,6 +56,11 @@ def restore_file(
     parts: bool = False,
     track: int | None = None,
     accept_truncated: bool = False,
+    like: str | Path | Recording | None = None,
+    strength: float | None = None,
+    brightness: float = 0.0,
+    amount: float = 0.0,
+    top: float | None = None,
 ) -> Report:
     """Restore a sound file of any length to another file, and copy its tags.
 
@@ -73,6 +81,12 @@ def restore_file(
             those alone; if there are none, the file is restored as a whole.
         track: number of the sound track, from 1 on, where there are several; by default FFmpeg's choice.
         accept_truncated: whether to restore what is there of a file whose header promises more.
+        like: a reference, of whose kind the added band is to be: a file, or of
+            `overtone.restoration.reference.open_reference`.
+        strength: share of its correction that is applied, 0 to 1; by default by how alike the recordings are.
+        brightness: tilt of the added band, in dB at one octave above the cutoff.
+        amount: level of the added band in dB, or `overtone.restoration.stream.added_band.OFF`.
+        top: Hz above which nothing is added.
 
     Raises:
         OvertoneError: the source does not decode, is truncated or holds no sound, the target cannot be
@@ -90,8 +104,21 @@ def restore_file(
         check_target_rate(target, out_rate)
     if parts:
         check_alone(cutoff, separator)
-    report = progress or (lambda share: None)
-    job = _Job(source, target, cutoff, parts, out_rate, bits, separator, report, track, accept_truncated)
+    controls = Controls(strength, brightness, amount, top)
+    job = _Job(
+        source,
+        target,
+        cutoff,
+        parts,
+        out_rate,
+        bits,
+        separator,
+        progress or (lambda share: None),
+        track,
+        accept_truncated,
+        controls,
+        open_reference(like),
+    )
     return _restore(job, model, device)
 
 
@@ -109,6 +136,8 @@ class _Job:
     progress: Callable[[float], None]
     track: int | None
     accept_truncated: bool
+    controls: Controls
+    recording: Recording | None
 
     def open(self) -> contextlib.AbstractContextManager[SoundReader]:
         """Open the source."""
@@ -129,10 +158,12 @@ def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.
     length = _output_length(job, analysis, rate)
     net = open_model(model, device) if analysis.needs_restoring else None
     try:
-        stream = open_restorer(analysis, net, rate, RestorerOptions(separator=job.separator))
+        curve = None if net is None else gain_curve(analysis, net, job.controls, job.recording)
+        stream = open_restorer(analysis, net, rate, RestorerOptions(separator=job.separator, curve=curve))
     except OvertoneError as error:
         raise OvertoneError(f"{job.source}: {error}") from None
-    metadata, output = _metadata(job, analysis), _output(job, analysis, blocks, stream)
+    added = not isinstance(stream, Unchanged)
+    metadata, output = _metadata(job, analysis, added), _output(job, analysis, blocks, stream)
     try:
         clipped = write(job.target, output, rate, channels, job.bits, length, metadata)
     except torch.OutOfMemoryError:
@@ -147,7 +178,7 @@ def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.
         rate,
         channels,
         analysis.cutoff,
-        analysis.needs_restoring,
+        added,
         clipped,
         speed=seconds / (time.monotonic() - began),
         stems=stream.findings if isinstance(stream, StemsRestorer) else None,
@@ -157,6 +188,8 @@ def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.
         silences=tuple(file.silences),
         notes=tuple(file.notes),
         lost=tuple(metadata.lost(job.target.suffix.lower(), channels)),
+        curve=curve,
+        reference=job.recording and job.recording.name,
     )
 
 
@@ -190,7 +223,8 @@ def _analyzer(job: _Job, rate: int, channels: int) -> Analyzer:
         raise OvertoneError(f"{job.source}: {error}") from None
     if channels > MAX_CHANNELS:
         raise OvertoneError(f"{job.source} has {channels} channels; up to {MAX_CHANNELS} are allowed")
-    return Analyzer(rate, channels, job.cutoff, job.parts, name=str(job.source))
+    balance = job.recording is not None
+    return Analyzer(rate, channels, job.cutoff, job.parts, name=str(job.source), balance=balance)
 
 
 def _output_length(job: _Job, analysis: Analysis, rate: int) -> int:
@@ -214,7 +248,7 @@ def _output_length(job: _Job, analysis: Analysis, rate: int) -> int:
     return length
 
 
-def _metadata(job: _Job, analysis: Analysis) -> Metadata:
+def _metadata(job: _Job, analysis: Analysis, added: bool) -> Metadata:
     """Read the source's metadata and add an encoder tag that says that the high band is predicted."""
     metadata = read_metadata(job.source, job.track)
     tags = metadata.tags
@@ -223,10 +257,10 @@ def _metadata(job: _Job, analysis: Analysis) -> Metadata:
     # Simple readers of WAV take all that follows the sound for sound: nothing does if nothing must.
     if metadata.has_tags() or restored_before or job.target.suffix.lower() != ".wav":
         treble = f", treble above {analysis.cutoff.hz / 1000:.3g} kHz is predicted"
-        own = f"{MAKER} {__version__}{treble if analysis.needs_restoring else ''}"
+        own = f"{MAKER} {__version__}{treble if added else ''}"
         own += " in parts" if analysis.spans else ""
         # A band that was predicted once is not missing any more, and is not recorded either.
-        tags["encoder"] = encoder if restored_before and not analysis.needs_restoring else own
+        tags["encoder"] = encoder if restored_before and not added else own
     return metadata
 
 

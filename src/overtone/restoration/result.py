@@ -6,6 +6,7 @@ from typing import Any
 
 from overtone.audio.cutoff import Cutoff
 from overtone.restoration.files.track import Track
+from overtone.restoration.stream.added_band import GainCurve
 from overtone.restoration.stream.separation import Findings
 
 
@@ -29,6 +30,8 @@ class Report:
         silences: start and end in seconds of the silence that stands for what the source did not send.
         notes: what else is special about the source: a header that is wrong, bytes that are no sound.
         lost: what the source holds besides samples, and the target cannot.
+        curve: what the controls and the reference changed in the added band, if anything.
+        reference: the reference's file, if there was one.
     """
 
     source: Path
@@ -49,6 +52,8 @@ class Report:
     silences: tuple[tuple[float, float], ...] = ()
     notes: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    curve: GainCurve | None = None
+    reference: str | None = None
 
     def line(self) -> str:
         """Summarize the report in one line."""
@@ -57,6 +62,8 @@ class Report:
             length, sure = sum(end - start for start, end in self.parts), self.cutoff.confidence
             where = f"{len(self.parts)} {'part' if len(self.parts) == 1 else 'parts'}, {length:.1f} s in all"
             found = f"cutoff {hertz} ({kind}, confidence {sure:.2f}) in {where}, treble added there"
+        elif self.curve and self.curve.off:
+            found = f"cutoff {hertz} ({kind}), nothing added"
         elif kind == "given":
             found = f"cutoff {hertz} (given), treble added"
         elif self.added:
@@ -70,6 +77,8 @@ class Report:
                 f"no clear cutoff (perhaps {hertz}, confidence {self.cutoff.confidence:.2f}), left as it is; "
                 "name one to restore it all the same"
             )
+        if self.curve and self.added:
+            found += f", {self.curve.line()}"
         if self.parts == ():
             found = f"no parts that end lower than the rest; {found}"
         if self.hiss:
@@ -105,5 +114,6 @@ class Report:
         """Return the report as plain values."""
         stems = self.stems and self.stems.json()
         track = self.track and self.track._asdict()
-        plain = {"source": str(self.source), "target": str(self.target), "stems": stems, "track": track}
-        return asdict(self) | plain
+        curve = self.curve and self.curve.json()
+        paths = {"source": str(self.source), "target": str(self.target)}
+        return asdict(self) | paths | {"stems": stems, "track": track, "curve": curve}

@@ -17,12 +17,14 @@ import numpy as np
 from overtone.audio.cutoff import Cutoff, SpectrumMeter
 from overtone.core.errors import OvertoneError
 from overtone.models.registry import Network
+from overtone.restoration.stream.added_band import GainCurve
 from overtone.restoration.stream.limits import BLOCK, MAX_PEAK, needs_restoring
 from overtone.restoration.stream.narrowband import PassageMeter
 from overtone.restoration.stream.noise_floor import NoiseFloor, NoiseFloorMeter
 from overtone.restoration.stream.resampling import Unchanged
 from overtone.restoration.stream.restorer import Restorer
 from overtone.restoration.stream.separation import Findings, Separator
+from overtone.restoration.stream.spectral_balance import BalanceMeter
 from overtone.restoration.stream.stems import StemsRestorer
 
 Stream = Restorer | StemsRestorer | Unchanged
@@ -42,6 +44,7 @@ class Analysis:
             it was not measured, and with narrowband passages, whose noise is not the recording's.
         spans: start and end in seconds of the narrowband passages, empty if there are none; None if they
             were not looked for.
+        balance: mean level in dB of every third octave (`BalanceMeter.levels`); empty if not measured.
     """
 
     rate: int
@@ -51,6 +54,7 @@ class Analysis:
     cutoff: Cutoff
     floors: tuple[NoiseFloor | None, ...]
     spans: tuple[tuple[float, float], ...] | None = None
+    balance: tuple[float, ...] = ()
 
     @property
     def needs_restoring(self) -> bool:
@@ -68,6 +72,7 @@ class Analyzer:
         passages: whether to look for narrowband passages.
         noise: whether to measure noise floors.
         name: of the input, for messages.
+        balance: whether to measure the spectral balance.
     """
 
     def __init__(
@@ -78,13 +83,15 @@ class Analyzer:
         passages: bool = False,
         noise: bool = True,
         name: str = "the input",
+        balance: bool = False,
     ) -> None:
         self._rate, self._channels, self._name = rate, channels, name
         self._given = None if cutoff is None else Cutoff(cutoff, 1.0, False, "given")
         self._spectrum = SpectrumMeter(rate)
         self._passages = PassageMeter(rate) if passages else None
         self._noise = NoiseFloorMeter(rate, channels) if noise else None
-        meters = (None if self._given else self._spectrum, self._passages, self._noise)
+        self._balance = BalanceMeter(rate) if balance else None
+        meters = (None if self._given else self._spectrum, self._passages, self._noise, self._balance)
         self._meters = [meter for meter in meters if meter is not None]
         self.samples, self._peak = 0, 0.0
 
@@ -105,7 +112,9 @@ class Analyzer:
         floors: Sequence[NoiseFloor | None] = [None] * self._channels
         if self._noise is not None and not spans:
             floors = self._noise.floors(cutoff.hz)
-        return Analysis(self._rate, self._channels, self.samples, self._peak, cutoff, tuple(floors), spans)
+        balance = () if self._balance is None else tuple(self._balance.levels().tolist())
+        common = self._rate, self._channels, self.samples, self._peak, cutoff, tuple(floors)
+        return Analysis(*common, spans, balance)
 
     def _cutoff(self) -> tuple[Cutoff, tuple[tuple[float, float], ...] | None]:
         """Return the cutoff, that of the narrowband passages if there are any, and their spans."""
@@ -128,10 +137,15 @@ class Analyzer:
 
 
 def analyze(
-    samples: np.ndarray, rate: int, cutoff: float | None = None, passages: bool = False, noise: bool = True
+    samples: np.ndarray,
+    rate: int,
+    cutoff: float | None = None,
+    passages: bool = False,
+    noise: bool = True,
+    balance: bool = False,
 ) -> Analysis:
     """Measure (channels, time) float32 samples; arguments as for `Analyzer`."""
-    analyzer = Analyzer(rate, len(samples), cutoff, passages, noise)
+    analyzer = Analyzer(rate, len(samples), cutoff, passages, noise, balance=balance)
     for start in range(0, samples.shape[1], BLOCK):
         analyzer.add(samples[:, start : start + BLOCK])
     return analyzer.finish()
@@ -145,11 +159,16 @@ class RestorerOptions:
         separator: restores stem by stem, if given.
         findings: where the separation's findings are added up; new ones if not given.
         keep_low: False gives the network's output in all bands, without the input's low band.
+        curve: gain of the added band over frequency (`overtone.restoration.reference.gain_curve`).
+        apart: True gives the input and the added band one below the other, as for `Restorer`; not stem by
+            stem, and not where nothing is restored.
     """
 
     separator: Separator | None = None
     findings: Findings | None = None
     keep_low: bool = True
+    curve: GainCurve | None = None
+    apart: bool = False
 
 
 DEFAULTS = RestorerOptions()
@@ -172,9 +191,17 @@ def open_restorer(
     Raises:
         OvertoneError: as of `Restorer`.
     """
-    if net is None or not analysis.needs_restoring:
+    curve = options.curve
+    if net is None or not analysis.needs_restoring or (curve is not None and curve.off):
         return Unchanged(analysis.rate, analysis.channels, out_rate)
     common = analysis.rate, analysis.channels, analysis.cutoff.hz, analysis.peak, out_rate, options.keep_low
     if options.separator is not None:
-        return StemsRestorer(options.separator, net, *common, options.findings)
-    return Restorer(net, *common, spans=analysis.spans or None, floors=analysis.floors)
+        return StemsRestorer(options.separator, net, *common, options.findings, curve)
+    return Restorer(
+        net,
+        *common,
+        spans=analysis.spans or None,
+        floors=analysis.floors,
+        curve=curve,
+        apart=options.apart,
+    )

@@ -27,9 +27,24 @@ def keep_high_band(samples: Tensor, cutoff: float) -> Tensor:
     return torch.cat([apply_crossover(channel[None], response) for channel in samples])
 
 
-def crossover_response(cutoff: float) -> Tensor:
-    """Transform the crossover's taps, for `apply_crossover`; the cutoff is in Hz."""
-    response: Tensor = torch.fft.rfft(torch.from_numpy(highpass_taps(cutoff)), n=CROSSOVER_FFT)
+def keep_low_band(samples: Tensor, cutoff: float) -> Tensor:
+    """Keep of (channels, time) at MODEL_RATE what the crossover takes away; the same shape."""
+    return samples - keep_high_band(samples, cutoff)
+
+
+def crossover_response(cutoff: float, shape: np.ndarray | None = None) -> Tensor:
+    """Transform the crossover's taps for `apply_crossover`.
+
+    Args:
+        cutoff: in Hz.
+        shape: taps at MODEL_RATE of a gain curve, (2 * TAPS + 1,), which the band above the cutoff passes as
+            well (`overtone.restoration.stream.added_band.impulse_response`).
+    """
+    taps = highpass_taps(cutoff)
+    if shape is not None:
+        # The convolution is twice as long; what lies beyond the crossover's own length is under -100 dB.
+        taps = np.convolve(taps, shape)[TAPS:-TAPS].astype(np.float32)
+    response: Tensor = torch.fft.rfft(torch.from_numpy(taps), n=CROSSOVER_FFT)
     return response
 
 
@@ -39,12 +54,22 @@ def highpass_taps(cutoff: float) -> np.ndarray:
     Shape:
         cutoff in Hz -> (2 * TAPS + 1,).
     """
-    middle = min(cutoff + CROSSOVER_HZ / 2, MODEL_RATE / 2) / MODEL_RATE
-    n = np.arange(-TAPS, TAPS + 1)
-    lowpass = 2 * middle * np.sinc(2 * middle * n) * np.kaiser(2 * TAPS + 1, BETA)
-    taps: np.ndarray = -lowpass / lowpass.sum()
+    taps = -lowpass_taps(cutoff)
     taps[TAPS] += 1
     return taps.astype(np.float32)
+
+
+def lowpass_taps(cutoff: float, rate: int = MODEL_RATE) -> np.ndarray:
+    """Design the crossover's complement: all below the cutoff, nothing from CROSSOVER_HZ above it on.
+
+    Shape:
+        -> (2 * taps + 1,), float64; as long in seconds at every rate, TAPS to each side at MODEL_RATE.
+    """
+    taps = round(TAPS * rate / MODEL_RATE)
+    middle = min(cutoff + CROSSOVER_HZ / 2, rate / 2) / rate
+    lowpass = 2 * middle * np.sinc(2 * middle * np.arange(-taps, taps + 1)) * np.kaiser(2 * taps + 1, BETA)
+    normalised: np.ndarray = lowpass / lowpass.sum()
+    return normalised
 
 
 def apply_crossover(signal: Tensor, response: Tensor) -> Tensor:

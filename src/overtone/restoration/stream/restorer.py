@@ -20,6 +20,7 @@ from overtone.core.errors import OvertoneError
 from overtone.core.rates import MODEL_RATE
 from overtone.models import registry
 from overtone.models.registry import Network
+from overtone.restoration.stream.added_band import GainCurve, impulse_response
 from overtone.restoration.stream.crossover import crossover_response
 from overtone.restoration.stream.fifo import Fifo
 from overtone.restoration.stream.limits import (
@@ -63,6 +64,9 @@ class Restorer:
             other by more than 40 ms; by default it is added everywhere.
         floors: noise floors of the signals, which are continued above the cutoff
             (`overtone.restoration.stream.noise_floor.NoiseFloorMeter`).
+        curve: gain of the added band over frequency; by default it is not changed.
+        apart: True gives the input at the output's rate and the added band one below the other,
+            (2 * channels, time), in place of their sum.
 
     Raises:
         OvertoneError: a rate is out of range, or the cutoff is not between 500 Hz and the highest
@@ -80,11 +84,13 @@ class Restorer:
         keep_low: bool = True,
         spans: Sequence[tuple[float, float]] | None = None,
         floors: Sequence[NoiseFloor | None] | None = None,
+        curve: GainCurve | None = None,
+        apart: bool = False,
     ) -> None:
         self.rate = check_rate(rate)
         self.out_rate = default_rate(rate) if out_rate is None else check_rate(out_rate)
         check_cutoff(cutoff, rate)
-        self._spans = spans
+        self._spans, self._apart = spans, apart
         self._peak = max(peak, 1e-6)
         self._dry = Resampler(rate, self.out_rate, channels)
         self._to_model = Resampler(rate, MODEL_RATE, channels)
@@ -92,7 +98,8 @@ class Restorer:
         start, device = restored_from(cutoff, rate), next(net.parameters()).device
         # Twice mid and side of stereo, or the channels.
         nets = [net, registry.for_side(net)] if channels == 2 else [net] * channels
-        response = crossover_response(start).to(device) if keep_low else None
+        shape = None if curve is None else impulse_response(curve)
+        response = crossover_response(start, shape).to(device) if keep_low else None
         fills = _open_fills(floors or [None] * channels, start, self._peak, device)
         self._signals = [
             SignalRestorer(net, start, response, fill) for net, fill in zip(nets, fills, strict=True)
@@ -155,7 +162,7 @@ class Restorer:
         if self._spans is not None:
             added = added * _span_gain(self._spans, self._samples_out, ready, self.out_rate)
         self._samples_out += ready
-        out: np.ndarray = dry + added
+        out: np.ndarray = np.concatenate([dry, added]) if self._apart else dry + added
         return out
 
     def _added(self, last: bool) -> Iterator[np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from overtone.models.registry import Network
 from overtone.restoration.stream import limits
+from overtone.restoration.stream.added_band import GainCurve
 from overtone.restoration.stream.fifo import Fifo
 from overtone.restoration.stream.resampling import Unchanged
 from overtone.restoration.stream.restorer import Restorer
@@ -30,6 +31,7 @@ class StemsRestorer:
             the mix, as its own peak is known only when all of it is separated.
         keep_low: False gives the sum of the network's output for each stem in all bands, to measure it.
         findings: to add to; by default new ones.
+        curve: gain of each stem's added band over frequency.
 
     Attributes:
         findings: of the stream so far.
@@ -49,6 +51,7 @@ class StemsRestorer:
         out_rate: int | None = None,
         keep_low: bool = True,
         findings: Findings | None = None,
+        curve: GainCurve | None = None,
     ) -> None:
         self.findings = findings or Findings(separator.name, separator.stems)
         self._keep_low = keep_low
@@ -60,7 +63,8 @@ class StemsRestorer:
         self._to_out = Unchanged(own, channels, self.out_rate)
         self._separation = Separation(separator, channels, self.findings)
         self._restorers = [
-            Restorer(net, own, channels, start, peak, own, keep_low=keep_low) for _ in separator.stems
+            Restorer(net, own, channels, start, peak, own, keep_low=keep_low, curve=curve)
+            for _ in separator.stems
         ]
         # Output that waits for its other half, and what is subtracted from the sum of restored stems.
         self._waiting_dry, self._waiting_added, self._base = (Fifo(channels) for _ in range(3))
