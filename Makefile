@@ -4,7 +4,7 @@ VENV := .venv
 # DVC runs a stage's `python` from the path: this environment's must come first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: all repro test check docs table paper paper-first bench clean
+.PHONY: all scm repro quick test check docs table paper paper-first bench clean
 all: repro
 
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -21,9 +21,21 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(VENV)/bin/python -c 'import torchaudio'
 	@touch $@
 
-repro: $(VENV)/ready
+# DVC wants Git, which a downloaded source archive does not have: it is told to go without.
+scm: $(VENV)/ready
+	@if ! git rev-parse --git-dir > /dev/null 2>&1; then dvc config --local core.no_scm true; \
+	elif grep -qs no_scm .dvc/config.local; then dvc config --local --unset core.no_scm; fi
+
+repro: scm
 	@dvc repro
 	@echo "report: plots/report.html   table: make table   plots: plots/   examples to listen to: data/examples/"
+
+# A quick way round for whoever changes code: an experiment in a copy of the checkout, so that params.yaml and
+# the results here stay as they are. New files must be known to Git (git add).
+QUICK = -S train.epochs=2 -S segment.per_track=2 -S evaluate.seconds=3 -S evaluate.pictures=1 \
+	-S evaluate.resamples=100
+quick: $(VENV)/ready
+	dvc exp run --temp --force --name quick $(QUICK)
 
 test: $(VENV)/ready
 	@pytest --numprocesses auto

@@ -159,18 +159,19 @@ def test_a_mix_ends_where_the_first_of_its_two_recordings_ends(batch):
 def test_sides_are_coded_with_the_segment_before_as_mid(batch, monkeypatch):
     given = []
     monkeypatch.setattr(
-        "overtone.training.augment.apply_codecs", lambda *call: given.append(call) or call[:2]
+        "overtone.training.augment.apply_codecs",
+        lambda sources, *rest: given.append(sources.mid) or sources[:2],
     )
     plan, rows = settings(coded=0.5, mix=0.5), BatchRows(COUNT, [1, 2, 5])
     augment(batch, plan, RATE, 1, side=True)
-    mids = given.pop()[-1]
+    mids = given.pop()
     assert torch.allclose(mids, batch.original.roll(1, 0), atol=1e-5)
     some = [0, 1, 2, 4, 5]
     assert rows.read(plan.filters) == some
     augment(Batch(*(part[some] for part in batch)), plan, RATE, 1, rows, side=True)
-    assert torch.allclose(given.pop()[-1], mids[rows.own], atol=1e-5)
+    assert torch.allclose(given.pop(), mids[rows.own], atol=1e-5)
     augment(batch, plan, RATE, 1)
-    assert given.pop()[-1] is None
+    assert given.pop() is None
 
 
 def test_only_the_input_is_coded_and_all_else_stays(batch):

@@ -3,14 +3,15 @@ import pytest
 import torch
 
 from overtone.core.errors import OvertoneError
+from overtone.core.rates import MODEL_RATE as RATE
 from overtone.training import codecs
 from overtone.training.codecs import (
     CODECS,
     FASTER,
     LOW_BITRATE_CODECS,
-    RATE,
     STEREO_CODECS,
-    Choice,
+    CodecSettings,
+    Sources,
     apply_codecs,
     encode_decode,
     encode_decode_side,
@@ -30,10 +31,10 @@ def coded(
 ):
     """Behind their low-passes, or if they are given all of them whole."""
     draws = torch.rand((6, COUNT), generator=torch.Generator().manual_seed(seed))
-    choice = Choice(share, 0.0 if whole is None else 1.0, lowest)
+    settings = CodecSettings(share, 0.0 if whole is None else 1.0, lowest)
     whole = torch.zeros_like(degraded) if whole is None else whole
     cutoff, highest = torch.full((COUNT,), told), torch.full((COUNT,), ends)
-    return apply_codecs(degraded, cutoff, whole, highest, choice, rate, draws, mids)
+    return apply_codecs(Sources(degraded, cutoff, whole, highest, mids), settings, rate, draws)
 
 
 @pytest.fixture

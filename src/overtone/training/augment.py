@@ -1,18 +1,20 @@
-"""Damage drawn anew for every batch, on the device: models overfit the one filter that they saw.
+"""Degrade every batch by filters drawn for it, on the device: networks overfit a filter that is always the
+same.
 
-The music is varied with it, original and degraded alike: a network that knows a hundred tracks takes
-their tonal balance for that of all music.
+The music is varied too, original and degraded alike: a network that knows a hundred tracks takes their tonal
+balance for that of all music.
 """
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from overtone.core.params import check, check_choice
 from overtone.data.dataset.batch import Batch, BatchRows
-from overtone.training.codecs import Choice, apply_codecs
+from overtone.training.codecs import CodecSettings, Sources, apply_codecs
 
 # A cutoff this near the recording's own bandwidth leaves nothing to learn.
 LEAST_BAND = 2000.0
@@ -27,19 +29,19 @@ class AugmentSettings:
     """The group ``train.augment`` of params.yaml.
 
     Attributes:
-        filters: true draws a low-pass for every segment in place of the stored degraded one; what
-            follows is used only then.
+        filters: true draws a low-pass for every segment in place of the stored degraded one; all other
+            settings are used only then.
         kinds: of low-pass, each as likely as the others: ``butterworth``, ``chebyshev1``, ``elliptic``,
             ``sinc`` (a resampler's).
         lowest, highest: range of the cutoff in Hz, drawn evenly on a log scale.
-        gain_db: segments are made softer by up to this, as most of a song is than its peak.
+        gain_db: segments are attenuated by up to this, as most of a song is quieter than its peak.
         speed: a batch is played up to this much faster or slower, its pitch with it; 1 leaves it.
-        tilt_db: segments are tilted by up to this per octave, and bent by twice as much in two places.
+        tilt_db: segments are tilted by up to this per octave, with two bumps of up to twice as much.
         mix: share of the segments to which another one is added.
         coded: share of the segments whose input goes through MP3 or Vorbis behind its low-pass.
-        coded_whole: of those, the share that goes in without one: the codec's own ends them, and below it are
-            the holes of a codec that is short of bits. Sides of stereo (``degrade.channels: side``) go in
-            with a mid, as in a file.
+        coded_whole: of those, the share that is coded without one: the codec's own low-pass ends them, and
+            below it are the holes of a codec that is short of bits. Sides of stereo (``degrade.channels:
+            side``) are coded with a mid, as in a file.
     """
 
     filters: bool
@@ -69,8 +71,34 @@ class AugmentSettings:
             check(0 <= value <= 1, f"train.augment.{key}", value, "a share, 0 to 1")
 
     def shortest(self, time: int) -> int:
-        """The fewest samples that a segment of so many may be played in."""
+        """Return the fewest samples that a segment of so many may be played in."""
         return min(time, _played(time, self.speed)) if self.filters and self.speed > 1 else time
+
+
+class _Varied(NamedTuple):
+    """Music as it is played: faster or slower, equalised, with other music added.
+
+    Attributes:
+        spectrum: (batch, frequencies), of the segments.
+        other: of the segments that may be added to them.
+        bandwidth: (batch,) in Hz.
+        length: samples of a segment.
+    """
+
+    spectrum: Tensor
+    other: Tensor
+    bandwidth: Tensor
+    length: int
+
+
+class _Random:
+    """Numbers from 0 to 1, drawn on the CPU: the same on every device."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._generator, self._device = torch.Generator().manual_seed(seed), device
+
+    def __call__(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self._generator).to(self._device)
 
 
 def augment(
@@ -83,13 +111,13 @@ def augment(
 ) -> Batch:
     """Vary every segment, low-pass it by a filter of its own, change its level and perhaps code it.
 
-    Filters are zero-phase; the cutoff that the network is told lies up to 5 % under their -3 dB.
+    Filters are zero-phase; the cutoff that is stated lies up to 5 % under their -3 dB.
 
     Args:
         batch: the segments, or of a larger batch those that ``rows.read`` names.
         settings: the group ``train.augment``.
         rate: in Hz.
-        seed: what to draw from; a segment's draws depend on its place in the whole batch alone.
+        seed: what to draw from; a segment's draws depend on its row in the larger batch alone.
         rows: which of them are wanted; None for all.
         side: whether they are the side of stereo, which codecs code with a mid. The segment before is taken
             for it.
@@ -100,56 +128,64 @@ def augment(
     """
     if not settings.filters:
         return batch
-    original, device = batch.original, batch.original.device
-    rows = rows or BatchRows(len(original), list(range(len(original))))
-    size, time, here = rows.size, original.shape[1], rows.read(settings.filters)
-    own = [here.index(row) for row in rows.own]
-    before = [here.index(rows.before(row)) for row in rows.own]
-    # Drawn on the CPU: the same numbers on every device.
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator).to(device)
-
-    speed = settings.speed ** float(2 * torch.rand((), generator=generator) - 1)
-    length = _played(time, speed) if settings.speed > 1 else time
-    speed = time / length
-    frequency = torch.arange(length // 2 + 1, device=device) * (rate / length)
-    spectrum = torch.fft.rfft(original)[:, : length // 2 + 1] / speed
-    spectrum = torch.nn.functional.pad(spectrum, (0, length // 2 + 1 - spectrum.shape[1]))
-    spectrum = spectrum * _equaliser(frequency, settings.tilt_db, draw(size, 1 + 2 * BUMPS)[here])
-    bandwidth = (batch.bandwidth * speed).clamp(max=rate / 2)
-
-    mixed = (draw(size) < settings.mix)[rows.own]
-    other = spectrum[before]
-    spectrum = spectrum[own] + torch.where(mixed, draw(size)[rows.own], 0.0)[:, None] * other
-    bandwidth = torch.where(mixed, torch.minimum(bandwidth[own], bandwidth[before]), bandwidth[own])
-
-    chance = draw(4, size)[:, rows.own]
-    highest = (bandwidth - LEAST_BAND).clamp(settings.lowest, settings.highest)
+    count, device = len(batch.original), batch.original.device
+    rows = rows or BatchRows(count, list(range(count)))
+    draw = _Random(seed, device)
+    music = _vary(batch, settings, rate, rows, draw)
+    frequency, length = _frequencies(music.length, rate, device), music.length
+    chance = draw(4, rows.size)[:, rows.own]
+    highest = (music.bandwidth - LEAST_BAND).clamp(settings.lowest, settings.highest)
     corner = settings.lowest * (highest / settings.lowest) ** chance[0]
-    lowpass = _lowpass(frequency / corner[:, None], settings.kinds, chance[1], draw(2, size)[:, rows.own])
-    degraded, original = (torch.fft.irfft(s, n=length) for s in (spectrum * lowpass, spectrum))
+    shape = draw(2, rows.size)[:, rows.own]
+    lowpass = _lowpass(frequency / corner[:, None], settings.kinds, chance[1], shape)
+    degraded, original = (torch.fft.irfft(s, n=length) for s in (music.spectrum * lowpass, music.spectrum))
     peak = degraded.abs().amax(-1, keepdim=True).clamp_min(1e-4)
     gain = 10 ** (-settings.gain_db / 20 * chance[2])[:, None] / peak
-    told = corner * (1 - 0.05 * chance[3])
-    degraded = degraded * gain
+    cutoff = corner * (1 - 0.05 * chance[3])
+    degraded, original = degraded * gain, original * gain
     if settings.coded:
-        draws = torch.rand((6, size), generator=generator)[:, rows.own]
-        choice = Choice(settings.coded, settings.coded_whole, settings.lowest)
-        ends = (bandwidth - LEAST_BAND).clamp(max=settings.highest)
-        mids = torch.fft.irfft(other, n=length) if side else None
-        degraded, told = apply_codecs(degraded, told, original * gain, ends, choice, rate, draws, mids)
-    return Batch(degraded, original * gain, told, bandwidth)
+        draws = draw(6, rows.size)[:, rows.own].cpu()
+        codec_highest = (music.bandwidth - LEAST_BAND).clamp(max=settings.highest)
+        mid = torch.fft.irfft(music.other, n=length) if side else None
+        sources = Sources(degraded, cutoff, original, codec_highest, mid)
+        share = CodecSettings(settings.coded, settings.coded_whole, settings.lowest)
+        degraded, cutoff = apply_codecs(sources, share, rate, draws)
+    return Batch(degraded, original, cutoff, music.bandwidth)
+
+
+def _vary(batch: Batch, settings: AugmentSettings, rate: int, rows: BatchRows, draw: _Random) -> _Varied:
+    """Play the originals faster or slower, equalise them, and add the segment before to some."""
+    read = rows.read(settings.filters)
+    own = [read.index(row) for row in rows.own]
+    before = [read.index(rows.before(row)) for row in rows.own]
+    time = batch.original.shape[1]
+    speed = settings.speed ** float(2 * draw().cpu() - 1)
+    length = _played(time, speed) if settings.speed > 1 else time
+    speed = time / length
+    frequency = _frequencies(length, rate, batch.original.device)
+    spectrum = torch.fft.rfft(batch.original)[:, : len(frequency)] / speed
+    spectrum = torch.nn.functional.pad(spectrum, (0, len(frequency) - spectrum.shape[1]))
+    spectrum = spectrum * _equaliser(frequency, settings.tilt_db, draw(rows.size, 1 + 2 * BUMPS)[read])
+    bandwidth = (batch.bandwidth * speed).clamp(max=rate / 2)
+    mixed = (draw(rows.size) < settings.mix)[rows.own]
+    other = spectrum[before]
+    mixture = spectrum[own] + torch.where(mixed, draw(rows.size)[rows.own], 0.0)[:, None] * other
+    narrower = torch.minimum(bandwidth[own], bandwidth[before])
+    return _Varied(mixture, other, torch.where(mixed, narrower, bandwidth[own]), length)
+
+
+def _frequencies(length: int, rate: int, device: torch.device) -> Tensor:
+    """Return the frequencies of a real transform, in Hz."""
+    return torch.arange(length // 2 + 1, device=device) * (rate / length)
 
 
 def _played(time: int, speed: float) -> int:
-    """The samples of a segment of so many that is played faster by a factor: a whole multiple of 512."""
+    """Return the length of a segment of so many samples, played faster by a factor: a multiple of 512."""
     return round(time / speed / 512) * 512
 
 
 def _lowpass(frequency: Tensor, kinds: tuple[str, ...], steep: Tensor, chance: Tensor) -> Tensor:
-    """Magnitudes of low-passes, each -3 dB at a frequency of 1.
+    """Compute the magnitudes of low-passes, each -3 dB at a frequency of 1.
 
     ::
 
@@ -189,11 +225,15 @@ def _lowpass(frequency: Tensor, kinds: tuple[str, ...], steep: Tensor, chance: T
 
 
 def _equaliser(frequency: Tensor, tilt_db: float, chance: Tensor) -> Tensor:
-    """A tilt about 1 kHz and two bumps, as factors: (batch, 1 + 2 BUMPS) draws to (batch, frequencies)."""
+    """Compute a tilt about 1 kHz and two bumps, as factors.
+
+    Shape:
+        chance (batch, 1 + 2 BUMPS), from 0 to 1 -> (batch, frequencies).
+    """
     octaves = (frequency.clamp_min(40) / 1000).log2()
     decibels = (2 * chance[:, :1] - 1) * tilt_db * octaves
     for bump in range(BUMPS):
-        height, place = chance[:, 1 + 2 * bump, None], chance[:, 2 + 2 * bump, None]
-        distance = (octaves - (math.log2(0.1) + place * math.log2(200))) / BUMP_OCTAVES
+        height, position = chance[:, 1 + 2 * bump, None], chance[:, 2 + 2 * bump, None]
+        distance = (octaves - (math.log2(0.1) + position * math.log2(200))) / BUMP_OCTAVES
         decibels = decibels + (2 * height - 1) * 2 * tilt_db * (-(distance**2)).exp()
     return 10 ** (decibels / 20)

@@ -1,10 +1,10 @@
-"""Real MP3 and Vorbis coding of training inputs: its holes, its pre-echo, its own low-pass.
+"""Code training inputs in real MP3 and Vorbis: with holes, pre-echo and the codec's own low-pass.
 
-It runs on the CPU; `overtone.training.augment` does the rest on the device. Files of few bits have a lower
-rate, or few bits for theirs: both are here. In stereo it is the side that gets few. A coded signal lies on
-its source to the sample: libsndfile takes out the delay of encoder and decoder (1,105 samples for MP3) by the
-tag that LAME writes. At a constant bitrate under 56 kbit/s the tag does not fit its frame, which is why the
-low bitrates are average ones.
+Codecs run on the CPU, the rest of the augmentation (`overtone.training.augment`) on the device. Files of few
+bits have a lower rate, or few bits for theirs; both kinds are used. In stereo, the side gets few bits. A
+coded signal is aligned with its source to the sample: libsndfile takes out the delay of encoder and decoder
+(1,105 samples for MP3) by the tag that LAME writes. At a constant bitrate under 56 kbit/s the tag does not
+fit its frame, which is why the low bitrates are average ones.
 """
 
 import io
@@ -21,12 +21,11 @@ from overtone.core.errors import OvertoneError
 from overtone.core.parallel import worker_count
 from overtone.core.rates import MODEL_RATE as RATE
 
-# Of the signals that are coded.
-# Signals go in up to this factor faster or slower, and come back by it: codecs then end them anywhere, and no
-# cutoff is told mostly behind codecs.
+# Signals are coded up to this factor faster or slower, and brought back after: so limits of codecs lie
+# anywhere, and no cutoff is typical of coded signals.
 FASTER = 1.25
 # Samples that are written at a time: libsndfile crashes on a minute of Vorbis.
-PIECE = 1 << 16
+WRITE_SAMPLES = 1 << 16
 # In kbit/s: what libsndfile's levels 0 and 1 mean for MP3 at a rate of so many Hz or more.
 BITRATES = {32000: (320, 32), 16000: (160, 8), 8000: (64, 8)}
 
@@ -40,7 +39,7 @@ class Codec(NamedTuple):
         level: its compression level, 0 (best) to 1 (smallest).
         mode: its bitrate mode; None for Vorbis, which has one.
         limit: where the codec's own low-pass begins to fall, in Hz: the highest tone, in steps of 100, that
-            comes out no more than 3 dB softer. (What is left of noise ends lower where bits are short.)
+            is attenuated by no more than 3 dB. (Noise ends lower where bits are short.)
     """
 
     format: str
@@ -52,146 +51,200 @@ class Codec(NamedTuple):
 
 
 def mp3_level(rate: int, kilobits: int) -> float:
-    """libsndfile's compression level for MP3 of so many kbit/s at a rate in Hz."""
+    """Return libsndfile's compression level for MP3 of so many kbit/s at a rate in Hz."""
     most, least = next(ends for lowest, ends in BITRATES.items() if rate >= lowest)
     return (most - kilobits) / (most - least)
 
 
 def _mp3(rate: int, kilobits: int, limit: float) -> Codec:
-    """MP3 at an average bitrate, of all channels together."""
+    """Return MP3 at an average bitrate, of all channels together."""
     return Codec("MP3", "MPEG_LAYER_III", rate, mp3_level(rate, kilobits), "AVERAGE", limit)
 
 
 def _vorbis(quality: int, limit: float) -> Codec:
-    """Vorbis at a quality of 0 to 10."""
+    """Return Vorbis at a quality of 0 to 10."""
     return Codec("OGG", "VORBIS", RATE, 1 - quality / 10, None, limit)
 
 
-# What is low-passed before goes through these.
+# For signals behind a low-pass.
 CODECS = (
     Codec("MP3", "MPEG_LAYER_III", RATE, 0.9, "VARIABLE", 7500),  # LAME's -V 9
-    *(_mp3(RATE, 40, 10300), _mp3(RATE, 48, 11000), _mp3(RATE, 56, 15100), _mp3(RATE, 64, 16500)),
+    *(
+        _mp3(RATE, 40, 10300),
+        _mp3(RATE, 48, 11000),
+        _mp3(RATE, 56, 15100),
+        _mp3(RATE, 64, 16500),
+    ),
     *(_mp3(RATE, 96, 19900), _mp3(RATE, 128, 19900)),
     *(_vorbis(0, 15100), _vorbis(1, 15800), _vorbis(2, 16500), _vorbis(3, 17200), _vorbis(4, 19200)),
     _vorbis(6, RATE / 2),  # it has none
 )
-# Short of bits even for what they let through: of music that goes in whole, 12 to 42 % of the bins in the
-# octave below their limit lose 20 dB and more. Stereo at 40 to 64 kbit/s does as badly.
+# For signals without one. Short of bits even below their limit: of full-band music, 12 to 42 % of the bins in
+# the octave below their limit lose 20 dB and more. Stereo at 40 to 64 kbit/s does as badly.
 LOW_BITRATE_CODECS = (
     *(_mp3(11025, 12, 4900), _mp3(11025, 16, 4900), _mp3(16000, 16, 5500), _mp3(16000, 20, 5700)),
     *(_mp3(22050, 16, 5500), _mp3(24000, 16, 5600), _mp3(24000, 20, 6000), _mp3(24000, 24, 6000)),
-    *(_mp3(32000, 36, 10400), _mp3(RATE, 33, 8200), _mp3(RATE, 36, 10300), _mp3(RATE, 40, 10300)),
+    *(
+        _mp3(32000, 36, 10400),
+        _mp3(RATE, 33, 8200),
+        _mp3(RATE, 36, 10300),
+        _mp3(RATE, 40, 10300),
+    ),
 )
 
-# The same of stereo, for its side, which shares the bits with mid.
+# The same for the side of stereo, which shares the bits with mid.
 STEREO_CODECS = (
     *(_mp3(16000, 24, 3900), _mp3(16000, 32, 5500), _mp3(22050, 32, 5400), _mp3(22050, 40, 6800)),
     *(_mp3(24000, 32, 5500), _mp3(24000, 40, 7000), _mp3(32000, 48, 7400), _mp3(32000, 64, 11000)),
-    *(_mp3(RATE, 40, 6800), _mp3(RATE, 48, 7500), _mp3(RATE, 56, 10200), _mp3(RATE, 64, 10900)),
+    *(
+        _mp3(RATE, 40, 6800),
+        _mp3(RATE, 48, 7500),
+        _mp3(RATE, 56, 10200),
+        _mp3(RATE, 64, 10900),
+    ),
     *(_mp3(RATE, 80, 13000), _mp3(RATE, 96, 15100), _mp3(RATE, 112, 15100)),
 )
-# Up to this much louder than side mid is, in dB; in music it is 10 in the mean.
+# Mid is louder than side by up to this, in dB; the mean in music is 10.
 LOUDER = 20.0
 
 
-class Choice(NamedTuple):
-    """What signals are put through codecs.
+class CodecSettings(NamedTuple):
+    """How signals are put through codecs.
 
     Attributes:
-        share: of the signals, 0 to 1.
-        whole: of those, the share that goes in without a low-pass.
-        lowest: in Hz; codecs that end sound under it are not used.
+        share: of the signals that are coded, 0 to 1.
+        full_band: of those, the share that is coded without a low-pass before it.
+        lowest: in Hz; codecs whose limit is lower are not used.
     """
 
     share: float
-    whole: float
+    full_band: float
     lowest: float
 
 
+class Sources(NamedTuple):
+    """Signals that may be coded.
+
+    Attributes:
+        degraded: (batch, time), behind their low-passes.
+        cutoff: (batch,) in Hz, of those.
+        original: (batch, time), the same before their low-passes.
+        highest: (batch,) in Hz: the highest limit of a codec that originals are put through.
+        mid: (batch, time), where the signals are sides of stereo: their mids, of any level.
+    """
+
+    degraded: Tensor
+    cutoff: Tensor
+    original: Tensor
+    highest: Tensor
+    mid: Tensor | None
+
+
+class Draw(NamedTuple):
+    """What is drawn for one signal, each from 0 to 1.
+
+    Attributes:
+        coded: whether it is coded.
+        codec: by which.
+        cutoff: how far the cutoff that is stated lies below the codec's limit.
+        full_band: whether it is coded without a low-pass.
+        speed: at which it is coded.
+        mid: how much louder than side mid is.
+    """
+
+    coded: float
+    codec: float
+    cutoff: float
+    full_band: float
+    speed: float
+    mid: float
+
+
 def apply_codecs(
-    degraded: Tensor,
-    cutoff: Tensor,
-    whole: Tensor,
-    ends: Tensor,
-    choice: Choice,
-    rate: int,
-    draws: Tensor,
-    mids: Tensor | None = None,
+    sources: Sources, settings: CodecSettings, rate: int, draws: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Put a share of some signals through codecs, each through one drawn for it.
 
-    Behind its low-pass a signal leaves a codec more bits than it needs. Some therefore go in whole and are
-    ended by the codec's own; under that there are then the holes that files of few bits have. A signal's
-    cutoff becomes the lower of its own and the codec's, which moves with the speed at which it goes in. Where
-    all codecs end under the lowest cutoff, a signal stays as it is. The result depends on the arguments
-    alone, whatever the number of threads. A segment of 65,536 samples takes 24 ms of one core, mean over the
-    codings: 12 to 14 in Vorbis, 11 to 41 in MP3.
+    A signal behind a low-pass leaves a codec more bits than it needs. Some are therefore coded as they were
+    before their low-pass, and the codec's own low-pass ends them; below it are then the holes that files of
+    few bits have. A signal's cutoff becomes the lower of its own and the codec's limit, which moves with the
+    speed at which the signal is coded. A signal remains as it is where the limits of all codecs lie under the
+    lowest cutoff. The result depends on the arguments alone, whatever the number of threads. A segment of
+    65,536 samples takes 24 ms of one
+    core, mean over the codecs: 12 to 14 in Vorbis, 11 to 41 in MP3.
 
     Args:
-        degraded: (batch, time).
-        cutoff: (batch,) in Hz.
-        whole: (batch, time), the same before their low-passes.
-        ends: (batch,) in Hz: how high a codec may end them that go in whole.
-        choice: what is drawn from.
+        sources: the signals.
+        settings: which share is coded, and how.
         rate: of the signals, in Hz.
-        draws: (6, batch) from 0 to 1: whether a signal is coded, by what, how low its cutoff is told, whether
-            it goes in whole, how fast, and how much louder mid is.
-        mids: (batch, time), where the signals are sides of stereo: those that go in whole do so with these as
-            mid, brought to 0 to 20 dB over them.
+        draws: (6, batch), the fields of a `Draw` for every signal.
 
     Returns:
-        The signals and their cutoffs, where they came from.
+        The degraded signals and their cutoffs, on the device that they came from.
 
     Raises:
         OvertoneError: the rate is not 44,100 Hz.
     """
     if rate != RATE:
-        raise OvertoneError(f"train.augment.coded is {choice.share}; it is 0 unless degrade.rate is {RATE}")
-    made, told = degraded.cpu().clone(), cutoff.cpu().clone()
-    sources, highest, numbers = whole.cpu(), ends.tolist(), draws.tolist()
-    short = LOW_BITRATE_CODECS if mids is None else STEREO_CODECS
-    mids = None if mids is None else mids.cpu()
+        raise OvertoneError(f"train.augment.coded is {settings.share}; it is 0 unless degrade.rate is {RATE}")
+    on_cpu = sources._replace(
+        degraded=sources.degraded.cpu().clone(),
+        cutoff=sources.cutoff.cpu().clone(),
+        original=sources.original.cpu(),
+        mid=None if sources.mid is None else sources.mid.cpu(),
+    )
+    drawn = [Draw(*column) for column in zip(*draws.tolist(), strict=True)]
 
-    def make(row: int) -> None:
-        _, which, lower, way, pace, louder = (column[row] for column in numbers)
-        faster = FASTER ** (2 * pace - 1)
-        # Played faster, what ends at the codec's limit was as much lower.
-        lowest, end = faster * choice.lowest, faster * highest[row]
-        ending = [coding for coding in short if lowest <= coding.limit <= end]
-        is_whole = way < choice.whole and bool(ending)
-        codings = ending if is_whole else [coding for coding in CODECS if coding.limit >= lowest]
-        if not codings:
-            return
-        coding = codings[int(which * len(codings))]
-        limit = coding.limit / faster * (1 - 0.05 * lower)
-        source = (sources if is_whole else made)[row].numpy()
-        if is_whole and mids is not None:
-            mid = mids[row].numpy()
-            gain = 10 ** (LOUDER / 20 * louder) * source.std() / max(mid.std(), 1e-9)
-            coded = encode_decode_side(source, mid * np.float32(gain), coding, faster)
-        else:
-            coded = encode_decode(source, coding, faster)
-        made[row] = torch.from_numpy(coded)
-        told[row] = limit if is_whole else min(limit, float(told[row]))
+    def code(row: int) -> None:
+        coded = _code_signal(on_cpu, row, settings, drawn[row])
+        if coded is not None:
+            on_cpu.degraded[row], on_cpu.cutoff[row] = torch.from_numpy(coded[0]), coded[1]
 
     with ThreadPoolExecutor(worker_count()) as pool:
-        list(pool.map(make, (draws[0] < choice.share).nonzero()[:, 0].tolist()))
-    return made.to(degraded.device), told.to(cutoff.device)
+        list(pool.map(code, (draws[0] < settings.share).nonzero()[:, 0].tolist()))
+    device = sources.degraded.device
+    return on_cpu.degraded.to(device), on_cpu.cutoff.to(device)
 
 
-def encode_decode(samples: np.ndarray, coding: Codec, faster: float = 1.0) -> np.ndarray:
+def _code_signal(
+    sources: Sources, row: int, settings: CodecSettings, draw: Draw
+) -> tuple[np.ndarray, float] | None:
+    """Code a signal: its samples (time,) and cutoff in Hz, or None if no codec's limit is high enough."""
+    faster = FASTER ** (2 * draw.speed - 1)
+    # Content at the codec's limit was lower by this factor before the signal was sped up.
+    lowest, highest = faster * settings.lowest, faster * float(sources.highest[row])
+    narrow = LOW_BITRATE_CODECS if sources.mid is None else STEREO_CODECS
+    ending = [codec for codec in narrow if lowest <= codec.limit <= highest]
+    full_band = draw.full_band < settings.full_band and bool(ending)
+    codecs = ending if full_band else [codec for codec in CODECS if codec.limit >= lowest]
+    if not codecs:
+        return None
+    codec = codecs[int(draw.codec * len(codecs))]
+    limit = codec.limit / faster * (1 - 0.05 * draw.cutoff)
+    if not full_band:
+        coded = encode_decode(sources.degraded[row].numpy(), codec, faster)
+        return coded, min(limit, float(sources.cutoff[row]))
+    original = sources.original[row].numpy()
+    if sources.mid is None:
+        return encode_decode(original, codec, faster), limit
+    mid = sources.mid[row].numpy()
+    gain = 10 ** (LOUDER / 20 * draw.mid) * original.std() / max(mid.std(), 1e-9)
+    return encode_decode_side(original, mid * np.float32(gain), codec, faster), limit
+
+
+def encode_decode(samples: np.ndarray, codec: Codec, faster: float = 1.0) -> np.ndarray:
     """Encode and decode (time,) or (time, 2) float32 samples at 44.1 kHz, played faster by a factor for it.
 
-    What comes back is aligned to the sample.
+    The result is aligned to the sample.
     """
-    # By the transform of the whole, which brings every sample back to its place.
-    count = round(len(samples) * coding.rate / RATE / faster)
+    # By one transform of the signal, after which every sample is at its position again.
+    count = round(len(samples) * codec.rate / RATE / faster)
     sent = signal.resample(samples, count) if count != len(samples) else samples
-    kind = {"format": coding.format, "subtype": coding.subtype}
-    decoded = round_trip(sent, coding.rate, **kind, compression_level=coding.level, bitrate_mode=coding.mode)
+    kind = {"format": codec.format, "subtype": codec.subtype}
+    decoded = round_trip(sent, codec.rate, **kind, compression_level=codec.level, bitrate_mode=codec.mode)
     if len(decoded) != count:
         raise OvertoneError(
-            f"{coding.subtype} at level {coding.level:.3f} made {len(decoded)} samples of {count}: "
+            f"{codec.subtype} at level {codec.level:.3f} made {len(decoded)} samples of {count}: "
             "this libsndfile does not take out the codec's delay; set train.augment.coded to 0"
         )
     if count != len(samples):
@@ -199,30 +252,31 @@ def encode_decode(samples: np.ndarray, coding: Codec, faster: float = 1.0) -> np
     return decoded
 
 
-def encode_decode_side(side: np.ndarray, mid: np.ndarray, coding: Codec, faster: float) -> np.ndarray:
-    """What comes back of (time,) samples that go `through` a codec as the side of stereo with this mid."""
+def encode_decode_side(side: np.ndarray, mid: np.ndarray, codec: Codec, faster: float) -> np.ndarray:
+    """Encode and decode (time,) samples as the side of stereo, with this mid; returns the side."""
     both = np.stack([mid + side, mid - side], axis=1)
     # Beyond full scale it would be clipped.
     loudest = max(np.float32(1), np.abs(both).max())
-    left, right = encode_decode(both / loudest, coding, faster).T
-    made: np.ndarray = (left - right) * (loudest / 2)
-    return made
+    left, right = encode_decode(both / loudest, codec, faster).T
+    decoded: np.ndarray = (left - right) * (loudest / 2)
+    return decoded
 
 
 def round_trip(samples: np.ndarray, rate: int, **kind: str | float | None) -> np.ndarray:
-    """What a file gives back that (time,) or (time, channels) samples are written to: float32, shaped alike.
+    """Write (time,) or (time, channels) samples to a file in memory and read them back: float32, the same
+    shape.
 
     Lossy formats may give a few samples more or less.
 
     Args:
-        samples: float32; the file is written to memory.
+        samples: float32.
         rate: of the file, in Hz.
         kind: ``format``, ``subtype``, ``compression_level``, ``bitrate_mode``, as soundfile takes them.
     """
     file = io.BytesIO()
     with soundfile.SoundFile(file, "w", rate, samples[:1].size, **kind) as encoder:
-        for at in range(0, len(samples), PIECE):
-            encoder.write(samples[at : at + PIECE])
+        for start in range(0, len(samples), WRITE_SAMPLES):
+            encoder.write(samples[start : start + WRITE_SAMPLES])
     file.seek(0)
     decoded: np.ndarray = soundfile.read(file, dtype="float32", always_2d=samples.ndim == 2)[0]
     return decoded

@@ -39,6 +39,25 @@ def test_with_a_cutoff_the_original_is_low_passed_there(pairs, segments):
     assert band(found, 8400, 20000) < band(original, 8400, 20000) - 75
 
 
+def test_a_few_seconds_of_a_chunk_begin_with_its_first_segment(pairs, segments):
+    late = segments[segments["start"] > 0]
+    whole, short = list(read_chunks(pairs, late)), list(read_chunks(pairs, late, seconds=0.25))
+    assert len(whole) == len(short) == 3
+    for all_of_it, few in zip(whole, short, strict=True):
+        start = int(all_of_it.segments["start"].min())
+        cut = slice(start, start + RATE // 4)
+        assert torch.equal(few.original, all_of_it.original[:, cut])
+        assert torch.equal(few.degraded, all_of_it.degraded[:, cut])
+        assert few.segments["start"].min() == 0
+        assert (few.segments["start"] + few.segments["length"]).max() <= RATE // 4
+
+
+def test_less_than_a_segment_is_not_scored(pairs, segments):
+    for chunk in read_chunks(pairs, segments, seconds=0.1):
+        assert chunk.original.shape[1] == 8192
+        assert set(chunk.segments["start"]) == {0}
+
+
 @pytest.mark.parametrize("time", [1, 20, 34])
 def test_the_shortest_chunk_is_low_passed_too(time):
     assert chunks.lowpass(torch.ones(2, time), 8000.0, RATE).shape == (2, time)

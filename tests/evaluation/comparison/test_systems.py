@@ -18,7 +18,7 @@ def test_the_baselines_come_first_and_every_other_system_has_its_low_band_both_w
     monkeypatch.chdir(tmp_path)
     for folder in ("data/model", "other/one"):
         registry.save(make("unet"), "unet", tmp_path / folder, {})
-    table = Table(["model", "other/one", "shipped"], chunks, tmp_path)
+    table = Table(["model", "other/one", "shipped"], chunks[:1], tmp_path)
     assert table.names == [
         *BASELINES,
         "model",

@@ -17,6 +17,9 @@ from overtone.restoration.stream.resampling import Unchanged
 from overtone.restoration.stream.restorer import Restorer
 from tests.helpers.sound import CUTOFF, RATE, band, level, make
 
+# Of full scale: a network sums in another order for another number of frames or on another processor.
+CUT_TOLERANCE = 1e-6
+
 
 @pytest.fixture(params=["unet", "spectral"])
 def net(request):
@@ -72,7 +75,7 @@ def test_the_caller_may_write_over_blocks_given_and_taken(low, monkeypatch):
         outputs.append(out.copy())
         block[:], out[:] = 1, 1
     outputs.append(restorer.flush())
-    assert np.array_equal(np.concatenate(outputs, axis=1), run(net, low, peak=1.0))
+    assert np.abs(np.concatenate(outputs, axis=1) - run(net, low, peak=1.0)).max() < CUT_TOLERANCE
 
 
 def test_the_output_lags_by_no_more_than_the_latency(net, low, monkeypatch):

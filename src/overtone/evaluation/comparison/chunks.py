@@ -35,6 +35,7 @@ class EvaluateSettings:
         pictures: the number of test tracks with a spectrogram and examples to listen to.
         excerpt: their length in seconds.
         seed: of the bootstrap.
+        seconds: how much of every chunk is scored, from its first segment on; null for all of it.
     """
 
     systems: tuple[str, ...]
@@ -44,6 +45,7 @@ class EvaluateSettings:
     pictures: int
     excerpt: float
     seed: int
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         names = list(self.systems)
@@ -64,6 +66,10 @@ class EvaluateSettings:
             "a finite time in seconds, above 0.1",
         )
         check(self.seed >= 0, "evaluate.seed", self.seed, "a whole number, 0 or more")
+        enough = self.seconds is None or 1 <= self.seconds < np.inf
+        check(
+            enough, "evaluate.seconds", self.seconds, "a time in seconds, 1 or more, or null for whole tracks"
+        )
 
     def check_cutoffs(self, own: float, rate: int) -> None:
         """Raise OvertoneError unless each cutoff lies below Nyquist and differs from that of degrade."""
@@ -75,12 +81,21 @@ class EvaluateSettings:
 
 
 class ChunkIndex(NamedTuple):
-    """A chunk of a test track, not read yet: the numbers of its pairs, one per channel, and its segments."""
+    """A chunk of a test track, not read yet.
+
+    Attributes:
+        track_id, part: which track, and which part of a long one.
+        pairs: the numbers of its pairs, one per channel.
+        segments: its segments; their starts count from ``first`` on.
+        first, length: the samples to score of the part.
+    """
 
     track_id: int
     part: int
     pairs: tuple[int, ...]
     segments: pd.DataFrame
+    first: int
+    length: int
 
 
 class Chunk(NamedTuple):
@@ -93,28 +108,55 @@ class Chunk(NamedTuple):
     segments: pd.DataFrame
 
 
-def list_chunks(pairs: Pairs, segments: pd.DataFrame) -> list[ChunkIndex]:
-    """List the chunks of the tracks that the segments belong to; a track is one chunk unless it is long."""
+def list_chunks(pairs: Pairs, segments: pd.DataFrame, seconds: float | None = None) -> list[ChunkIndex]:
+    """List the chunks of the tracks that the segments belong to; a track is one chunk unless it is long.
+
+    Args:
+        pairs: the pairs of all tracks.
+        segments: rows of segments.csv.
+        seconds: ``evaluate.seconds``.
+    """
     index = pairs.index[pairs.index["track_id"].isin(segments["track_id"])]
     found = []
     for _, rows in index.groupby(["track_id", "part"]):
         own = segments[segments["pair"].isin(rows.index)].copy()
         own["channel"] = rows.loc[own["pair"], "channel"].to_numpy()
         track_id, part = rows[["track_id", "part"]].iloc[0].tolist()
-        found.append(ChunkIndex(track_id, part, tuple(map(int, rows.index)), own))
+        first, length, own = _shorten(own, int(rows["samples"].min()), seconds, pairs.rate)
+        found.append(ChunkIndex(track_id, part, tuple(map(int, rows.index)), own, first, length))
     return found
+
+
+def _shorten(
+    segments: pd.DataFrame, samples: int, seconds: float | None, rate: int
+) -> tuple[int, int, pd.DataFrame]:
+    """Choose what to score of a chunk: all, or some seconds from its first segment on, which is in it.
+
+    Returns:
+        First sample, number of samples, and the segments inside, whose starts count from the first sample on.
+    """
+    if seconds is None:
+        return 0, samples, segments
+    first, least = (0, 0) if segments.empty else (int(segments["start"].min()), int(segments["length"].max()))
+    length = min(max(round(seconds * rate), least), samples - first)
+    inside = segments[segments["start"] + segments["length"] <= first + length]
+    return first, length, inside.assign(start=inside["start"] - first)
 
 
 def read_chunk(pairs: Pairs, index: ChunkIndex, cutoff: float | None = None) -> Chunk:
     """Read a chunk; with a cutoff in Hz, its degraded samples are the original's, low-passed there."""
-    channels = torch.from_numpy(np.stack([pairs.read(pair) for pair in index.pairs], axis=1))
+    channels = torch.from_numpy(
+        np.stack([pairs.read(pair, index.first, index.length) for pair in index.pairs], axis=1)
+    )
     degraded = channels[1] if cutoff is None else lowpass(channels[0], cutoff, pairs.rate)
     return Chunk(index.track_id, index.part, degraded, channels[0], index.segments)
 
 
-def read_chunks(pairs: Pairs, segments: pd.DataFrame, cutoff: float | None = None) -> Iterator[Chunk]:
+def read_chunks(
+    pairs: Pairs, segments: pd.DataFrame, cutoff: float | None = None, seconds: float | None = None
+) -> Iterator[Chunk]:
     """Yield every chunk of `list_chunks`, read."""
-    return (read_chunk(pairs, index, cutoff) for index in list_chunks(pairs, segments))
+    return (read_chunk(pairs, index, cutoff) for index in list_chunks(pairs, segments, seconds))
 
 
 def lowpass(samples: Tensor, cutoff: float, rate: int) -> Tensor:

@@ -81,13 +81,13 @@ def run(
         c2st=test["track_id"].nunique() >= c2st.MIN_TRACKS,
         excerpt=settings.excerpt,
     )
-    indices = chunks.list_chunks(pairs, test)
+    indices = chunks.list_chunks(pairs, test, settings.seconds)
     results, calls = [], []
     excerpts: list[tuple[int, Excerpts]] = []
     with tempfile.TemporaryDirectory(prefix=".systems-", dir=folder) as shared:
         for number, cutoff in enumerate((own_cutoff, *settings.cutoffs)):
             lowpass = number > 0
-            read = partial(chunks.read_chunks, pairs, test, cutoff if lowpass else None)
+            read = partial(chunks.read_chunks, pairs, test, cutoff if lowpass else None, settings.seconds)
             path = Path(shared).absolute() / str(number)
             prepared = named_systems.prepare(
                 settings.systems, read, cutoff, pairs.rate, path, side=degrade.channels == "side"
