@@ -1,6 +1,5 @@
 """A running server of the page, with a network so small that a file takes no time."""
 
-import functools
 import http.client
 import json
 import secrets
@@ -16,7 +15,6 @@ import uvicorn
 from overtone.app.server import App
 from overtone.app.worker import Worker
 from overtone.models.registry import Spectral, SpectralSettings
-from overtone.restoration.restore_file import restore_file
 from overtone.web import serving
 
 RATE = 44100
@@ -37,10 +35,10 @@ def song(tmp_path_factory):
     return write_song(tmp_path_factory.mktemp("song") / "song.wav", 2)
 
 
-def write_song(path, seconds):
+def write_song(path, seconds, rate=RATE):
     noise = np.random.default_rng(3).normal(0, 0.1, (12000 * seconds, 2))
-    low = soxr.resample(noise, 12000, RATE)
-    with soundfile.SoundFile(path, "w", RATE, 2, "PCM_24") as file:
+    low = soxr.resample(noise, 12000, rate)
+    with soundfile.SoundFile(path, "w", rate, 2, "PCM_24") as file:
         file.title = "A song"
         file.write(low)
     return path
@@ -104,7 +102,7 @@ class Client:
 
 @pytest.fixture
 def worker(net):
-    made = Worker(functools.partial(restore_file, model=net))
+    made = Worker(net)
     yield made
     made.close()
 

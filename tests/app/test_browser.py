@@ -119,7 +119,8 @@ def test_from_the_drop_to_the_saved_file(tmp_path, user, server):
     user.press("f")
     file = user.sounding()
     assert file["high"] < restored["high"] - 20
-    assert abs(file["low"] - restored["low"]) < 6  # one loudness: with more treble, less of the rest
+    # One loudness: with more treble there is less of the rest, as much as white noise needs.
+    assert -1 < file["low"] - restored["low"] < 12
     # The controls are heard at once: without an amount nothing is added.
     user.press("r")
     amount = user.find("#amount")

@@ -1,76 +1,66 @@
-"""Turn the page's controls into one impulse response for the added band."""
+"""Turn the page's controls and a reference into the impulse response of the added band."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from overtone.app.library import Item
 from overtone.core.errors import OvertoneError
+from overtone.restoration.stream.added_band import OFF, Band, Controls, GainCurve, impulse_response
 
-# What the page's sliders reach, in dB, and the most that the whole curve may change.
-BRIGHTNESS, AMOUNT, LIMIT = 12.0, 12.0, 24.0
-HALF = 1024  # taps on each side of the middle
+NAMES = {"strength", "brightness", "amount", "top"}
 
 
 @dataclass(frozen=True)
-class Controls:
-    """The settings of the added band.
+class Reference:
+    """The measurement of a reference recording for one item.
 
     Attributes:
-        brightness: dB at one octave above the cutoff, a tilt.
-        amount: dB; None adds nothing.
-        top: Hz above which nothing is added; None for no limit.
-        strength: how much of the reference's correction is applied, 0 to 1.
+        bands: the correction at full strength.
+        strength: the share of it that suits the two recordings.
     """
 
-    brightness: float = 0.0
-    amount: float | None = 0.0
-    top: float | None = None
-    strength: float = 1.0
-
-
-NEUTRAL = Controls()
+    bands: tuple[Band, ...]
+    strength: float
 
 
 def read_controls(values: object) -> Controls:
-    """Read controls that the page sent as JSON.
+    """Read controls that the page sent as JSON; an amount of null is `OFF`.
 
     Raises:
-        OvertoneError: they are not what the page sends.
+        OvertoneError: they are not what the page sends, or out of range.
     """
-    if not isinstance(values, dict) or not values.keys() <= {"brightness", "amount", "top", "strength"}:
-        raise OvertoneError("the controls are brightness, amount, top and strength")
-    amount, top = values.get("amount", 0.0), values.get("top")
+    if not isinstance(values, dict) or not values.keys() <= NAMES:
+        raise OvertoneError(f"the controls are {', '.join(sorted(NAMES))}")
+    amount = values.get("amount", 0.0)
     return Controls(
-        _number("brightness", values.get("brightness", 0.0), -BRIGHTNESS, BRIGHTNESS),
-        None if amount is None else _number("amount", amount, -AMOUNT, AMOUNT),
-        None if top is None else _number("top", top, 500.0, 96000.0),
-        _number("strength", values.get("strength", 1.0), 0.0, 1.0),
+        strength=_number(values.get("strength"), "strength"),
+        brightness=_number(values.get("brightness", 0.0), "brightness") or 0.0,
+        amount=OFF if amount is None else _number(amount, "amount") or 0.0,
+        top=_number(values.get("top"), "top"),
     )
 
 
-def _number(name: str, value: Any, least: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise OvertoneError(f"{name} is a number from {least:g} to {most:g}")
-    return float(value)
+def _number(value: Any, name: str) -> float | None:
+    # Beyond a million no control has a meaning, and float() fails for some integers.
+    if value is None or (type(value) in (int, float) and abs(value) < 1e6):
+        return None if value is None else float(value)
+    raise OvertoneError(f"the {name} is a number")
 
 
-def impulse_response(controls: Controls, cutoff: float, rate: int) -> np.ndarray:
-    """Compute the linear-phase filter of the added band. Shape: (2 * HALF + 1,).
+def taps_of(item: Item, controls: Controls) -> np.ndarray:
+    """Compute the linear-phase taps that an item's added band passes. Shape: (taps,).
 
-    The gain in dB is amount + brightness * log2(frequency / cutoff) above the cutoff, within LIMIT; above
-    ``top`` it is zero.
+    Raises:
+        OvertoneError: the top lies below the cutoff.
     """
-    taps = np.zeros(2 * HALF + 1, np.float32)
-    if controls.amount is None:
-        return taps
-    if controls == NEUTRAL:
-        taps[HALF] = 1
-        return taps
-    frequency = np.fft.rfftfreq(8 * HALF, 1 / rate)
-    octaves = np.log2(np.maximum(frequency, cutoff) / cutoff)
-    level = np.clip(controls.amount + controls.brightness * octaves, -LIMIT, LIMIT)
-    gain = 10 ** (level / 20) * (frequency <= (controls.top or math.inf))
-    response = np.roll(np.fft.irfft(gain), HALF)[: 2 * HALF + 1]
-    return (response * np.kaiser(2 * HALF + 1, 8.96)).astype(np.float32)
+    bands: tuple[Band, ...] = ()
+    reference = item.reference
+    if reference is None or controls.amount == OFF:
+        controls = replace(controls, strength=None)
+    else:
+        strength = reference.strength if controls.strength is None else controls.strength
+        controls = replace(controls, strength=round(strength, 3))
+        bands = tuple(band._replace(decibels=round(band.decibels * strength, 2)) for band in reference.bands)
+    return impulse_response(GainCurve(item.facts["start"], controls, bands), item.facts["rate"])

@@ -1,6 +1,5 @@
 """Run the page's server: socket, work folder, worker, and regular removal of closed tabs' files."""
 
-import functools
 import secrets
 import threading
 from collections.abc import Callable
@@ -10,7 +9,6 @@ from pathlib import Path
 from overtone.app.server import App
 from overtone.app.work import content_size, open_work
 from overtone.app.worker import Worker
-from overtone.restoration.restore_file import restore_file
 from overtone.restoration.stream.load import open_model
 from overtone.web import serving
 from overtone.web.guard import LOOPBACK
@@ -51,7 +49,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
     with open_work(settings.work) as (folder, leftovers):
         for line in leftovers:
             say(line)
-        worker = Worker(functools.partial(restore_file, model=net))
+        worker = Worker(net)
         app = App(folder, settings.max_size, worker)
         ended = threading.Event()
         threading.Thread(target=_expire, args=(app, ended, say), daemon=True).start()

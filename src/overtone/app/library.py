@@ -7,11 +7,14 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from overtone.app.signals import RawSignal
 from overtone.app.work import content_size
 from overtone.core.errors import OvertoneError
+
+if TYPE_CHECKING:
+    from overtone.app.curve import Reference
 
 SESSION = re.compile(r"[0-9a-f]{32}")
 WAITING, RUNNING, READY, FAILED, CANCELLED = "waiting", "running", "ready", "failed", "cancelled"
@@ -35,6 +38,8 @@ class Item:
         share: of the work that is done, 0 to 1.
         message: why it failed, or a remark.
         facts: the measurements for the page, such as rate, channels, seconds, cutoff.
+        reference_name: of the recording that the added band is corrected by; empty if there is none.
+        reference: its measurement, once it is made.
     """
 
     key: str
@@ -46,10 +51,17 @@ class Item:
     share: float = 0.0
     message: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+    reference_name: str = ""
+    reference: "Reference | None" = None
     began: float = 0.0
     version: int = 0  # counts restorations, so that the page knows when sounds and pictures are out of date
     stop: threading.Event = field(default_factory=threading.Event)
     using: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def reference_path(self) -> Path:
+        """The uploaded reference."""
+        return self.folder / "reference"
 
     @property
     def dry(self) -> RawSignal:
@@ -74,8 +86,17 @@ class Item:
             "left": left,
             "message": self.message,
             "version": self.version,
+            "reference": self._public_reference(),
             **self.facts,
         }
+
+    def _public_reference(self) -> dict[str, Any] | None:
+        """Return what the page shows of the reference."""
+        if not self.reference_name:
+            return None
+        measured = self.reference
+        bands = [band.decibels for band in measured.bands] if measured else []
+        return {"name": self.reference_name, "strength": measured and measured.strength, "decibels": bands}
 
 
 @dataclass

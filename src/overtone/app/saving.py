@@ -1,17 +1,19 @@
 """Save restored items as sound files, one by one or all in a ZIP archive."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from overtone.app.library import Item, check_space
-from overtone.app.mixing import mixed_blocks
+from overtone.app.mixing import BLOCK, mixed_blocks
 from overtone.core import atomic
 from overtone.core.errors import OvertoneError
-from overtone.restoration.files.encode import FORMATS, write
+from overtone.restoration.files.encode import FORMATS, holds_rate, write
 from overtone.restoration.files.metadata import read_metadata
+from overtone.restoration.stream.limits import default_rate
+from overtone.restoration.stream.resampling import Unchanged
 from overtone.version import __version__
 
 BITS = 24
@@ -41,13 +43,30 @@ def save(item: Item, suffix: str, taps: np.ndarray) -> tuple[Path, int]:
         metadata.tags["encoder"] = (
             f"overtone {__version__}, treble above {item.facts['cutoff'] / 1000:.3g} kHz is predicted"
         )
+    own = item.facts["rate"]
+    rate = own if holds_rate(target, own) else default_rate(own)
+    blocks, length = (
+        _at_rate(mixed_blocks(item, taps), own, rate, dry.channels),
+        round(dry.length * rate / own),
+    )
     try:
-        clipped = write(
-            target, mixed_blocks(item, taps), item.facts["rate"], dry.channels, BITS, dry.length, metadata
-        )
+        clipped = write(target, blocks, rate, dry.channels, BITS, length, metadata)
     except OvertoneError as error:
         raise OvertoneError(str(error).replace(str(target), target_name(item, suffix))) from None
     return target, clipped
+
+
+def _at_rate(blocks: Iterator[np.ndarray], rate: int, out_rate: int, channels: int) -> Iterator[np.ndarray]:
+    """Yield blocks at a rate that the format has, none longer than BLOCK."""
+    resampler = Unchanged(rate, channels, out_rate)
+    for block in blocks:
+        yield from _split(resampler.process(block))
+    yield from _split(resampler.flush())
+
+
+def _split(samples: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, samples.shape[1], BLOCK):
+        yield samples[:, start : start + BLOCK]
 
 
 def save_all(items: Sequence[tuple[Item, np.ndarray]], suffix: str, target: Path) -> int:

@@ -13,6 +13,8 @@ POST   /tabs/TAB/files/KEY/cancel         stop restoring it
 GET    /tabs/TAB/files/KEY/picture        levels over time and frequency of input and added band
 GET    /tabs/TAB/files/KEY/sound          ?start&count: samples of input and added band
 POST   /tabs/TAB/files/KEY/curve          controls: the impulse response and the gains for one loudness
+POST   /tabs/TAB/files/KEY/reference      ?name: upload a reference: the request's body
+DELETE /tabs/TAB/files/KEY/reference      remove it
 POST   /tabs/TAB/files/KEY/save           {"format", "controls"}: write the restored file
 GET    /tabs/TAB/files/KEY/saved          ?format: the restored file
 """
@@ -77,6 +79,7 @@ class App:
                 Route(one + "/picture", self._picture),
                 Route(one + "/sound", self._sound),
                 Route(one + "/curve", self._curve, methods=["POST"]),
+                Route(one + "/reference", self._reference, methods=["POST", "DELETE"]),
                 Route(one + "/save", self._save, methods=["POST"]),
                 Route(one + "/saved", self._saved),
                 Mount("/", StaticFiles(directory=PAGE, html=True, packages=SHARED)),
@@ -198,6 +201,21 @@ class App:
 
         return JSONResponse(await run_in_threadpool(compute))
 
+    async def _reference(self, request: Request) -> Response:
+        item = self._ready(request)
+        if request.method == "DELETE":
+            item.reference, item.reference_name = None, ""
+            item.reference_path.unlink(missing_ok=True)
+            item.version += 1
+            return JSONResponse(item.public())
+        if item.reference_name and item.reference is None:
+            raise HTTPException(409, "a reference is being measured")
+        await uploads.store(request, item.reference_path, self._max_size)
+        item.reference_name = library.safe_name(request.query_params.get("name", ""))
+        item.reference, item.message = None, ""
+        self._worker.put_reference(item)
+        return JSONResponse(item.public(), 201)
+
     async def _save(self, request: Request) -> Response:
         item, values = self._ready(request), await _json(request)
         suffix, taps = _suffix(values), _taps(item, values.get("controls", {}))
@@ -236,7 +254,7 @@ class App:
 
 
 def _taps(item: Item, values: object) -> np.ndarray:
-    return curve.impulse_response(curve.read_controls(values), item.facts["cutoff"], item.facts["rate"])
+    return curve.taps_of(item, curve.read_controls(values))
 
 
 def _suffix(values: dict[str, Any]) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from overtone.core.errors import OvertoneError
+
 BYTES = 4  # of a sample
 
 
@@ -36,9 +38,19 @@ class RawSignal:
             return 0
 
     def append(self, samples: np.ndarray) -> None:
-        """Write samples at the end. Shape: (channels, time)."""
+        """Write samples at the end. Shape: (channels, time).
+
+        Raises:
+            OvertoneError: the disk is full, or fails.
+        """
+        try:
+            self._write(np.ascontiguousarray(samples.T, "<f4").data)
+        except OSError as error:
+            raise OvertoneError(f"the work folder cannot be written: {error.strerror}") from None
+
+    def _write(self, content: memoryview) -> None:
         with self.path.open("ab") as file:
-            file.write(np.ascontiguousarray(samples.T, "<f4").data)
+            file.write(content)
 
     def read(self, start: int, count: int) -> np.ndarray:
         """Read a stretch; zeros before the beginning and after the end. Shape: (channels, count)."""

@@ -19,14 +19,19 @@ from pathlib import Path
 import soundfile
 
 from overtone.app import library
+from overtone.app.curve import Reference
 from overtone.app.library import Item, check_space, discard
 from overtone.app.signals import BYTES, RawSignal
 from overtone.core.errors import OvertoneError
-from overtone.restoration.files.decode import BLOCK, blocks, open_sound
+from overtone.formats import UNKNOWN
+from overtone.models.registry import Network
+from overtone.restoration.files.decode import BLOCK, open_sound
+from overtone.restoration.reference import default_strength, measure_error, open_reference
 from overtone.restoration.restore_file import restore_file
 from overtone.restoration.result import Report
-from overtone.restoration.stream.limits import MAX_CHANNELS, check_rate, default_rate
+from overtone.restoration.stream.limits import MAX_CHANNELS, check_rate, default_rate, restored_from
 from overtone.restoration.stream.resampling import Unchanged
+from overtone.restoration.stream.spectral_balance import BalanceMeter
 
 # Shares of the work: decoding takes about a tenth of the time of restoring.
 DECODED, RESTORED = 0.08, 0.96
@@ -41,12 +46,13 @@ class Worker:
     """A thread that restores what is put into its queue.
 
     Args:
-        restore: restores a file; `restore_file` with the model to use.
+        net: the network, on its device.
+        restore: restores a file, as `restore_file` does.
     """
 
-    def __init__(self, restore: Callable[..., Report] = restore_file) -> None:
-        self._restore = restore
-        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+    def __init__(self, net: Network, restore: Callable[..., Report] = restore_file) -> None:
+        self._net, self._restore = net, restore
+        self._queue: queue.SimpleQueue[tuple[Item, Callable[[Item], None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
         self._thread.start()
 
@@ -54,7 +60,11 @@ class Worker:
         """Queue an item."""
         item.state, item.share, item.message = library.WAITING, 0.0, ""
         item.stop.clear()
-        self._queue.put(item)
+        self._queue.put((item, self._process))
+
+    def put_reference(self, item: Item) -> None:
+        """Queue the measurement of an item's reference."""
+        self._queue.put((item, self._measure))
 
     def close(self) -> None:
         """End the thread once its item is finished or cancelled."""
@@ -62,34 +72,55 @@ class Worker:
         self._thread.join(timeout=30)
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if item.stop.is_set():
-                item.state = library.CANCELLED
-                continue
-            self._process(item)
+        while (task := self._queue.get()) is not None:
+            item, work = task
+            work(item)
 
     def _process(self, item: Item) -> None:
         """Restore one item; its state tells the outcome."""
+        if item.stop.is_set():
+            item.state = library.CANCELLED
+            return
         item.state, item.began = library.RUNNING, time.monotonic()
         try:
             if "rate" not in item.facts:
                 _decode(item)
-            report = self._restore_to(item)
-            item.facts |= _facts(report)
+            self._restore_to(item)
+            if item.reference_name:
+                self._measure(item)
             item.share, item.state = 1.0, library.READY
             item.version += 1
         except CancelledError:
             item.state = library.CANCELLED
         except (OvertoneError, OSError, MemoryError) as error:
-            _fail(item, str(error) or "out of memory")
+            _fail(item, getattr(error, "strerror", None) or str(error) or "out of memory")
         except Exception as error:
             # The server goes on with the next file, whatever this one holds.
             _fail(item, f"it could not be restored ({type(error).__name__})")
         if not item.source.exists():
             discard(item.folder)  # removed while it was worked on
 
-    def _restore_to(self, item: Item) -> Report:
-        """Restore an item's source, and store what was added."""
+    def _measure(self, item: Item) -> None:
+        """Measure an item's reference at the item's cutoff; a reference that does not serve is dropped."""
+        item.reference = None
+        try:
+            recording = open_reference(item.reference_path)
+            assert recording is not None
+            start = item.facts["start"]
+            bands = measure_error(recording, start, self._net)
+            meter = BalanceMeter(item.facts["rate"])
+            for at in range(0, item.dry.length, BLOCK):
+                meter.add(item.dry.read(at, min(BLOCK, item.dry.length - at)))
+            strength = round(default_strength(recording, meter.levels(), start), 3)
+            item.reference = Reference(bands, strength)
+            item.message = ""
+        except (OvertoneError, OSError, MemoryError) as error:
+            item.message = str(error).replace(str(item.reference_path), item.reference_name)
+            item.reference_name = ""
+        item.version += 1
+
+    def _restore_to(self, item: Item) -> None:
+        """Restore an item's source, store what was added, and note the measurements."""
         item.began = time.monotonic() - DECODED * 10  # decoding says little about the time that is left
         restored = item.folder / "restored.wav"
 
@@ -100,14 +131,25 @@ class Worker:
         with contextlib.ExitStack() as stack:
             stack.callback(restored.unlink, missing_ok=True)
             report = self._restore(
-                item.source, restored, cutoff=item.wanted_cutoff, bits=32, force=True, progress=progress
+                item.source,
+                restored,
+                model=self._net,
+                cutoff=item.wanted_cutoff,
+                bits=32,
+                force=True,
+                progress=progress,
             )
             difference = RawSignal(item.folder / "added.part", item.dry.channels)
             stack.callback(difference.path.unlink, missing_ok=True)
-            _subtract(restored, item, difference)
+            if report.added:
+                _subtract(restored, item, difference)
+            else:
+                difference.path.touch()
             with item.using:
+                if report.out_rate != item.facts["rate"]:
+                    _decode(item, report.out_rate)  # what needs nothing keeps its own rate
                 difference.path.replace(item.added.path)
-        return report
+                item.facts |= _facts(item, report)
 
 
 def _fail(item: Item, message: str) -> None:
@@ -121,6 +163,9 @@ def _fail(item: Item, message: str) -> None:
     ):
         message = message.replace(str(path), shown)
     item.message = message
+    # A full disk leaves stretches of samples that nothing would use.
+    for part in item.folder.glob("*.part"):
+        part.unlink(missing_ok=True)
 
 
 def _report(item: Item, share: float) -> None:
@@ -134,19 +179,19 @@ def _report(item: Item, share: float) -> None:
     item.share = share
 
 
-def _decode(item: Item) -> None:
-    """Decode an item's source to its dry signal, at the output's rate."""
+def _decode(item: Item, out_rate: int | None = None) -> None:
+    """Decode an item's source to its dry signal, at the output's rate in Hz."""
     part = item.folder / "dry.part"
     part.unlink(missing_ok=True)
     with open_sound(item.source) as file:
         rate, channels = check_rate(file.samplerate), file.channels
         if channels > MAX_CHANNELS:
             raise OvertoneError(f"{item.name} has {channels} channels; up to {MAX_CHANNELS} are allowed")
-        out_rate = default_rate(rate)
-        known = file.frames if file.frames < 1 << 40 else 0
+        out_rate = out_rate or default_rate(rate)
+        known = file.frames if file.frames < UNKNOWN else 0
         check_space(item.folder, known * out_rate // rate * channels * BYTES + SPACE)
         resampler, dry, done = Unchanged(rate, channels, out_rate), RawSignal(part, channels), 0
-        for block in blocks(file, item.source):
+        for block in file.blocks():
             dry.append(resampler.process(block))
             done += block.shape[1]
             _report(item, DECODED * min(1.0, done / known) if known else 0.0)
@@ -171,12 +216,13 @@ def _subtract(restored: Path, item: Item, difference: RawSignal) -> None:
             _report(item, RESTORED + (1 - RESTORED) * at / dry.length)
 
 
-def _facts(report: Report) -> dict[str, object]:
+def _facts(item: Item, report: Report) -> dict[str, object]:
     """Select what the page shows of a report."""
     return {
         "cutoff": round(report.cutoff.hz, 1),
+        "start": restored_from(report.cutoff.hz, report.rate),
         "kind": report.cutoff.kind,
         "confidence": round(report.cutoff.confidence, 3),
         "added": report.added,
-        "speed": round(report.speed, 2),
+        "notes": [note.replace(str(item.source), item.name) for note in report.source_notes()],
     }

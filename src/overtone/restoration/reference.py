@@ -117,7 +117,7 @@ def _read_middle(path: Path) -> tuple[np.ndarray, int]:
         # A file of unknown length is read from its beginning.
         first = max(0, (file.frames - most) // 2) if file.frames < UNKNOWN else 0
         blocks, done = [], 0
-        for block in decode.blocks(file, path):
+        for block in file.blocks():
             own = block[:, max(0, first - done) : first + most - done]
             if own.size:
                 blocks.append(own)

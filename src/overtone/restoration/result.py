@@ -92,6 +92,10 @@ class Report:
 
     def _source_line(self) -> str:
         """Describe what is special about the source, each remark after a semicolon."""
+        return "".join(f"; {words}" for words in self.source_notes())
+
+    def source_notes(self) -> list[str]:
+        """List what is special about the source: its track, gaps, a wrong header, metadata that is lost."""
         said = [str(self.track)] if self.track else []
         late = [end for start, end in self.silences if start == 0]
         gaps = [(start, end) for start, end in self.silences if start > 0]
@@ -104,7 +108,7 @@ class Report:
         said += self.notes
         if self.lost:
             said.append(f"not kept: {', '.join(self.lost)}")
-        return "".join(f"; {words}" for words in said)
+        return said
 
     def json(self) -> dict[str, Any]:
         """Return the report as plain values."""

@@ -66,13 +66,19 @@ for (const [button, input] of [["choose", "files"], ["choose-folder", "folder"]]
 }
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
-  $("drop").classList.add("over");
+  const onControls = Boolean(event.target.closest?.("#controls"));
+  $("drop").classList.toggle("over", !onControls);
+  $("controls").classList.toggle("over", onControls);
 });
-document.addEventListener("dragleave", (event) => event.relatedTarget || $("drop").classList.remove("over"));
+const leave = () => ["drop", "controls"].forEach((id) => $(id).classList.remove("over"));
+document.addEventListener("dragleave", (event) => event.relatedTarget || leave());
 document.addEventListener("drop", async (event) => {
   event.preventDefault();
-  $("drop").classList.remove("over");
-  await add(await droppedFiles(event.dataTransfer));
+  leave();
+  const dropped = await droppedFiles(event.dataTransfer);
+  // On the controls, a file is a reference.
+  if (event.target.closest?.("#controls") && dropped.length) await panel.sendReference(dropped[0]);
+  else await add(dropped);
 });
 
 // ---- the list
@@ -177,7 +183,7 @@ async function update() {
     if (!files.some(({ key }) => key === chosen)) chosen = files[0]?.key ?? null;
     list();
     await panel.show(files.find((file) => file.key === chosen) ?? null);
-    if (files.some(isBusy)) wait = BUSY;
+    if (files.some((file) => isBusy(file) || file.reference?.strength === null)) wait = BUSY;
     if ($("notice").dataset.away) notify("");
     delete $("notice").dataset.away;
   } catch (error) {

@@ -1,9 +1,9 @@
 // The chosen file: picture, cutoff line, player, controls.
 import { Picture, clock } from "./picture.js";
-import { ask, askJson, download, fileAddress } from "./tab.js";
+import { ask, askJson, download, fileAddress, send } from "./tab.js";
 
 const $ = (id) => document.getElementById(id);
-const NEUTRAL = { brightness: 0, amount: 0, top: null };
+const NEUTRAL = { brightness: 0, amount: 0, top: null, strength: null };
 const LOWEST = 500; // Hz
 const STEP = 50; // Hz by an arrow key
 const SETTINGS = "overtone-app/controls";
@@ -52,15 +52,17 @@ export class Panel {
     for (const id of ["sound", "save", "picture", "cutoff"]) $(id).hidden = !this.restored;
     if (!same && file.version) await this.load(before?.key === file.key);
     this.line();
+    if (same && this.restored) this.showReference(this.read().strength);
   }
 
   remark() {
     const { file } = this;
     if (!this.restored) return file.state === "failed" ? file.message : "The file is being restored.";
+    const notes = [...file.notes, file.message].map((note) => (note ? ` Note: ${note}.` : "")).join("");
     const stands = `${(file.cutoff / 1000).toFixed(1)} kHz`;
-    if (file.kind === "given") return `Restored from ${stands} on, as you set it.`;
-    if (file.added) return `The cutoff was found at ${stands} (${file.kind}). Drag the line to move it.`;
-    return "Nothing was added. Drag the line to where the treble stops, and restore from there.";
+    if (file.kind === "given") return `Restored from ${stands} on, as you set it.${notes}`;
+    if (file.added) return `The cutoff was found at ${stands} (${file.kind}). Drag the line to move it.${notes}`;
+    return `Nothing was added. Drag the line to where the treble stops, and restore from there.${notes}`;
   }
 
   async load(again) {
@@ -157,21 +159,51 @@ export class Panel {
     $("brightness").value = controls.brightness;
     $("amount").value = controls.amount ?? $("amount").min;
     $("top").value = controls.top ?? $("top").max;
+    const { reference } = this.file;
+    const measured = reference?.strength ?? null;
+    $("strength").disabled = measured === null;
+    $("strength").value = controls.strength ?? measured ?? 0;
     this.outputs();
   }
 
   outputs() {
-    const { brightness, amount, top } = this.read();
+    const { brightness, amount, top, strength } = this.read();
     const decibels = (value) => `${value > 0 ? "+" : ""}${value.toFixed(1)} dB`;
     const texts = {
       brightness: `${decibels(brightness)}`,
       amount: amount === null ? "off" : decibels(amount),
       top: top === null ? "no limit" : `${(top / 1000).toFixed(1)} kHz`,
+      strength: strength === null ? "" : `${Math.round(strength * 100)} %`,
     };
+    this.showReference(strength);
     for (const [id, text] of Object.entries(texts)) {
       document.querySelector(`output[for=${id}]`).textContent = text;
       $(id).setAttribute("aria-valuetext", id === "brightness" ? `${text} at one octave above the cutoff` : text);
     }
+  }
+
+  showReference(strength) {
+    const { reference } = this.file;
+    const waits = reference && reference.strength === null;
+    $("choose-reference").disabled = Boolean(waits);
+    $("remove-reference").hidden = !reference || waits;
+    const name = reference ? `${reference.name}${waits ? ", being measured" : ""}` : "";
+    if ($("reference-name").textContent !== name) $("reference-name").textContent = name;
+    const changes = (reference?.decibels ?? []).map((value) => value * (strength ?? 0));
+    const round = (value) => `${value > 0 ? "+" : ""}${value.toFixed(0)}`;
+    $("reference-change").textContent = changes.length ? `${round(Math.min(...changes))} to ${round(Math.max(...changes))} dB` : "";
+  }
+
+  async sendReference(file) {
+    const { path } = this;
+    $("reference-name").textContent = `adding ${file.name}`;
+    this.keep(this.file.key, { ...this.controls(this.file.key), strength: null });
+    try {
+      await send(file, `${path}/reference?name=${encodeURIComponent(file.name)}`);
+    } catch (error) {
+      this.notify(`${file.name}: ${error.message}`);
+    }
+    await this.update();
   }
 
   read() {
@@ -180,6 +212,7 @@ export class Panel {
       brightness: Number($("brightness").value),
       amount: amount <= Number($("amount").min) ? null : amount,
       top: top >= Number($("top").max) ? null : top,
+      strength: $("strength").disabled ? null : Number($("strength").value),
     };
   }
 
@@ -210,7 +243,7 @@ export class Panel {
       });
     }
     $("position").addEventListener("input", () => this.player.seek($("position").value / 1000 * this.player.duration));
-    for (const id of ["brightness", "amount", "top"]) {
+    for (const id of ["brightness", "amount", "top", "strength"]) {
       $(id).addEventListener("input", () => {
         this.keep(this.file.key, this.read());
         this.outputs();
@@ -223,6 +256,15 @@ export class Panel {
       this.keep(this.file.key, { ...NEUTRAL });
       this.sliders();
       this.curve();
+    });
+    $("choose-reference").addEventListener("click", () => $("reference-file").click());
+    $("reference-file").addEventListener("change", () => {
+      this.sendReference($("reference-file").files[0]);
+      $("reference-file").value = "";
+    });
+    $("remove-reference").addEventListener("click", async () => {
+      await ask(`${this.path}/reference`, "DELETE");
+      await this.update();
     });
     $("restore").addEventListener("click", () => this.restore(this.dragged));
     $("keep").addEventListener("click", () => {

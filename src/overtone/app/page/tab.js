@@ -38,11 +38,11 @@ export async function ask(path, method = "GET", body = undefined) {
 
 export const askJson = async (...request) => (await ask(...request)).json();
 
-// Send a file's bytes; its promise has a cancel function.
-export function upload(file, progress) {
+// Send a file's bytes; the promise has a cancel function.
+export function send(file, path, progress = () => {}) {
   const request = new XMLHttpRequest();
   const done = new Promise((resolve, reject) => {
-    request.open("POST", `${address}/files?name=${encodeURIComponent(file.name)}`);
+    request.open("POST", path);
     request.upload.onprogress = ({ loaded, total }) => progress(total ? loaded / total : 0);
     request.onload = () => (request.status === 201 ? resolve(JSON.parse(request.responseText))
       : reject(new Error(request.responseText || "the upload was refused")));
@@ -53,6 +53,8 @@ export function upload(file, progress) {
   done.cancel = () => request.abort();
   return done;
 }
+
+export const upload = (file, progress) => send(file, `${address}/files?name=${encodeURIComponent(file.name)}`, progress);
 
 export function download(href, name) {
   const link = Object.assign(document.createElement("a"), { href, download: name });
