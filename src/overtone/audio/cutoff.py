@@ -54,7 +54,7 @@ SURE_FRAMES = 10  # about a second of sound; with less of it, confidence falls
 
 @dataclass(frozen=True)
 class Cutoff:
-    """Where a spectrum ends, and how surely.
+    """Describe where a spectrum ends, and how surely.
 
     Attributes:
         hz: the frequency in Hz where the spectrum is 3 dB down.

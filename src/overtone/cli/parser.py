@@ -1,4 +1,4 @@
-"""What the command ``overtone`` is asked for: its sub-commands, their options, and what ``--help`` says."""
+"""Parse the arguments of the command ``overtone``: sub-commands, options, and the text of ``--help``."""
 
 import argparse
 import math

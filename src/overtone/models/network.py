@@ -27,7 +27,7 @@ class Stream(Protocol):
 
 
 class NetworkContract(Protocol):
-    """What restoring asks of a network, which is a `torch.nn.Module` besides.
+    """Name the members that restoring needs of a network, which is also a `torch.nn.Module`.
 
     A network whose output samples depend on a bounded ``context`` takes its stream from
     `overtone.models.windowed`, which asks for ``context`` and ``stride`` too.

@@ -1,4 +1,4 @@
-"""Where an unfinished run keeps its place: a folder named by a hash of everything that decides it.
+"""Keep the state of an unfinished run, in a folder named by a hash of everything that decides it.
 
 It is no DVC output: DVC deletes outputs before a stage runs, or, told to keep them, would start a
 run with a changed learning rate from the old one's weights.

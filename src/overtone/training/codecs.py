@@ -109,7 +109,7 @@ LOUDER = 20.0
 
 
 class CodecSettings(NamedTuple):
-    """How signals are put through codecs.
+    """Choose how signals go through codecs.
 
     Attributes:
         share: of the signals that are coded, 0 to 1.
@@ -141,7 +141,7 @@ class Sources(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """What is drawn for one signal, each from 0 to 1.
+    """Hold the random numbers of one signal, each from 0 to 1.
 
     Attributes:
         coded: whether it is coded.

@@ -50,7 +50,7 @@ class TrainState(TypedDict):
 
 @dataclass(frozen=True)
 class Observer:
-    """What is called while a network is trained.
+    """Receive the progress of a training.
 
     Attributes:
         keep: is given a state after every epoch and at least once a minute.

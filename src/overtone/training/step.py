@@ -49,7 +49,7 @@ class NetworkWithLoss(nn.Module):
 
 
 class Optimisation(NamedTuple):
-    """What a step works on.
+    """Hold what a training step changes: network, optimiser, discriminators.
 
     Attributes:
         network: the network with its loss, perhaps wrapped for ranks.

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Name the formats that can be written, and the default output of a file."""
 
 from pathlib import Path
 
