@@ -4,7 +4,7 @@ VENV := .venv
 # DVC runs a stage's `python` from the path: this environment's must come first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: all repro test check docs table paper paper-first bench clean
+.PHONY: all scm repro test check docs table paper paper-first bench clean
 all: repro
 
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -21,7 +21,12 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(VENV)/bin/python -c 'import torchaudio'
 	@touch $@
 
-repro: $(VENV)/ready
+# DVC wants Git, which a downloaded source archive does not have: it is told to go without.
+scm: $(VENV)/ready
+	@if ! git rev-parse --git-dir > /dev/null 2>&1; then dvc config --local core.no_scm true; \
+	elif grep -qs no_scm .dvc/config.local; then dvc config --local --unset core.no_scm; fi
+
+repro: scm
 	@dvc repro
 	@echo "report: plots/report.html   table: make table   plots: plots/   examples to listen to: data/examples/"
 

@@ -1,4 +1,4 @@
-"""Ranks as processes: these are plain Python, and quick; tests/pipeline/test_stages.py has real ones."""
+"""Ranks as processes: these are plain Python, and quick; tests/pipeline/test_resume.py has real ones."""
 
 import gc
 import os
