@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from overtone.core.errors import OvertoneError
-from overtone.evaluation.comparison import systems
+from overtone.evaluation.comparison import named_systems
 from tests.helpers import ROOT
 
 BIN = Path(sys.executable).parent
@@ -44,10 +44,10 @@ def test_the_model_of_a_revision_is_found_in_a_folder_of_a_repository_too(tmp_pa
     run(project, "git", "commit", "-qm", "old")
     shutil.rmtree(project / "data/model")
     with contextlib.chdir(project):
-        found = systems._at_revision("HEAD", tmp_path / "found")
+        found = named_systems._fetch_revision("HEAD", tmp_path / "found")
         assert (found / "model.json").read_text() == "old"
         with pytest.raises(OvertoneError, match="model@nowhere, which cannot be had"):
-            systems._at_revision("nowhere", tmp_path / "other")
+            named_systems._fetch_revision("nowhere", tmp_path / "other")
 
 
 def test_a_source_archive_without_git_runs_after_make_has_told_dvc(tmp_path):
