@@ -169,6 +169,39 @@ def test_a_target_is_overwritten_only_if_asked(talk, net):
     assert soundfile.info(target).frames == 88200
 
 
+def test_a_link_is_written_through(talk, net):
+    (talk.parent / "far").mkdir()
+    link, real = talk.parent / "out.flac", talk.parent / "far/real.flac"
+    link.symlink_to("far/real.flac")
+    restore_file(talk, link, model=net)
+    assert link.is_symlink()
+    assert soundfile.info(real).frames == 88200
+    restore_file(talk, link, model=net, force=True)
+    assert link.is_symlink()
+    assert names(talk.parent / "far") == ["real.flac"]
+
+
+@pytest.mark.parametrize(("suffix", "rate"), [(".flac", 96000), (".wav", 96000), (".mp3", 48000)])
+def test_what_is_left_as_it_is_keeps_its_rate(tmp_path, rng, suffix, rate):
+    noise = rng.uniform(-0.5, 0.5, (96000, 1))
+    soundfile.write(tmp_path / "in.wav", noise, 96000, "PCM_16")
+    report = restore_file(tmp_path / "in.wav", tmp_path / f"out{suffix}", bits=16)
+    assert (report.added, report.out_rate) == (False, rate)
+    if suffix != ".mp3":
+        before, after = (soundfile.read(path, dtype="int16")[0] for path in (report.source, report.target))
+        np.testing.assert_array_equal(before, after)
+
+
+def test_the_report_tells_what_is_special_about_the_source(talk, net):
+    cut(talk, 0.7)
+    with pytest.raises(OvertoneError, match="insist with --accept-truncated"):
+        restore_file(talk, model=net)
+    report = restore_file(talk, model=net, accept_truncated=True)
+    assert report.seconds == pytest.approx(1.4, abs=0.01)
+    assert "; truncated: its header promises" in report.line()
+    assert report.json()["notes"] == report.notes
+
+
 def test_the_input_is_never_overwritten(talk, net):
     link = talk.parent / "link.wav"
     link.symlink_to(talk)

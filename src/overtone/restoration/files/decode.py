@@ -72,7 +72,7 @@ class SoundReader:
         self, path: Path, file: _File, plan: Plan, accept_truncated: bool, track: int | None
     ) -> None:
         self.path, self._file, self._plan, self._accept = path, file, plan, accept_truncated
-        self._track = track
+        self._track, self._ended = track, False
         self.samplerate, self.channels = file.samplerate, file.channels
         self.frames = file.frames
         if plan.pieces[0].promised is not None:
@@ -105,7 +105,7 @@ class SoundReader:
                 file = self._file if not index else opened.enter_context(_open(self.path, piece, self._track))
                 self._check_kind((file.samplerate, file.channels), done / self.samplerate)
                 began = done
-                while (block := self._read(file, done / self.samplerate)).size:
+                while (block := self._read(file, done)).size:
                     done += block.shape[1]
                     peak = max(peak, float(block.max()), -float(block.min()))
                     yield block
@@ -136,15 +136,23 @@ class SoundReader:
                 f"{before[1]}); make one of them first, as ffmpeg -i IN OUT.flac does"
             )
 
-    def _read(self, file: _File, seconds: float) -> np.ndarray:
-        """Return the next block of a file, (channels, time), empty at its end."""
+    def _read(self, file: _File, done: int) -> np.ndarray:
+        """Return the next block of a file, (channels, time), empty at its end; ``done`` samples are read."""
+        if self._ended:
+            return np.zeros((self.channels, 0), np.float32)
+        # What libsndfile has decoded before a fault is in the array, and how much that is shows in the rest.
+        given = np.full((BLOCK, self.channels), np.nan, np.float32) if isinstance(file, SndFile) else None
         try:
-            block: np.ndarray = file.read(BLOCK, dtype="float32", always_2d=True).T
+            block: np.ndarray = file.read(BLOCK, dtype="float32", always_2d=True, out=given).T
         except soundfile.SoundFileError as error:
+            before = 0 if given is None else int(np.argmax(np.isnan(given).any(axis=1)))
             reason = error.error_string.rstrip(".").lower()
-            raise OvertoneError(
-                f"{self.path} is truncated or damaged: it does not decode beyond {seconds:.1f} s ({reason})"
-            ) from None
+            said = f"it does not decode beyond {(done + before) / self.samplerate:.1f} s ({reason})"
+            if given is None or not isinstance(file, SndFile) or not file.is_read_to_end():
+                raise OvertoneError(f"{self.path} is truncated or damaged: {said}") from None
+            self._shortage(said)
+            self._ended = True
+            block = given[:before].T
         return block if self._order is None else block[self._order]
 
     def _finish(self, file: _File, piece: Piece, samples: int, began: float) -> None:

@@ -271,9 +271,11 @@ class FFmpegFile:
     def _samples(self, frame: av.AudioFrame) -> np.ndarray:
         """Convert a frame to (channels, time) float32, in the order of WAV's mask."""
         if not hasattr(self, "_to_float"):
-            self._to_float = av.AudioResampler(format="fltp")
+            # Packed: PyAV gives eight planes at most.
+            self._to_float = av.AudioResampler(format="flt")
         converted = [part.to_ndarray() for part in self._to_float.resample(frame)]
-        block: np.ndarray = np.concatenate(converted, axis=1) if len(converted) != 1 else converted[0]
+        packed: np.ndarray = np.concatenate(converted, axis=1) if len(converted) != 1 else converted[0]
+        block = packed.reshape(-1, self.channels).T
         return block if self._order is None else block[self._order]
 
     def _since_origin(self, seconds: Fraction | None) -> Fraction | None:

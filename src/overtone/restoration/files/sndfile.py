@@ -1,5 +1,6 @@
 """Read sound files by libsndfile, in a thread if need be."""
 
+import os
 import threading
 from typing import Any
 
@@ -37,3 +38,10 @@ class LockedFile(soundfile.SoundFile):  # type: ignore[misc]
 
 class SndFile(ForwardFile, LockedFile):
     """A locked file read from beginning to end."""
+
+    def is_read_to_end(self) -> bool:
+        """Whether libsndfile has read all bytes of the file; it reads ahead of what it decodes."""
+        if not isinstance(self.name, int):
+            at = self.name.tell()
+            return bool(at >= self.name.seek(0, os.SEEK_END))
+        return os.lseek(self.name, 0, os.SEEK_CUR) >= os.fstat(self.name).st_size

@@ -43,6 +43,8 @@ def joints(data: Any) -> list[int]:
 
 def foreign(data: Any, at: int) -> bool:
     """Whether a sound file of any kind begins at a byte."""
+    while bytes(data[at : at + 3]) == b"ID3" and (tag := tag_size(data, at)):
+        at += tag
     head = bytes(data[at : at + 4])
     frame = parse(head)
     return (
@@ -161,7 +163,7 @@ def _caf_end(data: Any) -> int:
     at = 8
     while at + 12 <= len(data):
         size = int.from_bytes(data[at + 4 : at + 12], "big", signed=True)
-        if size < 0:
+        if size < 0 or bytes(data[at : at + 4]) == b"caff":
             return 0
         at += 12 + size
     return at if at > len(data) else 0
