@@ -262,7 +262,10 @@ def test_channels_of_vorbis_come_in_wavs_order(tmp_path, rng):
     """soundfile writes channels as they are: what is given in Xiph's order comes in WAV's."""
     loud = np.arange(1, 7) / 50
     soundfile.write(tmp_path / "x.ogg", rng.normal(0, loud[layouts.to_xiph(6)], (RATE, 6)), RATE)
-    np.testing.assert_allclose(np.std(read(tmp_path / "x.ogg")[0], axis=1), loud, rtol=0.1)
+    levels = np.std(read(tmp_path / "x.ogg")[0], axis=1)
+    # Vorbis low-passes the channel of effects, by which it is known as well.
+    np.testing.assert_allclose(np.delete(levels, 3), np.delete(loud, 3), rtol=0.1)
+    assert levels[3] < 0.02
 
 
 def test_ffmpeg_gives_more_than_eight_channels(tmp_path, rng):

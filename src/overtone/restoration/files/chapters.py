@@ -35,7 +35,8 @@ def read_chapters(path: Path) -> list[Chapter]:
                 found.append(Chapter(chapter["start"] * tick, chapter["end"] * tick, title))
     except (av.FFmpegError, ValueError, OSError):
         return []
-    return (found or _cue_sheet(path))[:MOST]
+    # FFmpeg gives ID3's in no order.
+    return sorted(found or _cue_sheet(path))[:MOST]
 
 
 def _cue_sheet(path: Path) -> list[Chapter]:
