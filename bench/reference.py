@@ -11,7 +11,8 @@ and restored; the last 8 s are scored, as restored and by three references:
     half a minute   10 s of the same track, 30 s earlier
     other track     30 s in the middle of another track of the artist
 
-OVERTONE_JOBS tracks are scored at a time. Writes bench/results/reference.md and reference.csv.
+OVERTONE_JOBS tracks are scored at a time. Writes bench/results/reference.md and reference.csv; tracks that
+the latter has already are not scored again, so that a run may be broken off.
 """
 
 import argparse
@@ -40,6 +41,7 @@ CUTOFFS = (4000, 8000)
 LEAD, SCORED = 4, 8  # seconds
 LEAST_SECONDS = 56
 REFERENCES = ("just before", "half a minute", "other track")
+COLUMNS = ["artist", "track", "cutoff", "reference", "strength", "lsd", "visqol", "lsd_with", "visqol_with"]
 # The least that a reference must bring: LSD above the cutoff in %, ViSQOL.
 BARS = {"just before": (-7.0, 0.10), "half a minute": (-4.0, 0.05), "other track": (0.0, 0.0)}
 
@@ -143,6 +145,19 @@ def table(rows):
     return lines
 
 
+def score_all(calls, target):
+    """Score the tracks that a table does not have yet, and add their rows to it."""
+    rows = pd.read_csv(target) if target.exists() else pd.DataFrame(columns=COLUMNS)
+    calls = [
+        call for call in calls if not ((rows["artist"] == call[0]) & (rows["track"] == call[1].stem)).any()
+    ]
+    for found in parallel.run_all(judge, calls):
+        new = pd.DataFrame(found, columns=COLUMNS).round(4)
+        rows = pd.concat([rows, new], ignore_index=True) if len(rows) else new
+        rows.to_csv(target, index=False)
+    return rows
+
+
 def main():
     """Score every track and write the results."""
     parser = argparse.ArgumentParser(
@@ -159,11 +174,8 @@ def main():
         for number, path in enumerate(tracks):
             other = tracks[(number + 1) % len(tracks)] if len(tracks) > 1 else None
             calls.append((artist.name, path, other))
-    names = ["artist", "track", "cutoff", "reference", "strength", "lsd", "visqol", "lsd_with", "visqol_with"]
-    found = parallel.run_all(judge, calls)
-    rows = pd.DataFrame([row for own in found for row in own], columns=names)
     target = Path(__file__).parent / f"results/reference{'_chosen' if asked.chosen else ''}.md"
-    rows.round(4).to_csv(target.with_suffix(".csv"), index=False)
+    rows = score_all(calls, target.with_suffix(".csv"))
     kind = "that bands, limits and strengths were chosen on" if asked.chosen else "that nothing was chosen on"
     text = [
         f"# {__doc__.splitlines()[0]}",

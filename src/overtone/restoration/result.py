@@ -77,8 +77,6 @@ class Report:
                 f"no clear cutoff (perhaps {hertz}, confidence {self.cutoff.confidence:.2f}), left as it is; "
                 "name one to restore it all the same"
             )
-        if self.curve and self.added:
-            found += f", {self.curve.line()}"
         if self.parts == ():
             found = f"no parts that end lower than the rest; {found}"
         if self.hiss:
@@ -88,6 +86,8 @@ class Report:
         if self.stems:
             found += f" to {self.stems.line()}"
             took += f", {self.stems.seconds * self.speed / self.seconds:.0%} of it separating"
+        if self.curve and self.added:
+            found += f", {self.curve.line()}"
         return f"{self.source} -> {self.target}: {found}; {took}{clipped}{self._source_line()}"
 
     def _source_line(self) -> str:
