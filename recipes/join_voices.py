@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from overtone import audio
+from overtone.audio.resample import resample
 
 RATE, LONGEST, PAUSE = 44100, 600, 0.2
 SOUNDS = (".ogg", ".wav", ".flac", ".mp3", ".m4a")
@@ -30,7 +30,7 @@ def join(files: list[Path]) -> np.ndarray:
             continue
         if rate < RATE or not len(samples):
             continue
-        mid = audio.resample(np.ascontiguousarray(samples.mean(1, dtype=np.float32)[None]), rate, RATE)[0]
+        mid = resample(np.ascontiguousarray(samples.mean(1, dtype=np.float32)[None]), rate, RATE)[0]
         peak = float(np.abs(mid).max())
         if peak < 1e-3:
             continue
