@@ -7,77 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeAlias
 
+from overtone.cli import help_texts
 from overtone.cli.terminal import printable
 from overtone.version import __version__
-
-RESTORE = """\
-Find where the treble of each file stops, and make what is missing above anew. Below that
-frequency the output is the input. Full-band and silent files come out as they are. Title,
-artist, cover and other tags go along.
-
-The output is IN.restored.flac beside the input, unless -o says otherwise; its suffix decides
-the format: .flac, .wav, .ogg or .mp3. Folders are searched through, except for *.restored.*
-files."""
-
-EXAMPLES = """\
-examples:
-  overtone restore talk.mp3                   talk.restored.flac, beside it
-  overtone restore talk.mp3 -o better.wav     WAV, 24 bits
-  overtone restore tapes/ -o restored/        every sound file in tapes/, sub-folders kept
-  overtone restore radio.ogg --cutoff 4000    the treble is known to stop at 4 kHz
-  overtone restore podcast.mp3 --parts        that of a guest on the telephone alone
-  overtone restore old.mp3 --like new.flac    as bright as another recording
-  ffmpeg -i film.mkv -f wav - | overtone restore - -o - > film.wav
-
-exit code:
-  0  all files were restored, or needed nothing
-  1  some files failed; there is a line on standard error for each
-  2  nothing was done: wrong usage, or every file failed"""
-
-EXPORT = """\
-Write a model's network as ONNX, for ONNX Runtime and others that run without PyTorch.
-
-inputs:
-  samples   (batch, time), float32 at 44.1 kHz; `overtone restore` brings soft passages up, mid and side
-            each by itself, until peaks are at -8 dB, and what comes out of them down again
-  cutoff    (batch,), float32: where the treble of each ends, in Hz
-output:
-  restored  (batch, time); what lies below the cutoff is best taken from the input
-
-Stereo is restored as mid and side, and the shipped model has weights of its own for the side: --side."""
-
-EXPORT_EXAMPLES = """\
-examples:
-  overtone export overtone.onnx              the shipped model
-  overtone export side.onnx --side           its weights for left minus right
-  overtone export mine.onnx --model data/model"""
-
-SCORE_EXAMPLES = """\
-examples:
-  overtone score song.wav song.restored.flac --cutoff 8000
-  overtone score song.wav mine.flac theirs.wav --cutoff 8000   a column each"""
-
-LISTEN = """\
-Serve a blind listening test of the examples that the pipeline's evaluate stage wrote, as a page for
-the browser. Each rating is in data/listening.sqlite at once. docs/listening.md says how to run a test."""
-
-LISTEN_EXAMPLES = """\
-examples:
-  overtone listen                       the page, for this machine alone
-  overtone listen --host 0.0.0.0        also for phones in the same network
-  overtone listen --export test/        the page as a folder, for any web server
-  overtone listen --import ratings-*    what the listeners of such a folder sent back
-  overtone listen --summary             metrics/listening.json and plots/listening.png"""
-
-APP = """\
-Restore music on a page in the browser: drop files on it, listen, turn the controls, save. Files stay on
-this machine. docs/restore.md shows the page."""
-
-APP_EXAMPLES = """\
-examples:
-  overtone app                     the page, for this machine alone
-  overtone app --host 0.0.0.0      also for phones in the same network, by an address with a token"""
-
 
 _AddParser: TypeAlias = Callable[..., argparse.ArgumentParser]
 
@@ -102,8 +34,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command; ``command`` of what it finds is the sub-command."""
-    whole = _Parser(prog="overtone", description="Give band-limited music its treble back.")
+    """Build the parser of the command; ``command`` of its result is the sub-command."""
+    whole = _Parser(prog="overtone", description="Bandwidth extension (audio super-resolution) of music.")
     whole.add_argument("--version", action="version", version=f"overtone {__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     for add in (_add_restore, _add_score, _add_models, _add_export, _add_listen, _add_app):
@@ -114,9 +46,9 @@ def parser() -> argparse.ArgumentParser:
 def _add_restore(add_parser: _AddParser) -> None:
     parser = add_parser(
         "restore",
-        help="restore the treble of sound files",
-        description=RESTORE,
-        epilog=EXAMPLES,
+        help="add the missing treble to sound files",
+        description=help_texts.RESTORE,
+        epilog=help_texts.EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -138,7 +70,7 @@ def _add_restore(add_parser: _AddParser) -> None:
         "--cutoff",
         metavar="HZ",
         type=_number(float, "a frequency in Hz, 500 or more", 500),
-        help="where the treble stops; found if not given",
+        help="the frequency at which the input ends; measured if not given",
     )
     add("--model", metavar="FOLDER", help="what the pipeline's train stage wrote; by default the shipped one")
     add(
@@ -155,10 +87,19 @@ def _add_restore(add_parser: _AddParser) -> None:
         help="of a FLAC (16, 24) or WAV (16, 24, 32 as float); by default 24",
     )
     add("--device", metavar="NAME", help="cpu, cuda or mps; by default a GPU if there is one")
+    _add_input_options(parser)
+    _add_controls(parser)
+    add("--picture", action="store_true", help="draw the spectrogram before and after, as OUT with .png")
+    add("--json", action="store_true", help="print a JSON object per file")
+
+
+def _add_input_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what of an input is restored."""
+    add = parser.add_argument
     add(
         "--stems",
         action="store_true",
-        help="separate with Demucs first, and add treble to each stem: many times slower (docs/systems.md)",
+        help="separate with Demucs first and restore each stem: many times slower (docs/systems.md)",
     )
     add(
         "--parts",
@@ -177,9 +118,6 @@ def _add_restore(add_parser: _AddParser) -> None:
         action="store_true",
         help="restore what is there of a file whose header promises more",
     )
-    _add_controls(parser)
-    add("--picture", action="store_true", help="draw the spectrogram before and after, as OUT with .png")
-    add("--json", action="store_true", help="print a JSON object per file")
 
 
 def _add_controls(parser: argparse.ArgumentParser) -> None:
@@ -221,19 +159,19 @@ def _add_controls(parser: argparse.ArgumentParser) -> None:
 def _add_score(add_parser: _AddParser) -> None:
     parser = add_parser(
         "score",
-        help="say how far restored files are from a reference",
+        help="score restored files against a reference",
         description="Compare files with a full-band reference, by the metrics of the pipeline's test\n"
         "(docs/metrics.md): at 44.1 kHz, sample by sample, lengths alike to 0.1 s.",
-        epilog=SCORE_EXAMPLES,
+        epilog=help_texts.SCORE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("reference", metavar="REFERENCE", help="the original")
-    parser.add_argument("restored", nargs="+", metavar="RESTORED", help="what was made of its lesser copy")
+    parser.add_argument("restored", nargs="+", metavar="RESTORED", help="restored from a degraded copy of it")
     parser.add_argument(
         "--cutoff",
         metavar="HZ",
         type=_number(float, "a frequency in Hz, 500 or more", 500),
-        help="where the treble of the lesser copy stopped; without it the treble has no scores of its own",
+        help="the cutoff of the degraded copy; without it the high band has no scores of its own",
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object per file")
 
@@ -251,8 +189,8 @@ def _add_export(add_parser: _AddParser) -> None:
     parser = add_parser(
         "export",
         help="write a model as ONNX, to run without PyTorch",
-        description=EXPORT,
-        epilog=EXPORT_EXAMPLES,
+        description=help_texts.EXPORT,
+        epilog=help_texts.EXPORT_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -265,9 +203,9 @@ def _add_export(add_parser: _AddParser) -> None:
 def _add_listen(add_parser: _AddParser) -> None:
     parser = add_parser(
         "listen",
-        help="let people judge the examples, blind",
-        description=LISTEN,
-        epilog=LISTEN_EXAMPLES,
+        help="serve a blind listening test of the examples",
+        description=help_texts.LISTEN,
+        epilog=help_texts.LISTEN_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -290,8 +228,8 @@ def _add_app(add_parser: _AddParser) -> None:
     parser = add_parser(
         "app",
         help="restore by ear, on a page in the browser",
-        description=APP,
-        epilog=APP_EXAMPLES,
+        description=help_texts.APP,
+        epilog=help_texts.APP_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
