@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 
 from overtone.core import cluster
 from overtone.core.errors import OvertoneError
@@ -15,6 +15,8 @@ Result = TypeVar("Result")
 
 BATCH = 1 << 26
 """Bytes of small files that are worth a separate call."""
+IDLE_SECONDS = 86400
+"""Time after which an idle worker process ends."""
 
 
 def worker_count() -> int:
@@ -56,7 +58,11 @@ def run_local(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]])
     if jobs <= 1:
         yield from (function(*call) for call in calls)
         return
-    yield from Parallel(n_jobs=jobs, return_as="generator")(delayed(function)(*call) for call in calls)
+    # joblib's workers end after 300 s without work. Where one ends while new calls come in, joblib may wait for
+    # it forever: seen twice on a busy machine, in processes that called this again after some minutes.
+    with parallel_config(backend="loky", idle_worker_timeout=IDLE_SECONDS):
+        parallel = Parallel(n_jobs=jobs, return_as="generator")
+    yield from parallel(delayed(function)(*call) for call in calls)
 
 
 def describe_workers(calls: int) -> str:
