@@ -58,8 +58,8 @@ def run_local(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]])
     if jobs <= 1:
         yield from (function(*call) for call in calls)
         return
-    # joblib's workers end after 300 s without work. Where one ends while new calls come in, joblib may wait for
-    # it forever: seen twice on a busy machine, in processes that called this again after some minutes.
+    # joblib's workers end after 300 s without work. Where one ends while new calls come in, joblib may wait
+    # for it forever: seen twice on a busy machine, in processes that called this again after some minutes.
     with parallel_config(backend="loky", idle_worker_timeout=IDLE_SECONDS):
         parallel = Parallel(n_jobs=jobs, return_as="generator")
     yield from parallel(delayed(function)(*call) for call in calls)
