@@ -117,6 +117,21 @@ def test_folders_are_searched_and_their_structure_is_kept(here, model, overtone)
     assert (here / "in/sub/a.restored.flac").is_file()
 
 
+def test_a_folder_again_does_what_is_new(here, model, overtone):
+    (here / "in").mkdir()
+    for name in ("a", "b"):
+        (here / f"in/{name}.wav").write_bytes((here / "talk.wav").read_bytes())
+    assert overtone("restore", "in", "--model", model)[0] == 0
+    code, out, err = overtone("restore", "in", "--model", model)
+    assert (code, out, err) == (0, ["2 there already, skipped (--force restores them again)"], [])
+    (here / "in/c.wav").write_bytes((here / "talk.wav").read_bytes())
+    code, out, _ = overtone("restore", "in", "--model", model)
+    assert (code, len(out)) == (0, 2)
+    assert "in/c.wav -> in/c.restored.flac" in out[1]
+    code, out, _ = overtone("restore", "in", "--model", model, "--force")
+    assert (code, len(out)) == (0, 3)
+
+
 def test_what_lies_above_is_written_inside_the_output(here, model, overtone, monkeypatch):
     (here / "other").mkdir()
     (here / "other/b.wav").write_bytes((here / "talk.wav").read_bytes())

@@ -171,9 +171,13 @@ def _restore_one(
             raise OvertoneError(said) from None
         if args.picture:
             from overtone.cli import spectrogram
+            from overtone.restoration.files.decode import open_sound
 
-            files = {"before": source, "after": target}
-            spectrogram.draw(files, picture_path, report.seconds, report.cutoff.hz, job.source.name)
+            opened = {
+                "before": open_sound(source, args.track, args.accept_truncated),
+                "after": open_sound(target),
+            }
+            spectrogram.draw(opened, picture_path, report.seconds, report.cutoff.hz, job.source.name)
         if job.target == STANDARD:
             try:
                 with target.open("rb") as file:

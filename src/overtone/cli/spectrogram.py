@@ -11,14 +11,17 @@ import secrets
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from overtone.core.errors import OvertoneError, need
-from overtone.restoration.files.decode import blocks, open_sound
+from overtone.restoration.files.decode import SoundReader
 from overtone.restoration.stream.fifo import Fifo
+
+# A file that `with` opens.
+Sound: TypeAlias = contextlib.AbstractContextManager[SoundReader]
 
 COLUMNS = 1500
 FRAME_SECONDS = 0.046  # to the next power of two: 2048 samples at 44.1 and 48 kHz
@@ -28,11 +31,11 @@ BLOCK_FRAMES = 64
 RANGE = 90  # dB from the loudest point down to black
 
 
-def draw(files: Mapping[str, Path], path: str | Path, seconds: float, cutoff: float, title: str) -> None:
+def draw(files: Mapping[str, Sound], path: str | Path, seconds: float, cutoff: float, title: str) -> None:
     """Draw the spectrograms of files of the same length, one below the other.
 
     Args:
-        files: by the title of each.
+        files: as `overtone.restoration.files.decode.open_sound` opens them, by the title of each.
         path: the PNG.
         seconds: their length.
         cutoff: in Hz, drawn as a dashed line.
@@ -78,13 +81,13 @@ def draw(files: Mapping[str, Path], path: str | Path, seconds: float, cutoff: fl
             temporary.unlink()
 
 
-def spectrogram(path: str | Path, seconds: float) -> tuple[np.ndarray, int]:
+def spectrogram(sound: Sound, seconds: float) -> tuple[np.ndarray, int]:
     """Compute mean levels in dB of a file's first seconds, (bins, columns), with its rate in Hz.
 
     A column is the mean power over a few frames and over channels; there are COLUMNS at most. The length is
     an argument, since not every header has it.
     """
-    with open_sound(Path(path)) as file:
+    with sound as file:
         rate, length = file.samplerate, round(seconds * file.samplerate)
         hop = min(max(length // COLUMNS, HOPS[0]), HOPS[1])
         size = 2 ** round(math.log2(rate * FRAME_SECONDS))
@@ -95,7 +98,7 @@ def spectrogram(path: str | Path, seconds: float) -> tuple[np.ndarray, int]:
         window = np.hanning(size + 1)[:-1].astype(np.float32)
         window *= 2 / window.sum()
         held = np.zeros((file.channels, size // 2), np.float32)
-        decoded, waiting = blocks(file, Path(path)), Fifo(file.channels)
+        decoded, waiting = file.blocks(), Fifo(file.channels)
         for first in range(0, frames, BLOCK_FRAMES):
             number = min(BLOCK_FRAMES, frames - first)
             needed = (number - 1) * hop + size

@@ -102,6 +102,12 @@ def test_what_is_joined_is_read_as_one(tmp_path, music, name, options):
     assert read(tmp_path / name)[0].shape[1] == 2 * RATE
 
 
+def test_a_tag_behind_a_flac_is_no_fault(tmp_path, music):
+    soundfile.write(tmp_path / "x.flac", music, RATE)
+    (tmp_path / "x.flac").write_bytes((tmp_path / "x.flac").read_bytes() + b"TAG" + bytes(125))
+    assert read(tmp_path / "x.flac")[0].shape[1] == RATE
+
+
 def test_what_follows_and_does_not_fit_is_named(tmp_path, music):
     soundfile.write(tmp_path / "x.wav", music, RATE)
     data = (tmp_path / "x.wav").read_bytes()
