@@ -6,7 +6,7 @@
        │                                   ├─► added.f32 = restored - dry
        └────► restore_file ─► restored.wav ┘
 
-The input and the added band are kept apart, so that the page mixes them anew when a control moves.
+The input and the added band are kept apart, so that the page mixes them again when a control moves.
 """
 
 import contextlib
