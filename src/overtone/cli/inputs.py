@@ -28,7 +28,7 @@ class Job(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What to restore, a line for each input that cannot be, and how many outputs are there already."""
+    """List the files to restore, a line for each that cannot be, and the number of outputs that exist."""
 
     jobs: list[Job]
     failures: list[str]
@@ -97,7 +97,7 @@ def _find(names: Sequence[str], failures: list[str]) -> list[_Found]:
 
 
 def _check_output(names: Sequence[str], output: str | None) -> bool:
-    """Whether the output is a folder.
+    """Return whether the output is a folder.
 
     Raises:
         OvertoneError: it does not fit the inputs.
@@ -151,7 +151,7 @@ def _search(folder: Path, failures: list[str]) -> Iterator[Path]:
 
 
 def _is_film(path: Path) -> bool:
-    """Whether a file that ends in .ts or .mts is a transport stream; True for other names."""
+    """Return whether a file that ends in .ts or .mts is a transport stream; True for other names."""
     if path.suffix.lower() not in (".ts", ".mts"):
         return True
     try:

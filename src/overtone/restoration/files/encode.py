@@ -79,7 +79,7 @@ def check_target_rate(target: Path, rate: int) -> None:
 
 
 def holds_rate(target: Path, rate: int) -> bool:
-    """Whether the target's format has a rate in Hz."""
+    """Return whether the target's format can have a rate in Hz."""
     if target.suffix.lower() == ".mp3":
         return rate in MP3_RATES
     try:

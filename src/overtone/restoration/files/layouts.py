@@ -40,7 +40,7 @@ _XIPH = {
 
 @dataclass(frozen=True)
 class Layout:
-    """What the channels of a file are.
+    """Name the channels of a file.
 
     Attributes:
         mask: WAV's bits of speakers, in whose order the channels come; 0 if it is not known.
@@ -85,7 +85,7 @@ def to_xiph(channels: int) -> list[int] | None:
 
 
 def is_usual(layout: Layout, channels: int) -> bool:
-    """Whether a layout is the one that its number of channels means anyway (side or back being the same)."""
+    """Return whether a layout is the usual one of its number of channels (side or back alike)."""
     if layout.ambisonic:
         return False
     return not layout.mask or _side_as_back(layout.mask) == _side_as_back(USUAL.get(channels, 0))

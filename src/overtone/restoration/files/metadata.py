@@ -21,7 +21,7 @@ FLAC_MASK = "WAVEFORMATEXTENSIBLE_CHANNEL_MASK"
 
 @dataclass
 class Metadata:
-    """What a file holds besides samples.
+    """Hold all that a file has besides samples.
 
     Attributes:
         tags: as of `overtone.restoration.files.tags.read_tags`.
@@ -42,7 +42,7 @@ class Metadata:
     unheld: list[str] = field(default_factory=list)
 
     def has_tags(self) -> bool:
-        """Whether there is anything to be written as tags."""
+        """Return whether there is anything to write as tags."""
         return bool(self.tags or self.custom or self.chapters)
 
     def lost(self, suffix: str, channels: int) -> list[str]:

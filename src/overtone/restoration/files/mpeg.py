@@ -39,7 +39,7 @@ CONFIRMED = 3
 
 
 class Frame(NamedTuple):
-    """What a header of four bytes says; ``size`` in bytes and ``samples`` per channel of its frame."""
+    """Describe a frame by its header of four bytes: ``size`` in bytes and ``samples`` per channel of its frame."""
 
     mpeg1: bool
     layer: int
@@ -50,7 +50,7 @@ class Frame(NamedTuple):
 
     @property
     def kind(self) -> tuple[bool, int, int, int]:
-        """What stays the same within one stream."""
+        """Return the properties that stay the same within one stream."""
         return self[:4]
 
 
@@ -126,7 +126,7 @@ class Scan:
 
     @property
     def is_sound(self) -> bool:
-        """Whether MPEG audio is what the file is, and not a few bytes that look like it."""
+        """Return whether the file is MPEG audio, and not a few bytes that look like it."""
         sound = sum(run.end - run.start for run in self.runs)
         other = sum(part.end - part.start for part in self.junk if not part.zeros)
         return bool(self.runs) and sound > other
@@ -217,7 +217,7 @@ def _is_zero(data: Any, start: int, end: int) -> bool:
 
 
 def _confirmed(data: Any, at: int, frame: Frame, times: int) -> bool:
-    """Whether frames of the same kind follow, as many as that or up to the end of the sound."""
+    """Return whether so many frames of the same kind follow, or as many as there are up to the end."""
     for _ in range(times):
         at += frame.size
         follower = parse(bytes(data[at : at + 4]))

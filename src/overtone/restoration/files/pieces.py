@@ -29,7 +29,7 @@ class Piece:
 
 @dataclass
 class Plan:
-    """How a file is to be read.
+    """Say how a file is read.
 
     Attributes:
         pieces: the sound files that it is joined of.
@@ -49,7 +49,7 @@ class Plan:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the file is read as it is: one piece, nothing corrected, nothing left out before it."""
+        """Return whether the file is read as it is: one piece, nothing corrected, nothing skipped before it."""
         return len(self.pieces) == 1 and self.pieces[0].start == 0 and not self.pieces[0].patches
 
 

@@ -54,7 +54,7 @@ class Riff:
 
 
 class Repair(NamedTuple):
-    """What makes a header tell what is there: bytes by their offset, seconds by the header and in fact."""
+    """Correct a header that is wrong: bytes by their offset; seconds by the header, and in fact."""
 
     patches: dict[int, bytes]
     promised: float
@@ -214,7 +214,7 @@ def rescale(name: bytes, body: bytes, ratio: float) -> bytes:
 
 
 def _is_sound(raw: BinaryIO, sound: Chunk, size: int) -> bool:
-    """Whether what follows a chunk of sound is more sound: no chunk, no tag, no padding."""
+    """Return whether more sound follows a chunk of sound: no chunk, no tag, no padding."""
     end = sound.start + sound.size
     if size - end < LEAST_REST:
         return False

@@ -40,7 +40,7 @@ class SndFile(ForwardFile, LockedFile):
     """A locked file read from beginning to end."""
 
     def is_read_to_end(self) -> bool:
-        """Whether libsndfile has read all bytes of the file; it reads ahead of what it decodes."""
+        """Return whether libsndfile has read all bytes of the file; it reads ahead of what it decodes."""
         if not isinstance(self.name, int):
             at = self.name.tell()
             return bool(at >= self.name.seek(0, os.SEEK_END))

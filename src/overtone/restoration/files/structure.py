@@ -42,7 +42,7 @@ def joints(data: Any) -> list[int]:
 
 
 def foreign(data: Any, at: int) -> bool:
-    """Whether a sound file of any kind begins at a byte."""
+    """Return whether a sound file of any kind begins at a byte."""
     while bytes(data[at : at + 3]) == b"ID3" and (tag := tag_size(data, at)):
         at += tag
     head = bytes(data[at : at + 4])
