@@ -39,7 +39,7 @@ CONFIRMED = 3
 
 
 class Frame(NamedTuple):
-    """Describe a frame by its header of four bytes: ``size`` in bytes and ``samples`` per channel of its frame."""
+    """Describe a frame by its header: ``size`` in bytes, ``samples`` per channel."""
 
     mpeg1: bool
     layer: int

@@ -49,7 +49,7 @@ class Plan:
 
     @property
     def is_plain(self) -> bool:
-        """Return whether the file is read as it is: one piece, nothing corrected, nothing skipped before it."""
+        """Return whether the file is read as it is: one piece, nothing corrected, nothing skipped."""
         return len(self.pieces) == 1 and self.pieces[0].start == 0 and not self.pieces[0].patches
 
 
