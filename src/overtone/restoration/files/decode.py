@@ -6,7 +6,6 @@ frames holds.
 """
 
 import contextlib
-import re
 import stat
 from collections import deque
 from collections.abc import Iterator
@@ -19,8 +18,7 @@ import soundfile
 
 from overtone.core.errors import OvertoneError
 from overtone.formats import UNKNOWN
-from overtone.restoration.files import layouts, pieces, riff
-from overtone.restoration.files.layouts import Layout
+from overtone.restoration.files import header, pieces
 from overtone.restoration.files.mpeg import SLACK
 from overtone.restoration.files.pieces import Piece, Plan
 from overtone.restoration.files.sndfile import SndFile
@@ -40,18 +38,6 @@ AHEAD = 4
 # Full scales beyond which samples are whole numbers that were stored as floats: music of 16 bits that peaks
 # at -50 dB has 104. Recorders of 32-bit float go up to some 30.
 LOUDEST = 100.0
-# libsndfile itself corrects the length of truncated files, and says so in its log only: what is promised and
-# what is there, of WAV, AIFF and AU, of W64, and of RF64, which is WAV of more than 4 GiB. Written to a pipe,
-# they promise nearly the most that they can, for want of knowing better; the second figure is less.
-CORRECTED = (
-    (
-        r"(?:data|SSND|Data Size) *: (?P<promised>\d+) \(should be (?P<there>\d+)\)",
-        0x7FFF0000,
-        "bytes of sound",
-    ),
-    (r"riff : (?P<promised>\d+) \(should be (?P<there>\d+)\)", 1 << 62, "bytes"),
-    (r"count (?P<there>\d+) does not match value from 'ds64' chunk of (?P<promised>\d+)", 1 << 62, "samples"),
-)
 
 
 class SoundReader:
@@ -79,7 +65,7 @@ class SoundReader:
             self.frames = sum(piece.promised or 0 for piece in plan.pieces)
         elif len(plan.pieces) > 1:
             self.frames = UNKNOWN
-        self.layout, self._order = _channels(path, file)
+        self.layout, self._order = header.channels(path, file)
         self.notes = [*plan.notes]
         self.silences: list[tuple[float, float]] = []
         tracks = getattr(file, "tracks", [])
@@ -165,7 +151,7 @@ class SoundReader:
                 f"{self.path} is damaged: it does not decode beyond {began + samples / rate:.1f} s "
                 f"({piece.there / rate:.1f} s of frames are there)"
             )
-        if missing := _missing(file, piece, samples):
+        if missing := header.missing(file, piece, samples):
             self._shortage(missing)
         if timeline := getattr(file, "timeline", None):
             self.silences += [(began + start, began + end) for start, end in timeline.silences]
@@ -291,43 +277,3 @@ def _plan(path: Path, file: _File, track: int | None) -> Plan | None:
         if len(real) < len(plan.pieces):
             plan.pieces = [Piece(*ends) for ends in zip(real, [*real[1:], plan.size], strict=True)]
     return plan
-
-
-def _missing(file: _File, piece: Piece, samples: int) -> str:
-    """Say what a piece that has given so many samples per channel lacks; empty if nothing."""
-    rate = file.samplerate
-    promised, there = file.frames, samples
-    if piece.there is not None:
-        promised, there = piece.promised or 0, piece.there
-    if getattr(file, "cut", False):
-        return "it ends inside a packet"
-    if there + SLACK < promised < UNKNOWN:
-        return f"its header promises {promised / rate:.1f} s, and {there / rate:.1f} s are there"
-    for line, placeholder, unit in CORRECTED:
-        if corrected := re.search(line, file.extra_info):
-            size, rest = int(corrected["promised"]), int(corrected["there"])
-            if rest < size < placeholder:
-                return f"its header promises {size:,} {unit}, and {rest:,} are there"
-    return ""
-
-
-def _channels(path: Path, file: _File) -> tuple[Layout, list[int] | None]:
-    """Return the layout of a file, and where each channel of WAV's order lies in what its decoder gives."""
-    if not isinstance(file, SndFile):
-        return file.layout, None
-    usual = Layout(layouts.USUAL.get(file.channels, 0))
-    if file.format == "OGG":
-        return usual, layouts.from_xiph(file.channels)
-    if file.format == "FLAC":
-        with path.open("rb") as raw:
-            found = re.search(rb"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x([0-9A-Fa-f]+)", raw.read(1 << 16))
-        mask = int(found[1], 16) if found else 0
-        return (Layout(mask) if mask.bit_count() == file.channels else usual), None
-    if (chunks := riff.read(path)) and not chunks.big:
-        return riff.layout(path, chunks), None
-    if file.channels <= 2:
-        return usual, None
-    from overtone.restoration.files.ffmpeg import speakers
-
-    names = speakers(path)
-    return layouts.named(names), layouts.wav_order(names)

@@ -7,7 +7,6 @@ import itertools
 import threading
 from collections.abc import Generator, Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
@@ -17,26 +16,12 @@ import soxr
 
 from overtone.formats import UNKNOWN
 from overtone.restoration.files import layouts
+from overtone.restoration.files.ffmpeg_formats import BROADCAST, FORMATS, KNOWN_LENGTH, RAW
 from overtone.restoration.files.timeline import GAP, Timeline
 from overtone.restoration.files.track import Track
 from overtone.restoration.files.window import Window
 from overtone.restoration.stream.fifo import Fifo
 
-# Formats whose headers know the length of the sound, by FFmpeg's names.
-KNOWN_LENGTH = {
-    *("ape", "avi", "caf", "dsf", "iff", "matroska", "mov", "mpc", "mpc8", "tak", "tta", "wv", "flac", "oma"),
-    *("wav", "w64", "aiff", "au", "voc", "mxf"),
-}
-# Formats without a header: frames lie behind each other, and what lies between them is damage.
-RAW = {"aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3"}
-# Formats that are cut out of a broadcast: they begin and end inside a frame, and their clock may jump.
-BROADCAST = {"mpegts", "mpeg", "flv"}
-# Others that are read. Playlists, which name other files, and pictures are not.
-OTHERS = {
-    *("asf", "dtshd", "gxf", "loas", "mlp", "mp3", "nut", "nsv", "ogg", "qcp", "rm", "shn", "swf", "truehd"),
-    *("wtv", "xwma", "dv", "amv", "aa", "act", "aea", "bonk", "osq", "wsd", "spdif", "sol", "smk", "gsm"),
-}
-FORMATS = KNOWN_LENGTH | RAW | BROADCAST | OTHERS
 # DSD comes as bytes at 352.8 kHz and more, noise above 25 kHz; it is brought to less than that.
 DSD_MOST = 96_000
 # Bytes between two frames of a raw format that are no damage, such as padding.
@@ -64,17 +49,6 @@ class _Raw:
             return self._seek(offset, whence)
         except (KeyError, OSError, ValueError):
             return -1
-
-
-def speakers(path: Path) -> list[str]:
-    """Return FFmpeg's names of a file's channels, in the file's order; none if it does not know them."""
-    try:
-        with av.open(
-            str(path), container_options={"format_whitelist": ",".join(sorted(FORMATS))}
-        ) as container:
-            return [channel.name for channel in container.streams.audio[0].layout.channels]
-    except (av.FFmpegError, ValueError, IndexError):
-        return []
 
 
 class FFmpegFile:
