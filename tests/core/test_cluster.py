@@ -125,7 +125,7 @@ def test_the_stage_writes_the_same_bytes_and_shows_its_progress(
     degrade.main()
     assert content(tmp_path / "data/pairs") == here
     assert len(here) == 3 + 3  # shards and tables
-    assert "degrade: shard 3/3" in capsys.readouterr().out
+    assert "degrade: shard: 3/3" in capsys.readouterr().out
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -136,13 +136,11 @@ def test_an_archive_unpacks_to_the_same_files(on, tmp_path, monkeypatch):
             archive.writestr(name, data)
     monkeypatch.setattr(parallel, "BATCH", 1000)  # three calls
     (tmp_path / "to").mkdir()
-    reported = []
-    unpack(tmp_path / "a.zip", tmp_path / "to", report=lambda progress: reported.append(progress.done))
+    unpack(tmp_path / "a.zip", tmp_path / "to")
     found = {
         f"fma/{p.relative_to(tmp_path / 'to')}": p.read_bytes() for p in (tmp_path / "to").rglob("*.mp3")
     }
     assert found == names
-    assert reported[-1] == 9 * 300
 
 
 def test_a_chunk_is_scored_the_same_to_the_byte(two, pairs, segments, monkeypatch):

@@ -29,8 +29,8 @@ def draw(folder: Path) -> list[str]:
     shown = choose_rows(table, len(plots.COLOURS))
     curves = {
         name: (
-            torch.from_numpy(rows["frequency_hz"].to_numpy()),
-            torch.from_numpy(rows["distance_bel"].to_numpy()),
+            torch.tensor(rows["frequency_hz"].to_numpy()),
+            torch.tensor(rows["distance_bel"].to_numpy()),
         )
         for name in shown
         for rows in [table[table["system"] == name]]

@@ -90,7 +90,7 @@ def test_an_output_for_silence_has_no_weight(pairs, segments, run, monkeypatch):
     first, second, _ = list_chunks(pairs, segments)
     weights = [score(run, index, "input").weight for index in (first, second)]
     monkeypatch.setattr(
-        "overtone.data.dataset.reader.Pairs.read", lambda self, pair: np.zeros((2, RATE), np.float32)
+        "overtone.data.dataset.reader.Pairs.read", lambda self, pair, *_: np.zeros((2, RATE), np.float32)
     )
     weights.append(score(run, second, "input").weight)
     assert weights == [RATE, RATE // 2, 0]

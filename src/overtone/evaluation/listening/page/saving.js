@@ -8,17 +8,39 @@ export function newListener() {
   return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+// Merge what two tabs know: of two ratings of a clip the later one counts, and nothing is forgotten.
+function merge(state, other) {
+  for (const [clip, rating] of Object.entries(other.ratings ?? {})) {
+    if (!(state.ratings[clip]?.at >= rating.at)) state.ratings[clip] = rating;
+  }
+  for (const [clip, at] of Object.entries(other.sent ?? {})) {
+    if (!(state.sent[clip] >= at)) state.sent[clip] = at;
+  }
+  for (const clip of other.played ?? []) if (!state.played.includes(clip)) state.played.push(clip);
+  state.order ??= other.order;
+}
+
 export class Saving {
   constructor(test, listener, notify) {
     Object.assign(this, { test, listener, notify });
     this.toServer = test.saving === "server";
     this.place = `overtone-listening/${test.test}/${listener}`;
-    this.state = { ratings: {}, sent: {}, trial: null };
+    this.state = { ratings: {}, sent: {}, played: [] };
     this.memoryOnly = false;
-    try {
-      Object.assign(this.state, JSON.parse(localStorage.getItem(this.place) ?? "{}"));
-    } catch { this.memoryOnly = true; }
+    this.read();
     this.sending = false;
+    // Another tab of this listener has written: its ratings count here too, and are sent if it is closed.
+    window.addEventListener("storage", (event) => {
+      if (event.key !== this.place) return;
+      this.read();
+      this.send();
+    });
+  }
+
+  read() {
+    try {
+      merge(this.state, JSON.parse(localStorage.getItem(this.place) ?? "{}"));
+    } catch { this.memoryOnly = true; }
   }
 
   // The listener's trials; what the server knows of earlier is merged with what this browser knows.
@@ -40,13 +62,23 @@ export class Saving {
     return trials;
   }
 
+  // Other tabs write the same item: what they have written since is read before it is replaced.
   keep() {
+    this.read();
     try {
       localStorage.setItem(this.place, JSON.stringify(this.state));
     } catch { this.memoryOnly = true; }
   }
 
   rating(clip) { return this.state.ratings[clip]?.value; }
+
+  get played() { return new Set(this.state.played); }
+
+  play(clip) {
+    if (this.state.played.includes(clip)) return;
+    this.state.played.push(clip);
+    this.keep();
+  }
 
   get count() { return Object.keys(this.state.ratings).length; }
 
