@@ -21,7 +21,8 @@ function merge(state, other) {
 }
 
 export class Saving {
-  constructor(test, listener, notify) {
+  // `changed` is called when another tab of this listener has written.
+  constructor(test, listener, notify, changed) {
     Object.assign(this, { test, listener, notify });
     this.toServer = test.saving === "server";
     this.place = `overtone-listening/${test.test}/${listener}`;
@@ -30,12 +31,16 @@ export class Saving {
     this.read();
     this.sending = false;
     // Another tab of this listener has written: its ratings count here too, and are sent if it is closed.
-    window.addEventListener("storage", (event) => {
+    this.follow = (event) => {
       if (event.key !== this.place) return;
       this.read();
       this.send();
-    });
+      changed();
+    };
+    window.addEventListener("storage", this.follow);
   }
+
+  close() { window.removeEventListener("storage", this.follow); }
 
   read() {
     try {
