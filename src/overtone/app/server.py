@@ -19,7 +19,6 @@ POST   /tabs/TAB/files/KEY/save           {"format", "controls"}: write the rest
 GET    /tabs/TAB/files/KEY/saved          ?format: the restored file
 """
 
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from starlette.staticfiles import StaticFiles
 
 from overtone.app import curve, library, mixing, picture, saving, uploads
 from overtone.app.library import Item, Library, Session
+from overtone.app.queries import read_json, whole_number
 from overtone.app.worker import Worker
 from overtone.core.errors import OvertoneError
 from overtone.formats import BY_FFMPEG, FILMS, SUFFIXES
@@ -44,7 +44,6 @@ from overtone.web.guard import Guard
 
 PAGE = Path(__file__).parent / "page"
 SHARED: list[str | tuple[str, str]] = [("overtone.web", "static")]
-MOST_JSON = 100_000  # bytes
 MOST_SAMPLES = 1 << 20  # of a preview request, per channel
 MEDIA = {".flac": "audio/flac", ".wav": "audio/wav", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
 
@@ -143,7 +142,7 @@ class App:
         return Response(status_code=204)
 
     async def _restore(self, request: Request) -> Response:
-        item, values = self._item(request), await _json(request)
+        item, values = self._item(request), await read_json(request)
         cutoff = values.get("cutoff")
         if cutoff is not None and (type(cutoff) not in (int, float) or not 500 <= cutoff <= 96000):
             raise OvertoneError("the cutoff is a frequency in Hz, 500 or more")
@@ -175,7 +174,7 @@ class App:
     async def _sound(self, request: Request) -> Response:
         """Answer 16-bit little-endian samples, interleaved: the input's channels, then the added band's."""
         item = self._ready(request)
-        start, count = (_whole(request, name) for name in ("start", "count"))
+        start, count = (whole_number(request, name) for name in ("start", "count"))
         if count > MOST_SAMPLES:
             raise HTTPException(413, f"at most {MOST_SAMPLES} samples at once")
 
@@ -187,7 +186,7 @@ class App:
         return Response(await run_in_threadpool(read), media_type="application/octet-stream")
 
     async def _curve(self, request: Request) -> Response:
-        item, values = self._ready(request), await _json(request)
+        item, values = self._ready(request), await read_json(request)
 
         def compute() -> dict[str, Any]:
             taps = _taps(item, values)
@@ -217,7 +216,7 @@ class App:
         return JSONResponse(item.public(), 201)
 
     async def _save(self, request: Request) -> Response:
-        item, values = self._ready(request), await _json(request)
+        item, values = self._ready(request), await read_json(request)
         suffix, taps = _suffix(values), _taps(item, values.get("controls", {}))
 
         def write() -> int:
@@ -235,7 +234,7 @@ class App:
         return FileResponse(path, media_type=MEDIA[suffix], filename=saving.target_name(item, suffix))
 
     async def _save_all(self, request: Request) -> Response:
-        session, values = self._session(request), await _json(request)
+        session, values = self._session(request), await read_json(request)
         suffix, chosen = _suffix(values), values.get("files")
         if not isinstance(chosen, dict) or not chosen:
             raise OvertoneError("the files to save are missing")
@@ -262,36 +261,6 @@ def _suffix(values: dict[str, Any]) -> str:
     if suffix not in FORMATS:
         raise OvertoneError(f"the format is one of {', '.join(FORMATS)}")
     return suffix
-
-
-def _whole(request: Request, name: str) -> int:
-    """Read a whole number of a query."""
-    text = request.query_params.get(name, "")
-    if not (text.isascii() and text.isdecimal() and len(text) < 15):
-        raise HTTPException(400, f"{name} is a whole number")
-    return int(text)
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    """Read a small JSON object.
-
-    Raises:
-        HTTPException: the body is something else, or too large.
-    """
-    if request.headers.get("content-type") != "application/json":
-        raise HTTPException(415, "the body is application/json")
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MOST_JSON:
-            raise HTTPException(413, "the body is too large")
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError):
-        raise HTTPException(400, "the body is not JSON") from None
-    if not isinstance(values, dict):
-        raise HTTPException(400, "the body is not a JSON object")
-    return values
 
 
 def _as_text(status: int, message: str = "") -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -64,7 +64,7 @@ class Listener:
         self.driver = browser.start(downloads)
         self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": TAP})
 
-    def wait(self, holds, seconds=10):
+    def wait(self, holds, seconds=40):
         return WebDriverWait(self.driver, seconds, 0.03).until(lambda _: holds())
 
     def find(self, css):
