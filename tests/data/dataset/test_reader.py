@@ -123,7 +123,7 @@ def test_a_part_shorter_than_a_sample_is_none(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "does not decode"),
+        (b"", "is empty"),
         (b"garbage" * 100, "does not decode"),
         (np.zeros((RATE, 1), np.float32), "is silent"),
         (np.zeros((0, 1), np.float32), "holds no samples"),
