@@ -29,8 +29,8 @@ def draw(folder: Path) -> list[str]:
     shown = choose_rows(table, len(plots.COLOURS))
     curves = {
         name: (
-            torch.from_numpy(rows["frequency_hz"].to_numpy()),
-            torch.from_numpy(rows["distance_bel"].to_numpy()),
+            torch.from_numpy(rows["frequency_hz"].to_numpy(copy=True)),
+            torch.from_numpy(rows["distance_bel"].to_numpy(copy=True)),
         )
         for name in shown
         for rows in [table[table["system"] == name]]
