@@ -98,7 +98,7 @@ def test_a_changed_param_starts_afresh(workspace):
 
 def test_a_training_killed_three_times_at_random_moments_ends_in_the_same_bytes(workspace, tmp_path):
     """One hundred, of the pipeline as a whole, are for a night: bench/kills.py."""
-    workspace.set("train", epochs=60, stop_patience=60)
+    workspace.set("train", epochs=20, stop_patience=20)
     other = workspace.copy(tmp_path / "other")
     began = time.monotonic()
     workspace.run(sys.executable, "-m", "stages.train")
