@@ -69,9 +69,9 @@ def test_a_killed_rank_ends_the_others_and_is_named(start, victim, tmp_path, cap
 
 
 def test_a_rank_that_loses_a_killed_one_does_not_hide_it(start):
+    # A rank finds out that it has lost another one only after that one has ended.
+    lost = f"(time.sleep(2), sys.exit({torchrun.LOST}))"
     with pytest.raises(OvertoneError, match=r"rank 1 of 2 was killed \(SIGKILL\)"):
-        # A rank finds out that it has lost another one only after that one has ended.
-        lost = f"(time.sleep(2), sys.exit({torchrun.LOST}))"
         start(f"os.kill(os.getpid(), signal.SIGKILL) if rank == 1 else {lost}")
 
 
