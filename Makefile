@@ -37,8 +37,9 @@ QUICK = -S train.epochs=2 -S segment.per_track=2 -S evaluate.seconds=3 -S evalua
 quick: $(VENV)/ready
 	dvc exp run --temp --force --name quick $(QUICK)
 
+# One process more than there are cores: tests of the pipeline wait for DVC for much of their time.
 test: $(VENV)/ready
-	@pytest --numprocesses auto
+	@pytest --numprocesses $$(python -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 CODE := src stages tests bench recipes tools
 check: $(VENV)/ready docs

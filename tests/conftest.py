@@ -25,6 +25,11 @@ torch.set_num_threads(1)
 RATE = 44100
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the tests of the pipeline, the longest, so that no process ends alone with one of them."""
+    items.sort(key=lambda item: "tests/pipeline/" not in item.path.as_posix())
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)

@@ -54,7 +54,8 @@ class Workspace:
         self.environment = os.environ | {
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
             "OMP_NUM_THREADS": "1",
-            "OVERTONE_JOBS": "2",
+            # A second process loads PyTorch again for two seconds of music; the first run has two.
+            "OVERTONE_JOBS": "1",
             "OVERTONE_DEVICE": "cpu",
             "COLUMNS": "200",
         }

@@ -22,11 +22,8 @@ from overtone.models.nuwave2 import (
     FourierConvolution,
     NuWave2,
     NuWave2Settings,
-    diffuse,
-    log_snr,
-    sampling_levels,
-    step,
 )
+from overtone.models.nuwave2_schedule import diffuse, log_snr, sampling_levels, step
 from overtone.restoration.stream.restorer import Restorer
 from overtone.training import loop
 from overtone.training.loop import Trainer

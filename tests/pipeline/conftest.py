@@ -32,7 +32,7 @@ def first(shared_folder):
         music = write_music(folder / "music")
         (folder / "workspace").mkdir()
         workspace = Workspace(folder / "workspace", music)
-        output = workspace.run("dvc", "repro")
+        output = workspace.run("dvc", "repro", OVERTONE_JOBS="2")
         workspace.commit()
         return workspace, output
 

@@ -1,31 +1,18 @@
-"""The command: what each sub-command does, and its exit code; heavy parts load when needed."""
+"""Run the command: its sub-commands, and its exit code; heavy parts load when needed."""
 
 import argparse
-import contextlib
-import dataclasses
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from overtone.cli import parser
-from overtone.cli.inputs import STANDARD, Job, plan, save_standard_input
-from overtone.cli.terminal import Bar, complain, drop_output, libraries_silenced, printable
+from overtone.cli import parser, restore
+from overtone.cli.exit_codes import ALL_GOOD, BROKEN_PIPE, INTERRUPTED, NOTHING_DONE
+from overtone.cli.terminal import complain, drop_output, libraries_silenced, printable
 from overtone.core.errors import OvertoneError, need
 from overtone.version import __version__
-
-if TYPE_CHECKING:
-    from overtone.models.registry import Network
-    from overtone.restoration.reference import Recording
-    from overtone.restoration.result import Report
-    from overtone.restoration.stream.separation import Separator
-
-ALL_GOOD, SOME_FAILED, NOTHING_DONE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,130 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _restore(args: argparse.Namespace) -> int:
-    """Restore all inputs; a failure is a line and does not stop the others."""
-    jobs, failures, skipped = plan(args.inputs, args.output, args.force)
-    for failure in failures:
-        complain(failure)
-    if skipped:
-        said = f"{skipped} there already, skipped (--force restores them again)"
-        print(said, file=sys.stderr if args.json else sys.stdout, flush=True)
-    if not jobs:
-        return (SOME_FAILED if failures else ALL_GOOD) if skipped else NOTHING_DONE
-    if args.parts:
-        from overtone.restoration.stream.narrowband import check_alone
-
-        check_alone(args.cutoff, args.stems)
-    if args.picture:
-        need("picture", "matplotlib")
-    from overtone.restoration.stream.load import open_model
-
-    net = open_model(args.model, args.device)
-    separator = None
-    if args.stems:
-        from overtone.restoration.stream.separation import open_separator
-
-        separator = open_separator(args.device)
-    from overtone.restoration.reference import open_reference
-
-    done = 0
-    with libraries_silenced():
-        reference = open_reference(args.like)
-        for number, job in enumerate(jobs):
-            bar = Bar(f"[{number + 1}/{len(jobs)}] " if len(jobs) > 1 else "", job.source)
-            try:
-                report = _restore_one(job, net, separator, reference, args, bar)
-            except (OvertoneError, OSError, MemoryError) as error:
-                if isinstance(error, BrokenPipeError):
-                    raise
-                bar.clear()
-                complain(str(error) or "out of memory")
-                continue
-            finally:
-                bar.clear()
-            done += 1
-            # Standard output may be the sound itself.
-            out = sys.stderr if job.target == STANDARD else sys.stdout
-            print(json.dumps(report.json()) if args.json else printable(report.line()), file=out, flush=True)
-    if done == len(jobs) and not failures:
-        return ALL_GOOD
-    return SOME_FAILED if done or skipped else NOTHING_DONE
-
-
-def _restore_one(
-    job: Job,
-    net: "Network",
-    separator: "Separator | None",
-    reference: "Recording | None",
-    args: argparse.Namespace,
-    bar: "Bar",
-) -> "Report":
-    """Restore one file, by way of temporary files for standard input and output."""
-    from overtone.restoration.restore_file import restore_file
-
-    with contextlib.ExitStack() as stack:
-        source, target = job
-        if STANDARD in job:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="overtone-")))
-        if source == STANDARD:
-            source = folder / "standard input"
-            save_standard_input(source)
-        if target == STANDARD:
-            target = folder / "standard output.wav"
-        picture_path = target.with_suffix(".png")
-        if args.picture and job.target == STANDARD:
-            raise OvertoneError("--picture is named after the output file; name one with -o")
-        if args.picture and os.path.exists(picture_path) and not args.force:
-            raise OvertoneError(f"{picture_path} exists; overwrite it with --force")
-        try:
-            report = restore_file(
-                source,
-                target,
-                cutoff=args.cutoff,
-                model=net,
-                out_rate=args.rate,
-                bits=args.bits,
-                force=args.force,
-                progress=bar.show,
-                separator=separator,
-                parts=args.parts,
-                track=args.track,
-                accept_truncated=args.accept_truncated,
-                like=reference,
-                strength=args.strength,
-                brightness=args.brightness,
-                amount=args.amount,
-                top=args.top,
-            )
-        except OvertoneError as error:
-            if STANDARD not in job:
-                raise
-            said = str(error).replace(f"{folder}{os.sep}", "")
-            if "cannot be written" in said and job.target == STANDARD:
-                said += f"; temporary files are in {folder.parent}: name another folder in TMPDIR"
-            raise OvertoneError(said) from None
-        if args.picture:
-            from overtone.cli import spectrogram
-            from overtone.restoration.files.decode import open_sound
-
-            opened = {
-                "before": open_sound(source, args.track, args.accept_truncated),
-                "after": open_sound(target),
-            }
-            spectrogram.draw(opened, picture_path, report.seconds, report.cutoff.hz, job.source.name)
-        if job.target == STANDARD:
-            try:
-                with target.open("rb") as file:
-                    shutil.copyfileobj(file, sys.stdout.buffer)
-                sys.stdout.flush()
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                drop_output()
-                raise OvertoneError(f"standard output cannot be written: {error.strerror}") from None
-        return dataclasses.replace(report, source=job.source, target=job.target)
-
-
 def _score(args: argparse.Namespace) -> int:
     """Print what files score against a reference; all of them, or what is wrong with the first bad one."""
     from overtone.cli import score
@@ -207,8 +70,8 @@ def _score(args: argparse.Namespace) -> int:
         for one in found:
             print(json.dumps(one.json()))
     else:
-        told = "no cutoff told" if args.cutoff is None else f"cutoff {args.cutoff:g} Hz"
-        print(printable(f"against {args.reference}: {told}, its own bandwidth {found[0].bandwidth:.0f} Hz"))
+        cutoff = "no cutoff given" if args.cutoff is None else f"cutoff {args.cutoff:g} Hz"
+        print(printable(f"against {args.reference}: {cutoff}, its own bandwidth {found[0].bandwidth:.0f} Hz"))
         print(tables.file_table({printable(str(one.restored)): one.values for one in found}), end="")
     if missing:
         complain(f"no ViSQOL score: {missing}")
@@ -307,7 +170,7 @@ def _app(args: argparse.Namespace) -> int:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "restore": _restore,
+    "restore": restore.run,
     "score": _score,
     "models": _models,
     "export": _export,

@@ -1,11 +1,12 @@
 """Map a function over tracks on this machine's cores or on a cluster, with results in order."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed
 
 from overtone.core import cluster
 from overtone.core.errors import OvertoneError
@@ -15,8 +16,9 @@ Result = TypeVar("Result")
 
 BATCH = 1 << 26
 """Bytes of small files that are worth a separate call."""
-IDLE_SECONDS = 86400
-"""Time after which an idle worker process ends."""
+# joblib ends a worker that was idle for 300 s or has grown by 300 MB, starts another if there is work left,
+# and says so by a warning that users can do nothing about.
+warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
 
 
 def worker_count() -> int:
@@ -58,10 +60,7 @@ def run_local(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]])
     if jobs <= 1:
         yield from (function(*call) for call in calls)
         return
-    # joblib's workers end after 300 s without work. Where one ends while new calls come in, joblib may wait
-    # for it forever: seen twice on a busy machine, in processes that called this again after some minutes.
-    with parallel_config(backend="loky", idle_worker_timeout=IDLE_SECONDS):
-        parallel = Parallel(n_jobs=jobs, return_as="generator")
+    parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator")
     yield from parallel(delayed(function)(*call) for call in calls)
 
 

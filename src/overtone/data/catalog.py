@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from overtone.core import params
 from overtone.core.errors import OvertoneError
@@ -218,6 +217,9 @@ def _hold_out_tracks(tracks: pd.DataFrame, wanted: float, seed: int) -> pd.Index
     # scikit-learn needs two of each kind: single tracks join the most common genre.
     kinds = tracks["genre"].where(sizes > 1, tracks["genre"].mode()[0])
     possible = kinds.nunique() <= min(count, len(tracks) - count) and kinds.value_counts().min() > 1
+    # Imported here: it takes 0.7 s, and every stage reads these settings.
+    from sklearn.model_selection import train_test_split
+
     parts: list[pd.DataFrame] = train_test_split(
         tracks, test_size=count, random_state=seed, stratify=kinds if possible else None
     )
@@ -232,6 +234,8 @@ def _hold_out_artists(tracks: pd.DataFrame, wanted: float, seed: int) -> pd.Inde
     differ in size, so the draws take half, once, one and a half times and twice the proportional
     number of artists.
     """
+    from sklearn.model_selection import GroupShuffleSplit
+
     genre, names = pd.factorize(tracks["genre"])
     artist, artists = pd.factorize(tracks["artist"])
     wanted_by_genre = np.bincount(genre, minlength=len(names)) * (wanted / len(tracks))

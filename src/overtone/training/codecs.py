@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 import soundfile
 import torch
-from scipy import signal
 from torch import Tensor
 
 from overtone.core.errors import OvertoneError
@@ -239,7 +239,7 @@ def encode_decode(samples: np.ndarray, codec: Codec, faster: float = 1.0) -> np.
     """
     # By one transform of the signal, after which every sample is at its position again.
     count = round(len(samples) * codec.rate / RATE / faster)
-    sent = signal.resample(samples, count) if count != len(samples) else samples
+    sent = scipy.signal.resample(samples, count) if count != len(samples) else samples
     kind = {"format": codec.format, "subtype": codec.subtype}
     decoded = round_trip(sent, codec.rate, **kind, compression_level=codec.level, bitrate_mode=codec.mode)
     if len(decoded) != count:
@@ -248,7 +248,7 @@ def encode_decode(samples: np.ndarray, codec: Codec, faster: float = 1.0) -> np.
             "this libsndfile does not take out the codec's delay; set train.augment.coded to 0"
         )
     if count != len(samples):
-        decoded = signal.resample(decoded, len(samples))
+        decoded = scipy.signal.resample(decoded, len(samples))
     return decoded
 
 

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
 from overtone.core.errors import OvertoneError
 from overtone.data.dataset.batch import BatchRows
@@ -191,6 +190,9 @@ def wrap_network(net: nn.Module) -> nn.Module:
     """Wrap a network: gradients become means over the ranks, and all ranks start from rank 0's weights."""
     if rank_count() == 1:
         return net
+    # Imported here: it takes 1 s, and one process does not need it.
+    from torch.nn.parallel import DistributedDataParallel
+
     # Buffers are the same on every rank: batch norm is synced, windows are constants.
     return DistributedDataParallel(net, forward_sync_buffers=False)
 
@@ -200,6 +202,8 @@ def accumulate(nets: Sequence[nn.Module], last: bool) -> Iterator[None]:
     """Sum gradients of micro-batches on every rank, and average them over the ranks with the last one."""
     with ExitStack() as stack:
         for net in nets:
-            if isinstance(net, DistributedDataParallel) and not last:
-                stack.enter_context(net.no_sync())
+            # Only a wrapped network (`wrap_network`) has it.
+            no_sync = getattr(net, "no_sync", None)
+            if no_sync is not None and not last:
+                stack.enter_context(no_sync())
         yield

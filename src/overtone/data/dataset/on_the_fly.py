@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
+import scipy
 import torch
-from scipy import fft, signal
 from torch import Tensor
 
 from overtone.data.dataset.batch import Batch
@@ -72,7 +72,7 @@ class OnTheFlyDegradation:
             return limited
         time = samples.shape[-1]
         # Zeros behind the end for the response, which would wrap around to the beginning otherwise.
-        size = fft.next_fast_len(time + len(self._response), real=True)
+        size = scipy.fft.next_fast_len(time + len(self._response), real=True)
         response = self._spectrum(size, samples.device)
         filtered: Tensor = torch.fft.irfft(torch.fft.rfft(limited, size) * response, size)
         if self.settings.phase == "one_way":
@@ -104,7 +104,7 @@ def _response(sos: np.ndarray, longest: int) -> np.ndarray:
     """Compute a filter's impulse response, cut where the rest is negligible, at most ``longest`` samples."""
     impulse = np.zeros(longest)
     impulse[0] = 1
-    response: np.ndarray = signal.sosfilt(sos, impulse)
+    response: np.ndarray = scipy.signal.sosfilt(sos, impulse)
     rest = np.cumsum(np.abs(response[::-1]))[::-1]
     return response[: max(1, int(np.count_nonzero(rest > NEGLIGIBLE)))]
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
-from scipy import signal
 from torchaudio.functional import resample as sinc_resample
 
 from overtone.core.params import check, check_choice
@@ -145,13 +145,15 @@ def sections(settings: DegradeSettings) -> np.ndarray:
             row = np.array([edge / 2, edge, edge / 2, 1 + alpha, -2 * np.cos(angle), 1 - alpha])
             sos = (row / row[3])[None]
         case "butterworth":
-            sos = signal.butter(order, corner, fs=rate, output="sos")
+            sos = scipy.signal.butter(order, corner, fs=rate, output="sos")
         case "chebyshev1":
-            sos = signal.cheby1(order, settings.ripple_db, corner, fs=rate, output="sos")
+            sos = scipy.signal.cheby1(order, settings.ripple_db, corner, fs=rate, output="sos")
         case "elliptic":
-            sos = signal.ellip(order, settings.ripple_db, settings.stopband_db, corner, fs=rate, output="sos")
+            sos = scipy.signal.ellip(
+                order, settings.ripple_db, settings.stopband_db, corner, fs=rate, output="sos"
+            )
         case "bessel":
-            sos = signal.bessel(order, corner, norm="mag", fs=rate, output="sos")
+            sos = scipy.signal.bessel(order, corner, norm="mag", fs=rate, output="sos")
     return np.asarray(sos)
 
 
@@ -160,12 +162,12 @@ def lowpass(samples: torch.Tensor, sos: np.ndarray, phase: str) -> torch.Tensor:
     array = samples.numpy()
     if phase == "zero":
         # Zeros at the ends, as after a cut: the start of a part must not depend on an extension.
-        forward = signal.sosfilt(sos, array)
-        both = signal.sosfilt(sos, forward[..., ::-1])[..., ::-1]
+        forward = scipy.signal.sosfilt(sos, array)
+        both = scipy.signal.sosfilt(sos, forward[..., ::-1])[..., ::-1]
         return torch.from_numpy(np.ascontiguousarray(both, dtype=np.float32))
     delay = round(group_delay(sos))
     padded = np.pad(array, ((0, 0), (0, delay)))
-    return torch.from_numpy(signal.sosfilt(sos, padded)[..., delay:].astype(np.float32))
+    return torch.from_numpy(scipy.signal.sosfilt(sos, padded)[..., delay:].astype(np.float32))
 
 
 def group_delay(sos: np.ndarray) -> float:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 import torch
-from scipy import signal
 from torch import Tensor
 
 from overtone.audio.bandwidth import measure_bandwidth
@@ -167,10 +167,10 @@ def lowpass(samples: Tensor, cutoff: float, rate: int) -> Tensor:
     Shape:
         (channels, time) -> the same, float32.
     """
-    sos = signal.ellip(10, 0.05, 40, cutoff, fs=rate, output="sos")
+    sos = scipy.signal.ellip(10, 0.05, 40, cutoff, fs=rate, output="sos")
     # SciPy's default padding for this filter, or less if there are fewer samples.
     padding = min(33, samples.shape[-1] - 1)
-    return torch.from_numpy(signal.sosfiltfilt(sos, samples.numpy(), padlen=padding).astype(np.float32))
+    return torch.from_numpy(scipy.signal.sosfiltfilt(sos, samples.numpy(), padlen=padding).astype(np.float32))
 
 
 def middle(samples: Tensor, seconds: float, rate: int) -> Tensor:

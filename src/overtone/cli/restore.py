@@ -1,0 +1,195 @@
+"""Run ``overtone restore``: all inputs in order, standard input and output among them."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from overtone.cli.exit_codes import ALL_GOOD, NOTHING_DONE, SOME_FAILED
+from overtone.cli.inputs import STANDARD, Job, plan, save_standard_input
+from overtone.cli.terminal import Bar, complain, drop_output, libraries_silenced, printable
+from overtone.core.errors import OvertoneError, need
+
+if TYPE_CHECKING:
+    from overtone.models.registry import Network
+    from overtone.restoration.reference import Recording
+    from overtone.restoration.result import Report
+    from overtone.restoration.stream.separation import Separator
+
+
+def run(args: argparse.Namespace) -> int:
+    """Restore all inputs and return the exit code; a failure is a line and does not stop the others."""
+    planned = plan(args.inputs, args.output, args.force)
+    for failure in planned.failures:
+        complain(failure)
+    if planned.skipped:
+        line = f"{planned.skipped} there already, skipped (--force restores them again)"
+        print(line, file=sys.stderr if args.json else sys.stdout, flush=True)
+    done = _restore_all(planned.jobs, args) if planned.jobs else 0
+    if done == len(planned.jobs) and not planned.failures and (done or planned.skipped):
+        return ALL_GOOD
+    return SOME_FAILED if done or planned.skipped else NOTHING_DONE
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """Hold what all files of a command share."""
+
+    args: argparse.Namespace
+    net: "Network"
+    separator: "Separator | None"
+    reference: "Recording | None"
+
+
+def _restore_all(jobs: list[Job], args: argparse.Namespace) -> int:
+    """Restore files one after the other, with a line for each; return how many succeeded."""
+    setup = _prepare(args)
+    done = 0
+    with libraries_silenced():
+        for number, job in enumerate(jobs):
+            bar = Bar(f"[{number + 1}/{len(jobs)}] " if len(jobs) > 1 else "", job.source)
+            try:
+                report = _restore_one(job, setup, bar)
+            except (OvertoneError, OSError, MemoryError) as error:
+                if isinstance(error, BrokenPipeError):
+                    raise
+                bar.clear()
+                complain(str(error) or "out of memory")
+                continue
+            finally:
+                bar.clear()
+            done += 1
+            # Standard output may be the sound itself.
+            out = sys.stderr if job.target == STANDARD else sys.stdout
+            print(json.dumps(report.json()) if args.json else printable(report.line()), file=out, flush=True)
+    return done
+
+
+def _prepare(args: argparse.Namespace) -> _Setup:
+    """Check the options that need no file, and load what the files share."""
+    if args.parts:
+        from overtone.restoration.stream.narrowband import check_alone
+
+        check_alone(args.cutoff, args.stems)
+    if args.picture:
+        need("picture", "matplotlib")
+    from overtone.restoration.reference import open_reference
+    from overtone.restoration.stream.load import open_model
+
+    net = open_model(args.model, args.device)
+    separator = None
+    if args.stems:
+        from overtone.restoration.stream.separation import open_separator
+
+        separator = open_separator(args.device)
+    with libraries_silenced():
+        return _Setup(args, net, separator, open_reference(args.like))
+
+
+def _restore_one(job: Job, setup: _Setup, bar: Bar) -> "Report":
+    """Restore one file, by way of temporary files for standard input and output, and draw its picture."""
+    args = setup.args
+    with _local_files(job) as local:
+        picture = _picture_path(job, local.target, args) if args.picture else None
+        report = _restore_file(local, setup, bar)
+        if picture is not None:
+            from overtone.cli import spectrogram
+            from overtone.restoration.files.decode import open_sound
+
+            opened = {
+                "before": open_sound(local.source, args.track, args.accept_truncated),
+                "after": open_sound(local.target),
+            }
+            spectrogram.draw(opened, picture, report.seconds, report.cutoff.hz, job.source.name)
+        if job.target == STANDARD:
+            _copy_to_standard_output(local.target)
+    return dataclasses.replace(report, source=job.source, target=job.target)
+
+
+def _restore_file(job: Job, setup: _Setup, bar: Bar) -> "Report":
+    """Restore a file by the command's options."""
+    from overtone.restoration.restore_file import restore_file
+
+    args = setup.args
+    return restore_file(
+        job.source,
+        job.target,
+        cutoff=args.cutoff,
+        model=setup.net,
+        out_rate=args.rate,
+        bits=args.bits,
+        force=args.force,
+        progress=bar.show,
+        separator=setup.separator,
+        parts=args.parts,
+        track=args.track,
+        accept_truncated=args.accept_truncated,
+        like=setup.reference,
+        strength=args.strength,
+        brightness=args.brightness,
+        amount=args.amount,
+        top=args.top,
+    )
+
+
+@contextlib.contextmanager
+def _local_files(job: Job) -> Iterator[Job]:
+    """Give files in place of standard input and output; errors name them as the user knows them."""
+    if STANDARD not in job:
+        yield job
+        return
+    with tempfile.TemporaryDirectory(prefix="overtone-") as name:
+        folder = Path(name)
+        source, target = job
+        if source == STANDARD:
+            source = folder / "standard input"
+            save_standard_input(source)
+        if target == STANDARD:
+            target = folder / "standard output.wav"
+        try:
+            yield Job(source, target)
+        except OvertoneError as error:
+            line = str(error).replace(f"{folder}{os.sep}", "")
+            if "standard output.wav cannot be written" in line:
+                line += f"; temporary files are in {folder.parent}: name another folder in TMPDIR"
+            raise OvertoneError(line) from None
+
+
+def _picture_path(job: Job, target: Path, args: argparse.Namespace) -> Path:
+    """Return where the picture of a file is written to.
+
+    Raises:
+        OvertoneError: it has no name, or is there already.
+    """
+    if job.target == STANDARD:
+        raise OvertoneError("--picture is named after the output file; name one with -o")
+    path = target.with_suffix(".png")
+    if os.path.exists(path) and not args.force:
+        raise OvertoneError(f"{path} exists; overwrite it with --force")
+    return path
+
+
+def _copy_to_standard_output(path: Path) -> None:
+    """Copy a restored file to standard output.
+
+    Raises:
+        OvertoneError: it cannot be written.
+        BrokenPipeError: nobody reads it.
+    """
+    try:
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise OvertoneError(f"standard output cannot be written: {error.strerror}") from None
