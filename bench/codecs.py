@@ -1,4 +1,4 @@
-"""What restoring makes of files as codecs leave them, with the cutoff found from the sound.
+"""Measure restoring of files as codecs leave them, with the cutoff found from the sound.
 
     bash recipes/music.sh recipes/music_test.csv FOLDER
     python bench/codecs.py FOLDER [MODEL ...] [--seconds 15]

@@ -1,4 +1,4 @@
-"""How well the cutoff is found: the bundled clips, damaged in many ways, against what was done to them.
+"""Compare the cutoff found with the true one: the bundled clips, low-passed and coded in many ways.
 
     python bench/cutoff_accuracy.py > bench/results/cutoff_accuracy.md
 

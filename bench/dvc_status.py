@@ -1,4 +1,4 @@
-"""Seconds of `dvc status` with FMA large's tables and shards in place, for few and for many shards.
+"""Time `dvc status` with FMA large's tables and shards in place, for few and for many shards.
 
 python bench/dvc_status.py (a minute on a core of its own, 1 GB of disk, given back)
     -> bench/results/dvc_status.md

@@ -1,4 +1,4 @@
-"""Time, memory and disk of every stage for 1, 2, 4 and 8 times the tracks, and the exponent of each.
+"""Measure time, memory and disk of every stage for 1, 2, 4 and 8 times the tracks, and the exponent of each.
 
 python bench/growth.py (ten minutes on a core of its own, 5 GB of disk, given back)
     -> bench/results/growth.md
@@ -29,7 +29,7 @@ SECONDS = 0.5
 # Reading and splitting a table is quick: exponents of less than a tenth of a second say nothing.
 AUDIO, TABLES = 60, 30_000
 FEW = 0.2  # of the smallest size, for the run that is taken off
-LEAST = 0.1  # seconds above few at the largest size: of less no exponent is told
+LEAST = 0.1  # seconds above few at the largest size: less gives no exponent
 STAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     # Fewer files cost less each, at half this number by a fifth: what they take fits into the caches.
     "download_fma, archive": (400 * AUDIO, ("data/fma",)),

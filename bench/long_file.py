@@ -1,4 +1,4 @@
-"""Memory and speed of `overtone restore` on three hours: python bench/long_file.py [--model FOLDER].
+"""Measure memory and speed of `overtone restore` on three hours: python bench/long_file.py [--model FOLDER].
 
 Writes bench/results/long_file.md. It takes 2 GB of disk in the temporary folder, and half an hour or so;
 --minutes makes the long file shorter.

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine's description, the bundled music prepared, results as Markdown."""
+"""Describe the machine, prepare the bundled music, and write results as Markdown, for all benchmarks."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""One stage, measured in forks of a process that has imported it: imports count as memory, not as time.
+"""Measure one stage in forks of a process that has imported it: imports count as memory, not as time.
 
 python bench/measured.py STAGE FOLDER... runs the stage in every folder, one after the other, and prints a
 line of JSON for each: seconds, processor seconds (user and system), peak memory in MB.

@@ -1,4 +1,4 @@
-"""Pairs stored, and their degraded halves made on the fly: seconds of audio per second of a core, and disk.
+"""Compare stored pairs with degradation on the fly: seconds of audio per second of a core, and disk.
 
 python bench/onthefly.py (2 minutes) -> bench/results/onthefly.md
 """

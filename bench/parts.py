@@ -1,4 +1,4 @@
-"""How well the parts are found that end lower than the rest, and what restoring them alone gains.
+"""Measure how well narrowband passages are found, and what restoring them alone gains.
 
     python recipes/voices.py VOICES
     bash recipes/music.sh recipes/music_test.csv MUSIC
@@ -75,7 +75,7 @@ def talk(voices, rate, rng):
     return *(np.concatenate(line, axis=1) + hiss for line in (before, after)), np.concatenate(who)
 
 
-def judge_talk(paths, rate, afterwards, seed):
+def score_talk(paths, rate, afterwards, seed):
     """None where no parts are found; else their cutoff, both shares, and LSD by way for guest and host."""
     torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
@@ -125,7 +125,7 @@ def main():
         for call, afterwards in kinds
         for seed in range(TALKS)
     ]
-    judged = list(parallel.run_all(judge_talk, calls))
+    scored = list(parallel.run_all(score_talk, calls))
     text = [__doc__.splitlines()[0], "", f"{TALKS} talks of each kind by {len(able)} voices.", "", NOTES, ""]
     text += [
         "| the guest's call | the talk | found | cutoff | guest | host |",
@@ -133,7 +133,7 @@ def main():
     ]
     lines = []
     for number, kind in enumerate(kinds):
-        rows = [row for row in judged[number * TALKS :][:TALKS] if row]
+        rows = [row for row in scored[number * TALKS :][:TALKS] if row]
         cutoff, guest, host = (
             np.median([row[0] for row in rows]),
             *np.mean([row[1:3] for row in rows], axis=0),

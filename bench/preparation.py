@@ -1,4 +1,4 @@
-"""From MP3 to segments: audio seconds per second and core, against the limit that its two main parts give.
+"""Measure preparation from MP3 to segments: audio seconds per second and core, against its two main parts.
 
 python bench/preparation.py (2 to 4 minutes) -> bench/results/preparation.md
 """

@@ -1,4 +1,4 @@
-"""Models beside what needs no training, on tracks of artists that they were not trained on.
+"""Compare models with systems that need no training, on tracks of artists that they were not trained on.
 
     bash recipes/music.sh recipes/music_test.csv FOLDER
     python bench/quality.py FOLDER [MODEL ...] [--seconds 30] [--every 1] [--to quality]
@@ -12,7 +12,7 @@ filter at four cutoffs. OVERTONE_JOBS tracks are scored at a time. Writes bench/
 quality.csv (every track), and quality.json for the model's card; a slow network is scored on less of the
 music, all other rows with it, into files of another name. ViSQOL takes most of the time: where the table
 that is there already has a row whose other scores come out the same, its ViSQOL is kept. Without that table,
-all is measured anew. --keep NAME leaves the rows of a model whose weights are gone as that table has them, if
+all is scored again. --keep NAME leaves the rows of a model whose weights are gone as that table has them, if
 what needs no training scores there what it does now, so that they are of the same sound; the probe, which
 needs the sound itself, has no figure then.
 """
@@ -239,8 +239,8 @@ def main():
     for cutoff, name in means.index:
         if name in asked.keep:
             continue
-        told = c2st.accuracy(seen[cutoff, REAL], seen[cutoff, name])
-        means.loc[(cutoff, name), "probe"] = 100 * told
+        accuracy = c2st.accuracy(seen[cutoff, REAL], seen[cutoff, name])
+        means.loc[(cutoff, name), "probe"] = 100 * accuracy
     # Mono has no place between the channels.
     columns = {key: name for key, name in COLUMNS.items() if key in means}
     means = means[list(columns)].sort_index(level="cutoff", sort_remaining=False)

@@ -1,4 +1,4 @@
-"""A reference recording against none, on music that no model was trained on.
+"""Compare restoring with a reference recording and without, on music that no model was trained on.
 
     python bench/reference.py FOLDER [--chosen]
 

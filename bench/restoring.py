@@ -1,4 +1,4 @@
-"""How fast files are restored, end to end and by the network alone, beside the paper's U-Net.
+"""Measure the speed of restoring, end to end and of the network alone, beside the paper's U-Net.
 
     python bench/restoring.py [--to restoring]
 

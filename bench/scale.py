@@ -1,4 +1,4 @@
-"""From 1,000 to 100,000 generated clips through select, split, degrade and segment: time and memory.
+"""Measure select, split, degrade and segment on 1,000 to 100,000 generated clips: time and memory.
 
 python bench/scale.py (five minutes on a core of its own, 2 GB of disk, given back; results after every size)
     -> bench/results/scale.csv, scale.png, scale.md

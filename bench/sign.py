@@ -1,4 +1,4 @@
-"""A loss on magnitudes alone cannot see a waveform's sign: the same net trained from several seeds.
+"""Show that a loss on magnitudes alone cannot see a waveform's sign: one network trained from several seeds.
 
 python bench/sign.py (14 minutes on one core) -> bench/results/sign.md
 """
@@ -49,7 +49,7 @@ def measure(system: Callable[[Tensor], Tensor], data: Segments) -> list[float]:
     return [float(mean) for mean in np.mean(rows, axis=0)]
 
 
-def heard_by(net: UNet) -> Callable[[Tensor], Tensor]:
+def network_output(net: UNet) -> Callable[[Tensor], Tensor]:
     """The net as a system; it makes no use of the cutoff."""
     return lambda degraded: net(degraded, torch.zeros(len(degraded)))
 
@@ -81,15 +81,15 @@ def train(
         for weights in net.last.parameters():
             weights.data.neg_()
     # In training mode, as the first step runs it; on a copy, because that moves batch norm's averages.
-    way = [measure(heard_by(copy.deepcopy(net).train()), brief)[0]]
+    way = [measure(network_output(copy.deepcopy(net).train()), brief)[0]]
 
     def watch(history: list[dict[str, float]], seconds_left: float) -> None:
-        way.append(measure(heard_by(net), brief)[0])
+        way.append(measure(network_output(net), brief)[0])
 
     trainer = Trainer(net, settings, torch.device("cpu"), "float32", Observer(report=watch))
     history = trainer.fit(training, brief).history
     losses = [row["validation_loss"] for row in history]
-    return {"way": way, "losses": losses, "result": measure(heard_by(net.eval()), whole)}
+    return {"way": way, "losses": losses, "result": measure(network_output(net.eval()), whole)}
 
 
 def cells(numbers: list[float]) -> str:

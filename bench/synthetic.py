@@ -1,4 +1,4 @@
-"""Music that costs nothing: any number of short generated clips, with tables shaped as FMA's."""
+"""Generate any number of short clips, with tables shaped as FMA's."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""The very top of full-band music: how loud and how near it is, band by band.
+"""Measure the highest octave of full-band music: level and error, band by band.
 
     bash recipes/music.sh recipes/music_test.csv FOLDER
     bash recipes/music.sh recipes/music_held_out.csv FOLDER

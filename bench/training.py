@@ -1,4 +1,4 @@
-"""Training throughput by network, precision and loss; what reading, damage and the loss take of a step.
+"""Measure training throughput by network, precision and loss; shares of reading, augmentation and loss.
 
 python bench/training.py [--batch SEGMENTS] [--to NAME] (5 minutes) -> bench/results/training.md, or NAME.md
 
@@ -105,10 +105,10 @@ class Run:
 
     def step(self) -> Step:
         """Take one step with the next batch."""
-        places = self.todo[self.taken % len(self.todo)]
-        batch = self.data.batch(places).to(self.device)
+        rows = self.todo[self.taken % len(self.todo)]
+        batch = self.data.batch(rows).to(self.device)
         self.taken += 1
-        planned = PlannedBatch(places, distributed.share_batch(self.batch, self.batch), 0)
+        planned = PlannedBatch(rows, distributed.share_batch(self.batch, self.batch), 0)
         self.wait()
         wall, cpu = time.perf_counter(), time.process_time()
         take_step(self.work, planned, batch)
@@ -132,9 +132,9 @@ class Run:
     def read(self) -> float:
         """Median seconds that a batch takes from the shards to the device, by itself."""
         took = []
-        for places in self.todo:
+        for rows in self.todo:
             began = time.perf_counter()
-            self.data.batch(places).to(self.device)
+            self.data.batch(rows).to(self.device)
             self.wait()
             took.append(time.perf_counter() - began)
         return statistics.median(took)
@@ -142,8 +142,8 @@ class Run:
     def damage(self) -> float:
         """Median seconds that the shipped model's damage takes for a batch, by itself, on one thread."""
         took = []
-        for seed, places in enumerate(self.todo[: 2 * ROUNDS]):
-            batch = self.data.batch(places).to(self.device)
+        for seed, rows in enumerate(self.todo[: 2 * ROUNDS]):
+            batch = self.data.batch(rows).to(self.device)
             self.wait()
             began = time.perf_counter()
             augment(batch, DAMAGE, self.data.pairs.rate, seed)

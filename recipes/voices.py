@@ -1,4 +1,4 @@
-"""Brings recorded voices into a folder, out of Debian's packages of free games and programs for children.
+"""Bring recorded voices into a folder, out of Debian's packages of free games and programs for children.
 
     python recipes/voices.py FOLDER
 

@@ -113,9 +113,9 @@ def test_the_command_says_where_visqol_comes_from(sound, save, capsys, monkeypat
     monkeypatch.setitem(sys.modules, "visqol", None)
     path = str(save("a.wav", sound))
     assert main.main(["score", path, path]) == 0
-    told = capsys.readouterr()
-    assert "SNR" in told.out
-    assert told.err == (
+    printed = capsys.readouterr()
+    assert "SNR" in printed.out
+    assert printed.err == (
         "overtone: no ViSQOL score: visqol is not installed: pip install 'overtone[visqol]' (import of "
         "visqol halted; None in sys.modules)\n"
     )
@@ -125,7 +125,7 @@ def test_the_command_says_where_visqol_comes_from(sound, save, capsys, monkeypat
 def test_a_file_that_cannot_be_read_is_one_line_and_status_2(tmp_path, sound, save, capsys, name):
     (tmp_path / "text.wav").write_text("no sound")
     assert main.main(["score", str(save("a.wav", sound)), str(tmp_path / name)]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.count("\n") == 1
-    assert name in told.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert name in printed.err

@@ -39,9 +39,9 @@ def test_other_models_and_programs_stand_in_the_table_and_a_failing_one_says_so(
     assert list(took) == [*systems, "broken"]
     assert all(took[name]["seconds_per_second"] > 0 for name in systems)
     assert took["broken"] == {"failed": "failed with exit code 1: ValueError: no weights"}
-    heard = {path.name for path in (workspace.folder / "data/examples").iterdir()}
+    written = {path.name for path in (workspace.folder / "data/examples").iterdir()}
     versions = ("degraded", "restored", "original", "model@HEAD", "copy")
-    assert heard == {f"1_{version}.flac" for version in versions}
+    assert written == {f"1_{version}.flac" for version in versions}
     output = workspace.stage("report")
     assert re.search(r"^broken +- +- +failed with exit code 1", output, re.MULTILINE)
     assert re.search(r"^broken +failed with exit code 1", output, re.MULTILINE)

@@ -50,9 +50,9 @@ def test_a_killed_rank_ends_the_run_with_one_line_and_one_process_goes_on(worksp
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.kill(psutil.Process(process.pid).children()[1].pid, signal.SIGKILL)
-    _, told = process.communicate(timeout=60)
+    _, printed = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert told == (
+    assert printed == (
         "error: rank 1 of 2 was killed (SIGKILL), and the others were ended; "
         "run again to go on from the last state kept\n"
     )

@@ -20,8 +20,8 @@ def test_a_second_clone_pulls_data_and_model_and_repeats_nothing(workspace, tmp_
     workspace.run("dvc", "remote", "add", "--default", "team", address)
     workspace.commit()
     workspace.run("dvc", "push", **variables)
-    told = workspace.run(sys.executable, "tools/push_runs.py", **variables)
-    assert int(re.fullmatch(r"(\d+) runs are there, [1-9]\d* of their outputs new\n", told)[1]) >= len(ALL)
+    printed = workspace.run(sys.executable, "tools/push_runs.py", **variables)
+    assert int(re.fullmatch(r"(\d+) runs are there, [1-9]\d* of their outputs new\n", printed)[1]) >= len(ALL)
     clone = workspace.clone(tmp_path / "clone")
     clone.run("dvc", "pull", "--run-cache", **variables)
     weights = "data/model/weights.safetensors"

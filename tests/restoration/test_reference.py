@@ -188,11 +188,11 @@ def test_a_file_says_what_its_reference_changed(tmp_path, noise, low, net):
     report = restore_file(
         tmp_path / "song.wav", model=net, cutoff=CUTOFF, like=tmp_path / "ref.flac", top=16000
     )
-    told = report.json()
-    assert told["reference"] == str(tmp_path / "ref.flac")
-    assert told["curve"]["top"] == 16000
-    assert [list(change) for change in told["curve"]["bands"]][:1] == [["low", "high", "decibels"]]
-    assert f"by the reference at strength {told['curve']['strength']:.2f} (from 6.0 kHz " in report.line()
+    found = report.json()
+    assert found["reference"] == str(tmp_path / "ref.flac")
+    assert found["curve"]["top"] == 16000
+    assert [list(change) for change in found["curve"]["bands"]][:1] == [["low", "high", "decibels"]]
+    assert f"by the reference at strength {found['curve']['strength']:.2f} (from 6.0 kHz " in report.line()
     made, _ = soundfile.read(report.target, dtype="float32")
     expected = restore(low, RATE, model=net, cutoff=CUTOFF, like=tmp_path / "ref.flac", top=16000)
     assert np.abs(made.T - expected.clip(-1, 1 - 2**-23)).max() < 2**-22

@@ -58,7 +58,7 @@ def test_a_file_is_restored_beside_itself(talk, net, low):
     assert (report.seconds, report.channels, report.added, report.clipped) == (2.0, 2, True, 0)
     assert 5000 < report.cutoff.hz < 6100
     assert report.line().startswith(f"{talk} -> {report.target}: cutoff ")
-    assert "treble added and its hiss gone on; 2.0 s at " in report.line()  # it is noise
+    assert "treble added and its hiss continued; 2.0 s at " in report.line()  # it is noise
     assert report.json()["cutoff"]["kind"] == report.cutoff.kind
 
 
@@ -278,19 +278,19 @@ TAGS = [
 def test_files_joined_together_are_read_as_one(tmp_path, low, net, monkeypatch, suffix, tag, kept):
     monkeypatch.setattr(restore_module, "KEPT", kept)
     pieces = [low, low[: len(low) // 2] * 0.5, low[::-1]]
-    datas, heard = [], []
+    datas, decoded = [], []
     for number, piece in enumerate(pieces):
         one = written(tmp_path / f"{number}{suffix}", piece, 48000)
         datas.append(one.read_bytes() + tag)
-        heard.append(soundfile.read(one, dtype="float32")[0])
+        decoded.append(soundfile.read(one, dtype="float32")[0])
     joined = tmp_path / f"joined{suffix}"
     joined.write_bytes(b"".join(datas))
     with open_sound(joined) as file:
         whole = np.concatenate(list(decode.blocks(file, joined)), axis=1)
-    np.testing.assert_array_equal(whole.T, np.concatenate(heard))
+    np.testing.assert_array_equal(whole.T, np.concatenate(decoded))
     report = restore_file(joined, cutoff=5000, model=net)
     assert report.added
-    assert soundfile.info(report.target).frames == sum(map(len, heard))
+    assert soundfile.info(report.target).frames == sum(map(len, decoded))
 
 
 @pytest.mark.parametrize("suffix", [".mp3", ".ogg"])

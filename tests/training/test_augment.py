@@ -46,11 +46,11 @@ def test_every_segment_gets_a_filter_of_its_own_that_ends_where_the_network_is_t
     assert len(set(made.cutoff.tolist())) == COUNT
     gain = response(made.degraded, made.original)
     frequency = torch.fft.rfftfreq(TIME, 1 / RATE)
-    for row, told in enumerate(made.cutoff.tolist()):
-        assert gain[row, frequency < told / 3].min() > 0.99
+    for row, end in enumerate(made.cutoff.tolist()):
+        assert gain[row, frequency < end / 3].min() > 0.99
         half = float(frequency[(gain[row] > 0.5**0.5).nonzero().max()])  # the last at -3 dB
-        assert told <= half + 2
-        assert told >= 0.95 * half - 2
+        assert end <= half + 2
+        assert end >= 0.95 * half - 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -59,10 +59,10 @@ def test_each_kind_falls_as_its_name_says(batch, kind):
     gain = response(made.degraded, made.original)
     frequency = torch.fft.rfftfreq(TIME, 1 / RATE)
     floors, walls = set(), 0
-    for row, told in enumerate(made.cutoff.tolist()):
+    for row, end in enumerate(made.cutoff.tolist()):
         half = float(frequency[(gain[row] > 0.5**0.5).nonzero().max()])
-        assert 0.95 * half - 2 <= told <= half + 2
-        band = gain[row, (frequency > 100) & (frequency < told / 2)]
+        assert 0.95 * half - 2 <= end <= half + 2
+        band = gain[row, (frequency > 100) & (frequency < end / 2)]
         ripple = 20 * torch.log10(band.max() / band.min())
         assert ripple < {"butterworth": 0.03, "sinc": 0.001}.get(kind, 0.06)
         if kind in ("chebyshev1", "elliptic"):

@@ -27,13 +27,13 @@ def degraded():
 
 
 def coded(
-    degraded, share=1.0, lowest=3000.0, seed=3, told=8000.0, rate=RATE, whole=None, ends=14000.0, mids=None
+    degraded, share=1.0, lowest=3000.0, seed=3, given=8000.0, rate=RATE, whole=None, ends=14000.0, mids=None
 ):
     """Behind their low-passes, or if they are given all of them whole."""
     draws = torch.rand((6, COUNT), generator=torch.Generator().manual_seed(seed))
     settings = CodecSettings(share, 0.0 if whole is None else 1.0, lowest)
     whole = torch.zeros_like(degraded) if whole is None else whole
-    cutoff, highest = torch.full((COUNT,), told), torch.full((COUNT,), ends)
+    cutoff, highest = torch.full((COUNT,), given), torch.full((COUNT,), ends)
     return apply_codecs(Sources(degraded, cutoff, whole, highest, mids), settings, rate, draws)
 
 
@@ -100,22 +100,22 @@ def test_a_codecs_own_low_pass_begins_where_it_is_said_to(send, choice, faster):
 
 
 def test_it_is_told_the_lower_of_the_two_cutoffs(degraded, used):
-    _, told = coded(degraded, told=15500.0)
+    _, given = coded(degraded, given=15500.0)
     assert len(used) == COUNT
-    for cutoff, (choice, faster) in zip(told.tolist(), used, strict=True):
+    for cutoff, (choice, faster) in zip(given.tolist(), used, strict=True):
         end = choice.limit / faster
         assert cutoff == 15500 or 0.95 * end <= cutoff <= min(end, 15500)
         assert cutoff <= end
-    assert 0 < sum(cutoff == 15500 for cutoff in told.tolist()) < COUNT
+    assert 0 < sum(cutoff == 15500 for cutoff in given.tolist()) < COUNT
 
 
 def test_a_share_is_coded_and_the_rest_is_as_it_was(degraded):
-    made, told = coded(degraded, share=0.5, seed=5)
+    made, given = coded(degraded, share=0.5, seed=5)
     same = [torch.equal(*rows) for rows in zip(made, degraded, strict=True)]
     assert 3 <= same.count(True) <= 9
     for row in range(COUNT):
         if same[row]:
-            assert told[row] == 8000
+            assert given[row] == 8000
         else:
             # White noise loses what lies above the codec's limit, and gets the codec's noise.
             error = (made - degraded)[row].square().mean() / degraded[row].square().mean()
@@ -123,9 +123,9 @@ def test_a_share_is_coded_and_the_rest_is_as_it_was(degraded):
 
 
 def test_what_goes_in_whole_is_ended_by_the_codec(degraded, used):
-    made, told = coded(degraded, told=4000.0, whole=2 * degraded)
+    made, given = coded(degraded, given=4000.0, whole=2 * degraded)
     assert torch.equal(made, 2 * degraded)
-    for cutoff, (choice, faster) in zip(told.tolist(), used, strict=True):
+    for cutoff, (choice, faster) in zip(given.tolist(), used, strict=True):
         assert choice in LOW_BITRATE_CODECS
         end = choice.limit / faster
         assert end <= 14000
@@ -139,7 +139,7 @@ def test_a_side_goes_in_whole_beside_a_mid(degraded, monkeypatch):
     monkeypatch.setattr(codecs, "encode_decode", stay)
     monkeypatch.setenv("OVERTONE_JOBS", "1")
     mids = 3 * degraded.roll(1, 0)
-    made, _ = coded(degraded, told=4000.0, whole=20 * degraded, mids=mids)
+    made, _ = coded(degraded, given=4000.0, whole=20 * degraded, mids=mids)
     # What is beyond full scale is brought under it, and back.
     assert torch.allclose(made, 20 * degraded, atol=1e-5)
     louder = []
@@ -174,8 +174,8 @@ def test_codecs_end_it_anywhere(degraded, used):
 
 
 def test_where_no_codec_ends_low_enough_a_low_pass_stays(degraded):
-    behind = coded(degraded, told=4000.0)
-    made = coded(degraded, told=4000.0, whole=2 * degraded, ends=3500.0)
+    behind = coded(degraded, given=4000.0)
+    made = coded(degraded, given=4000.0, whole=2 * degraded, ends=3500.0)
     assert torch.equal(made[0], behind[0])
     assert torch.equal(made[1], behind[1])
 
@@ -226,12 +226,12 @@ def test_codecs_that_stop_under_the_lowest_cutoff_are_not_used(degraded, used):
 
 
 def test_where_all_codecs_end_too_low_a_signal_stays_as_it_is(degraded):
-    made, told = coded(degraded, lowest=21900.0, told=21900.0)
-    whole, _ = coded(degraded, lowest=21900.0, told=21900.0, whole=degraded, ends=22000.0)
+    made, given = coded(degraded, lowest=21900.0, given=21900.0)
+    whole, _ = coded(degraded, lowest=21900.0, given=21900.0, whole=degraded, ends=22000.0)
     same = [torch.equal(row, before) for row, before in zip(made, degraded, strict=True)]
     assert any(same)
     assert not all(same)
-    assert (told[same] == 21900).all()
+    assert (given[same] == 21900).all()
     assert [torch.equal(row, before) for row, before in zip(whole, degraded, strict=True)] == same
 
 

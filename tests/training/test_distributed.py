@@ -285,18 +285,18 @@ def test_more_ranks_than_a_micro_batch_has_segments_is_one_line(monkeypatch, who
 
 def talk():
     """What rank 0 says, and whether a name that each makes up by itself is agreed."""
-    heard = distributed.broadcast({"rank": distributed.rank_index()})
+    received = distributed.broadcast({"rank": distributed.rank_index()})
     assert distributed.check_agreement("same") == "same"
     try:
         distributed.check_agreement(f"run {distributed.rank_index() // 2}")
     except OvertoneError as error:
-        return heard, str(error)
-    return heard, ""
+        return received, str(error)
+    return received, ""
 
 
 def test_a_rank_with_other_settings_is_found_and_all_are_told(together):
-    for heard, line in together(4, talk):
-        assert heard == {"rank": 0}
+    for received, line in together(4, talk):
+        assert received == {"rank": 0}
         assert line.startswith("rank 2 of 4 has another params.yaml, code, data/pairs")
 
 

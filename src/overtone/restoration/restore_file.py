@@ -182,7 +182,7 @@ def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.
         speed=seconds / (time.monotonic() - began),
         stems=stream.findings if isinstance(stream, StemsRestorer) else None,
         parts=analysis.spans,
-        hiss=isinstance(stream, Restorer) and any(analysis.floors),
+        noise_floor=isinstance(stream, Restorer) and any(analysis.floors),
         track=file.track,
         silences=tuple(file.silences),
         notes=tuple(file.notes),

@@ -47,7 +47,7 @@ class Report:
     stems: Findings | None = None
     parts: tuple[tuple[float, float], ...] | None = None
     # True if a noise floor was found and continued above the cutoff.
-    hiss: bool = False
+    noise_floor: bool = False
     track: Track | None = None
     silences: tuple[tuple[float, float], ...] = ()
     notes: tuple[str, ...] = ()
@@ -79,8 +79,8 @@ class Report:
             )
         if self.parts == ():
             found = f"no parts that end lower than the rest; {found}"
-        if self.hiss:
-            found += " and its hiss gone on"
+        if self.noise_floor:
+            found += " and its hiss continued"
         clipped = f"; {self.clipped:,} samples clipped" if self.clipped else ""
         took = f"{self.seconds:.1f} s at {self.speed:.3g} times real time"
         if self.stems:

@@ -332,8 +332,8 @@ def test_an_exported_folder_names_no_system(tmp_path, found, store):
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len([path for path in files if path.suffix == ".wav"]) == 3 * (3 + 4 + 1)
     for path in files:
-        told = str(path.relative_to(tmp_path)) + (path.read_text() if path.suffix != ".wav" else "")
-        assert not [system for system in SYSTEMS if system in told], path
+        visible = str(path.relative_to(tmp_path)) + (path.read_text() if path.suffix != ".wav" else "")
+        assert not [system for system in SYSTEMS if system in visible], path
     orders = json.loads((tmp_path / "out/test.json").read_text())["orders"]
     assert len({json.dumps(order) for order in orders}) > 0.9 * len(orders)
 

@@ -100,7 +100,7 @@ class Listener:
     def why(self):
         return self.find("#why")[0].text
 
-    def heard(self):
+    def played(self):
         """What sounds now, once it does."""
 
         def sound():
@@ -112,7 +112,7 @@ class Listener:
     def version(self):
         """The system that is heard, by its tone; waits for a switch to have gone through the analyser."""
         time.sleep(0.25)
-        tone = self.heard()["tone"]
+        tone = self.played()["tone"]
         return next((name for name, own in listening_examples.TONES.items() if own == tone), tone)
 
 
@@ -160,10 +160,10 @@ def test_a_session_by_clicks_and_keys_survives_a_reload_and_a_killed_server(tmp_
         first, second = order[0]["clips"]
         listener.press(" ")
         assert listener.version() == names[first].system
-        before = listener.heard()
+        before = listener.played()
         listener.press("b")
         assert listener.version() == names[second].system
-        after = listener.heard()
+        after = listener.played()
         went_on = after["position"] - before["position"] - (after["at"] - before["at"])
         loop = listening_examples.SECONDS
         # The analyser looks at 0.19 s at once, in which the music may start again.

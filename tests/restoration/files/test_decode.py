@@ -116,28 +116,28 @@ def test_what_follows_and_does_not_fit_is_named(tmp_path, music):
         read(tmp_path / "x.wav")
 
 
-@pytest.mark.parametrize("told", [0, 4000])
+@pytest.mark.parametrize("size", [0, 4000])
 @pytest.mark.parametrize("kind", ["WAV", "WAVEX", "RF64", "AIFF"])
-def test_a_header_that_tells_less_than_there_is_is_corrected(tmp_path, music, told, kind):
+def test_a_header_that_tells_less_than_there_is_is_corrected(tmp_path, music, size, kind):
     path = tmp_path / "x.wav"
     soundfile.write(path, music, RATE, "PCM_16", format=kind)
     data = bytearray(path.read_bytes())
     if kind == "AIFF":
         start = data.index(b"SSND")
-        data[start + 4 : start + 8] = struct.pack(">I", told + 8)
+        data[start + 4 : start + 8] = struct.pack(">I", size + 8)
         start = data.index(b"COMM")
-        data[start + 10 : start + 14] = struct.pack(">I", told // 4)
+        data[start + 10 : start + 14] = struct.pack(">I", size // 4)
     elif kind == "RF64":
         start = data.index(b"ds64")
-        data[start + 16 : start + 24] = struct.pack("<Q", told)
+        data[start + 16 : start + 24] = struct.pack("<Q", size)
     else:
         start = data.index(b"data")
-        data[start + 4 : start + 8] = struct.pack("<I", told)
+        data[start + 4 : start + 8] = struct.pack("<I", size)
     path.write_bytes(data)
     samples, file = read(path)
     np.testing.assert_allclose(samples.T, music, atol=2**-15)
     assert file.notes == [
-        f"its header tells of {told / 4 / RATE:.1f} s, and 1.0 s are there (did the recorder not finish?): "
+        f"its header tells of {size / 4 / RATE:.1f} s, and 1.0 s are there (did the recorder not finish?): "
         "all were read"
     ]
 

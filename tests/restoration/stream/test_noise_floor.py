@@ -170,8 +170,8 @@ def test_hiss_goes_on_above_the_cutoff_of_what_is_restored(net, channels):
         for start in (4500, 9000, 18000):
             assert abs(decibels(density(channel[None], start, 1.1 * start) / (1e-4 / RATE))) < 1.5
         for second in (0, 4, 9):
-            heard = channel[None, second * RATE : (second + 1) * RATE]
-            assert abs(decibels(density(heard, 9000, 18000) / (1e-4 / RATE))) < 1.5
+            second_of_noise = channel[None, second * RATE : (second + 1) * RATE]
+            assert abs(decibels(density(second_of_noise, 9000, 18000) / (1e-4 / RATE))) < 1.5
 
 
 def test_hiss_that_is_the_same_in_both_channels_stays_so(net):
@@ -199,12 +199,12 @@ def test_a_file_says_that_its_hiss_went_on(tmp_path, net):
     low = soxr.resample(0.01 * noise(10, channels=2).T, RATE, 16000)
     soundfile.write(tmp_path / "tape.wav", low, 16000)
     report = restore_file(tmp_path / "tape.wav", model=net, out_rate=RATE)
-    assert report.hiss
-    assert report.json()["hiss"] is True
-    assert "treble added and its hiss gone on; 10.0 s" in report.line()
+    assert report.noise_floor
+    assert report.json()["noise_floor"] is True
+    assert "treble added and its hiss continued; 10.0 s" in report.line()
     made = soundfile.read(report.target, dtype="float32")[0].T
     assert abs(decibels(density(made[:1], 9000, 18000) / (1e-4 / RATE))) < 1.5
     soundfile.write(tmp_path / "music.wav", soxr.resample(notes(10).T, RATE, 16000), 16000)
     report = restore_file(tmp_path / "music.wav", cutoff=7000, model=net)
-    assert not report.hiss
+    assert not report.noise_floor
     assert "its hiss" not in report.line()

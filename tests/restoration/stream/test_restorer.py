@@ -186,15 +186,15 @@ def test_abandoned_restorers_leave_the_number_of_threads_as_it_is(low):
 
 
 @pytest.mark.parametrize(
-    ("block", "told"),
+    ("block", "message"),
     [
         (np.zeros(100, np.float32), r"float32 of shape \(100,\); it is float32 of shape \(2, time\)"),
         (np.zeros((1, 100), np.float32), r"float32 of shape \(1, 100\)"),
         (np.zeros((2, 100), np.int16), r"int16 of shape \(2, 100\)"),
     ],
 )
-def test_a_block_of_another_shape_or_type_is_an_error(block, told):
-    with pytest.raises(OvertoneError, match=told):
+def test_a_block_of_another_shape_or_type_is_an_error(block, message):
+    with pytest.raises(OvertoneError, match=message):
         Restorer(make("spectral"), RATE, 2, CUTOFF).process(block)
 
 

@@ -308,9 +308,9 @@ def song(tmp_path, low, monkeypatch):
 def test_the_command_restores_stem_by_stem_and_reports(demucs, song, capsys):
     arguments = ["restore", "song.wav", "--stems", "--model", "model", "--cutoff", "6000", "-o", "out.wav"]
     assert main.main(arguments) == 0
-    told = capsys.readouterr().out
-    assert "treble added to 4 stems by htdemucs, their sum " in told
-    assert "% of it separating\n" in told
+    printed = capsys.readouterr().out
+    assert "treble added to 4 stems by htdemucs, their sum " in printed
+    assert "% of it separating\n" in printed
     out, rate = soundfile.read("out.wav", always_2d=True)
     assert (rate, out.shape) == (48000, (96000, 1))
     same = soxr.resample(soundfile.read("song.wav")[0], 16000, 48000, quality="VHQ")[None]
@@ -319,7 +319,7 @@ def test_the_command_restores_stem_by_stem_and_reports(demucs, song, capsys):
     report = json.loads(capsys.readouterr().out)["stems"]
     assert (report["model"], report["stems"]) == ("htdemucs", list(NAMES))
     assert 0 < report["separating_seconds"] < 60
-    assert f"{report['sum_error_db']:.1f} dB off" in told
+    assert f"{report['sum_error_db']:.1f} dB off" in printed
 
 
 @pytest.mark.parametrize(
@@ -337,9 +337,9 @@ def test_the_command_without_demucs_is_one_line(song, capsys, monkeypatch, stand
     if stands == "missing":
         monkeypatch.setitem(sys.modules, "demucs.api", None)
     assert main.main(["restore", "song.wav", "--stems", "--model", "model"]) == 2
-    told = capsys.readouterr()
-    assert (told.out, told.err.count("\n")) == ("", 1)
-    assert told.err.startswith(message)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert printed.err.startswith(message)
     assert sorted(path.name for path in song.iterdir()) == ["model", "song.wav"]
 
 

@@ -1,11 +1,11 @@
-"""How steady noise, such as a tape's hiss, goes on above the cutoff: by itself, and in the pauses of music.
+"""Measure how steady noise, such as a tape's hiss, continues above the cutoff: alone, and in pauses of music.
 
     bash recipes/music.sh recipes/music_test.csv FOLDER
-    python bench/hiss.py FOLDER [MODEL ...] [--seconds 10]
+    python bench/noise_floor.py FOLDER [MODEL ...] [--seconds 10]
 
 Noise of three slopes alone, and white noise under the middle seconds of every track, so many dB under the
-track's mean power; of a track the softest fifth of frames counts, where the noise is heard. Low-passed at two
-cutoffs as in bench/quality.py; OVERTONE_JOBS tracks at a time. Writes bench/results/hiss.md.
+track's mean power; of a track the softest fifth of frames counts, where noise is audible. Low-passed at two
+cutoffs as in bench/quality.py; OVERTONE_JOBS tracks at a time. Writes bench/results/noise_floor.md.
 """
 
 import itertools
@@ -106,7 +106,7 @@ def main():
     for (sound, cutoff, name), found in means.iterrows():
         levels = ["" if math.isnan(found[band]) else f"{found[band]:+.1f}" for band in BANDS]
         text.append(f"| {sound} | {cutoff} | {name} | {found['LSD']:.2f} | {' | '.join(levels)} |")
-    target = Path(__file__).parent / "results/hiss.md"
+    target = Path(__file__).parent / "results/noise_floor.md"
     target.write_text("\n".join(text) + "\n")
     print(target.read_text(), end="")
 
