@@ -6,8 +6,6 @@ is imported only when a picture is drawn.
 
 import contextlib
 import math
-import os
-import secrets
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from overtone.core.atomic import replacing
 from overtone.core.errors import OvertoneError, need
 from overtone.restoration.files.decode import SoundReader
 from overtone.restoration.stream.fifo import Fifo
@@ -69,16 +68,11 @@ def draw(files: Mapping[str, Sound], path: str | Path, seconds: float, cutoff: f
     figure.colorbar(image, ax=axes, label="level (dB)", pad=0.01)
     # Of a name that is no valid text, or in a script that the font lacks, what can be drawn is drawn.
     figure.suptitle("".join(char if char.isprintable() else "?" for char in title), parse_math=False)
-    temporary = Path(path).with_name(f".overtone-{secrets.token_hex(4)}.part")
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), replacing(path) as temporary:
             figure.savefig(temporary, format="png", dpi=110)
-        os.replace(temporary, path)
     except OSError as error:
         raise OvertoneError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def spectrogram(sound: Sound, seconds: float) -> tuple[np.ndarray, int]:

@@ -21,8 +21,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         ...     [file.name for file in Path(folder).iterdir()]
         ['a.txt']
     """
-    # Two processes may write the same file; DVC and Git ignore the suffix.
-    temporary = Path(f"{path}.{secrets.token_hex(4)}.part")
+    # Two processes may write the same file, and its name may be as long as names can be. DVC and Git ignore
+    # the suffix.
+    temporary = Path(path).with_name(f".overtone-{secrets.token_hex(4)}.part")
     try:
         yield temporary
         os.replace(temporary, path)
