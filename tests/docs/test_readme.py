@@ -129,3 +129,27 @@ def test_commands_change_parameters_that_there_are(path):
                 there.remove(name)
             checked += 1
     assert checked
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
+def test_the_printed_difference_begins_with_the_committed_metrics_and_fits_a_screen(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    printed = text.split("$ dvc metrics diff\n")[1].split("```")[0].splitlines()
+    found = {}
+    for line in printed[1:]:
+        path, name, old, new, change = re.split(r"\s{2,}", line)
+        assert path == "metrics/summary.json"
+        assert float(new) - float(old) == pytest.approx(float(change), abs=2e-4)
+        found[name] = float(old)
+    values = flat(json.loads(committed("metrics/summary.json")))
+    assert found == {name: pytest.approx(values[name], rel=1e-4) for name in found}
+    assert len(found) == len(set(found)) >= 10
+    assert len(printed) <= 30
+
+
+def flat(values, prefix=""):
+    """Nested values as DVC names them: ``systems.model.lsd``."""
+    pairs = {}
+    for key, value in values.items():
+        pairs |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return pairs

@@ -1,9 +1,16 @@
 """DVC runs again what a change touches, and nothing else."""
 
 import re
+import shlex
 from pathlib import Path
 
+from tests.helpers import ROOT
 from tests.helpers.workspace import stages_run
+
+# As the documentation prints it: `dvc exp show` alone has some 150 columns.
+SHOW = shlex.split(re.search(r"\$ (dvc exp show .*)", (ROOT / "docs/training.md").read_text())[1])
+COLUMNS = ["Experiment", "Created", "train_loss", "validation_loss"]
+COLUMNS += [f"systems.model.{name}" for name in ("lsd_high", "lsd", "snr")] + ["train.lr"]
 
 
 def test_running_again_does_nothing(workspace):
@@ -22,6 +29,9 @@ def test_an_experiment_with_another_learning_rate_reruns_training_alone(workspac
     assert "systems.model" in difference
     assert 2 < len(difference.splitlines()) <= 31, "a heading, and rows that fit a screen"
     assert not re.search(r"\ssystems\.input", difference), "the input is the same"
+    shown = workspace.run(*SHOW).splitlines()
+    assert [name.strip() for name in shown[0].split("|")[1:-1]] == COLUMNS
+    assert len(shown) == 5, "heading, line, workspace, commit, experiment"
     page = workspace.run("dvc", "plots", "show")
     html = Path(re.search(r"file://(\S+)", page)[1]).read_text()
     assert "validation_loss" in html
