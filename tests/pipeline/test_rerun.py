@@ -29,7 +29,7 @@ def test_an_experiment_with_another_learning_rate_reruns_training_alone(workspac
     assert "systems.model" in difference
     assert 2 < len(difference.splitlines()) <= 31, "a heading, and rows that fit a screen"
     assert not re.search(r"\ssystems\.input", difference), "the input is the same"
-    shown = workspace.run(*SHOW).splitlines()
+    shown = workspace.run(*SHOW).strip().splitlines()
     assert [name.strip() for name in shown[0].split("|")[1:-1]] == COLUMNS
     assert len(shown) == 5, "heading, line, workspace, commit, experiment"
     page = workspace.run("dvc", "plots", "show")
