@@ -17,14 +17,15 @@ from overtone.core.errors import OvertoneError
 from overtone.models.registry import Network
 from overtone.restoration.files import decode
 from overtone.restoration.files.decode import BLOCK, SoundReader, open_sound
-from overtone.restoration.files.encode import FORMATS, check_target, check_target_rate, holds_rate, write
+from overtone.restoration.files.encode import ALL_FORMATS, check_target, check_target_rate, suited_rate, write
+from overtone.restoration.files.film import FilmSound, check_film, place_in_target
 from overtone.restoration.files.formats import default_target
 from overtone.restoration.files.metadata import Metadata, read_metadata
 from overtone.restoration.reference import Recording, gain_curve, open_reference
 from overtone.restoration.result import Report
 from overtone.restoration.stream.added_band import Controls
 from overtone.restoration.stream.analysis import Analysis, Analyzer, RestorerOptions, Stream, open_restorer
-from overtone.restoration.stream.limits import MAX_CHANNELS, check_output, check_rate, default_rate
+from overtone.restoration.stream.limits import MAX_CHANNELS, check_output, check_rate
 from overtone.restoration.stream.load import open_model
 from overtone.restoration.stream.narrowband import check_alone
 from overtone.restoration.stream.resampling import Unchanged
@@ -62,17 +63,18 @@ def restore_file(
     amount: float = 0.0,
     top: float | None = None,
 ) -> Report:
-    """Restore a sound file of any length to another file, and copy its tags.
+    """Restore a sound file, or the sound of a film, of any length to another file, and copy its tags.
 
     Args:
-        source: wav, flac, mp3, ogg, opus, aiff, or what FFmpeg reads, such as m4a, wma and films' sound.
-        target: flac, wav, ogg or mp3 by its suffix; by default ``talk.restored.flac`` beside ``talk.mp3``.
-            Its folder is made if need be.
+        source: wav, flac, mp3, ogg, opus, aiff, or what FFmpeg reads, such as m4a, wma and films.
+        target: flac, wav, ogg or mp3 by its suffix; of a film also mp4, mov, mkv or webm, to which its other
+            tracks are copied. By default ``talk.restored.flac`` beside ``talk.mp3``, ``film.restored.mp4``
+            beside ``film.mp4``. Its folder is made if need be.
         cutoff: frequency in Hz above which to predict the band; measured if not given.
         model: a folder that the pipeline's train stage wrote, or a network; by default the shipped one.
         out_rate: the target's rate in Hz; by default 48,000 if the source's is of that family, else 44,100;
             the source's own if nothing is added.
-        bits: 16 or 24 for flac; 16, 24 or 32 (float) for wav; without effect for ogg and mp3.
+        bits: 16 or 24 for flac and mkv; 16, 24 or 32 (float) for wav and mov; without effect for others.
         device: of the network; by default a GPU if there is one.
         force: whether to overwrite the target.
         progress: is called with the share that is done, 0 to 1.
@@ -99,6 +101,7 @@ def restore_file(
     source = Path(source)
     target = default_target(source) if target is None else Path(target)
     check_target(source, target, bits, force)
+    check_film(source, target, track)
     if out_rate is not None:
         check_rate(out_rate)
         check_target_rate(target, out_rate)
@@ -144,9 +147,7 @@ class _Job:
 
     def target_rate(self, analysis: Analysis) -> int:
         """Choose the target's rate in Hz: that asked for, or the source's own if nothing is added to it."""
-        if not self.out_rate and not analysis.needs_restoring and holds_rate(self.target, analysis.rate):
-            return analysis.rate
-        return self.out_rate or default_rate(analysis.rate)
+        return self.out_rate or suited_rate(self.target, analysis.rate, not analysis.needs_restoring)
 
 
 def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.device | None) -> Report:
@@ -162,7 +163,8 @@ def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.
     except OvertoneError as error:
         raise OvertoneError(f"{job.source}: {error}") from None
     added = not isinstance(stream, Unchanged)
-    metadata, output = _metadata(job, analysis, added), _output(job, analysis, blocks, stream)
+    film = place_in_target(job.source, job.target, file.film, job.out_rate is None and not added)
+    metadata, output = _metadata(job, analysis, added, film), _output(job, analysis, blocks, stream)
     try:
         clipped = write(job.target, output, rate, channels, job.bits, length, metadata)
     except torch.OutOfMemoryError:
@@ -174,7 +176,7 @@ def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.
         job.target,
         seconds,
         analysis.rate,
-        rate,
+        analysis.rate if film and film.copied else rate,
         channels,
         analysis.cutoff,
         added,
@@ -184,11 +186,12 @@ def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.
         parts=analysis.spans,
         noise_floor=isinstance(stream, Restorer) and any(analysis.floors),
         track=file.track,
-        silences=tuple(file.silences),
+        silences=() if film and film.copied else tuple(file.silences),
         notes=tuple(file.notes),
         lost=tuple(metadata.lost(job.target.suffix.lower(), channels)),
         curve=curve,
         reference=job.recording and job.recording.name,
+        film=film.describe(job.target) if film else None,
     )
 
 
@@ -232,7 +235,7 @@ def _output_length(job: _Job, analysis: Analysis, rate: int) -> int:
     Raises:
         OvertoneError: there are none, or the target does not hold so many channels.
     """
-    most = FORMATS[job.target.suffix.lower()][2]
+    most = ALL_FORMATS[job.target.suffix.lower()][2]
     if analysis.channels > most:
         raise OvertoneError(
             f"{job.source} has {analysis.channels} channels; a {job.target.suffix} holds {most} at most: "
@@ -247,9 +250,9 @@ def _output_length(job: _Job, analysis: Analysis, rate: int) -> int:
     return length
 
 
-def _metadata(job: _Job, analysis: Analysis, added: bool) -> Metadata:
+def _metadata(job: _Job, analysis: Analysis, added: bool, film: FilmSound | None) -> Metadata:
     """Read the source's metadata and add an encoder tag that says that the high band is predicted."""
-    metadata = read_metadata(job.source, job.track)
+    metadata = read_metadata(job.source, job.track, film)
     tags = metadata.tags
     encoder = tags.pop("encoder", "")
     restored_before = encoder.startswith(MAKER)

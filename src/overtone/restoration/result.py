@@ -32,6 +32,7 @@ class Report:
         lost: what the source holds besides samples, and the target cannot.
         curve: what the controls and the reference changed in the added band, if anything.
         reference: the reference's file, if there was one.
+        film: what was done to the other tracks, if the target is a film.
     """
 
     source: Path
@@ -54,6 +55,7 @@ class Report:
     lost: tuple[str, ...] = ()
     curve: GainCurve | None = None
     reference: str | None = None
+    film: str | None = None
 
     def line(self) -> str:
         """Summarize the report in one line."""
@@ -97,6 +99,8 @@ class Report:
     def source_notes(self) -> list[str]:
         """List what is special about the source: its track, gaps, a wrong header, metadata that is lost."""
         said = [str(self.track)] if self.track else []
+        if self.film:
+            said.insert(0, self.film)
         late = [end for start, end in self.silences if start == 0]
         gaps = [(start, end) for start, end in self.silences if start > 0]
         if late:
@@ -104,7 +108,9 @@ class Report:
         if gaps:
             length = sum(end - start for start, end in gaps)
             count = "a gap" if len(gaps) == 1 else f"{len(gaps)} gaps"
-            said.append(f"silence for {count} of {length:.1f} s from {gaps[0][0]:.1f} s on")
+            said.append(
+                f"silence for {count} of {length:.{1 if length >= 0.1 else 2}f} s from {gaps[0][0]:.1f} s on"
+            )
         said += self.notes
         if self.lost:
             said.append(f"not kept: {', '.join(self.lost)}")

@@ -19,6 +19,7 @@ import soundfile
 from overtone.core.errors import OvertoneError
 from overtone.formats import UNKNOWN
 from overtone.restoration.files import header, pieces
+from overtone.restoration.files.film import FilmSound
 from overtone.restoration.files.mpeg import SLACK
 from overtone.restoration.files.pieces import Piece, Plan
 from overtone.restoration.files.sndfile import SndFile
@@ -52,6 +53,7 @@ class SoundReader:
         track: the sound track that is read, if there are several.
         notes: what people should know of the file; complete once it is read.
         silences: start and end in seconds of what was not sent, filled while it is read.
+        film: the sound's place in a film, known once it is read; None for other files.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class SoundReader:
         self.layout, self._order = header.channels(path, file)
         self.notes = [*plan.notes]
         self.silences: list[tuple[float, float]] = []
+        self.film: FilmSound | None = None
         tracks = getattr(file, "tracks", [])
         self.track: Track | None = tracks[getattr(file, "track", 1) - 1] if len(tracks) > 1 else None
 
@@ -158,6 +161,8 @@ class SoundReader:
             self.notes += [
                 f"its clock jumps by {jump:+.1f} s at {began + at:.1f} s" for at, jump in timeline.jumps[:3]
             ]
+            if self._plan.is_plain and not timeline.jumps:
+                self.film = file.place(self.path)
 
     def _shortage(self, missing: str) -> None:
         """Refuse a file that lacks its end, or take note of it if it is accepted."""

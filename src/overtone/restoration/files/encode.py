@@ -4,7 +4,7 @@ import contextlib
 import os
 import secrets
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,18 +14,21 @@ import soundfile
 from overtone.core.errors import OvertoneError
 from overtone.restoration.files import layouts, riff
 from overtone.restoration.files.decode import BLOCK
+from overtone.restoration.files.film import RATES
+from overtone.restoration.files.formats import FILM_FORMATS, Format
 from overtone.restoration.files.layouts import Layout
 from overtone.restoration.files.metadata import Metadata, write_metadata
 from overtone.restoration.files.sndfile import LockedFile
-from overtone.restoration.stream.limits import CHUNK, MAX_CHANNELS
+from overtone.restoration.stream.limits import CHUNK, MAX_CHANNELS, default_rate
 
 # Suffix -> libsndfile's format, its subtype by bits (None: it has no such choice), most channels.
-FORMATS: dict[str, tuple[str, dict[int, str] | None, int]] = {
+FORMATS: dict[str, Format] = {
     ".flac": ("FLAC", {16: "PCM_16", 24: "PCM_24"}, 8),
     ".wav": ("WAV", {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}, MAX_CHANNELS),
     ".ogg": ("OGG", None, 8),
     ".mp3": ("MP3", None, 2),
 }
+ALL_FORMATS = FORMATS | FILM_FORMATS
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 # Blocks that may wait to be encoded: two pieces.
 WAITING = 2 * CHUNK // BLOCK
@@ -49,9 +52,11 @@ class _Sink(LockedFile):
 def check_target(source: Path, target: Path, bits: int, force: bool) -> None:
     """Raise unless the target can be written to: its suffix, its bits, and what lies there."""
     suffix = target.suffix.lower()
-    if suffix not in FORMATS:
-        raise OvertoneError(f"{target} ends in {suffix or 'no suffix'!r}; it is one of {', '.join(FORMATS)}")
-    subtypes = FORMATS[suffix][1]
+    if suffix not in ALL_FORMATS:
+        raise OvertoneError(
+            f"{target} ends in {suffix or 'no suffix'!r}; it is one of {', '.join(ALL_FORMATS)}"
+        )
+    subtypes = ALL_FORMATS[suffix][1]
     if subtypes and bits not in subtypes:
         raise OvertoneError(f"{bits} bits do not fit {target}; {suffix} takes {_either(subtypes)}")
     try:
@@ -72,10 +77,13 @@ def check_target(source: Path, target: Path, bits: int, force: bool) -> None:
 
 def check_target_rate(target: Path, rate: int) -> None:
     """Raise unless the target's format has a rate in Hz; what MP3 takes its encoder says."""
-    if target.suffix.lower() == ".flac" and rate > 65535 and rate % 10:
+    suffix = target.suffix.lower()
+    if suffix in (".flac", ".mkv") and rate > 65535 and rate % 10:
         raise OvertoneError(
-            f"{target} cannot have {rate} Hz; .flac takes up to 65535 Hz, and above that multiples of 10"
+            f"{target} cannot have {rate} Hz; {suffix} takes up to 65535 Hz, and above that multiples of 10"
         )
+    if suffix in RATES and rate not in RATES[suffix]:
+        raise OvertoneError(f"{target} cannot have {rate} Hz; {suffix} takes {_either(RATES[suffix])}")
 
 
 def holds_rate(target: Path, rate: int) -> bool:
@@ -89,7 +97,16 @@ def holds_rate(target: Path, rate: int) -> bool:
     return True
 
 
-def _either(choices: dict[int, str]) -> str:
+def suited_rate(target: Path, rate: int, unchanged: bool) -> int:
+    """Choose a target's rate in Hz by the source's: its own if nothing is added and the format has it."""
+    if unchanged and holds_rate(target, rate):
+        return rate
+    rate = default_rate(rate)
+    # Opus has no 44,100 Hz.
+    return rate if holds_rate(target, rate) else 48000
+
+
+def _either(choices: Iterable[int]) -> str:
     return " or ".join(str(choice) for choice in choices)
 
 
@@ -118,15 +135,15 @@ def write(
     Raises:
         OvertoneError: the target cannot be written; nothing is left behind then.
     """
+    if metadata.film is not None:
+        # It brings PyAV, which takes a while to load.
+        from overtone.restoration.files.film_writer import write_film
+
+        return write_film(target, blocks, rate, channels, bits, length, metadata)
     suffix = target.suffix.lower()
     _, subtypes, _ = FORMATS[suffix]
     kind = _kind(suffix, metadata.layout, channels, length * channels * bits // 8)
-    real = Path(os.path.realpath(target))
-    # Its suffix tells mediafile what it is.
-    temporary = real.with_name(f".overtone-{secrets.token_hex(4)}.part{suffix}")
-    new_folders = [folder for folder in real.parents if not folder.exists()]
-    try:
-        real.parent.mkdir(parents=True, exist_ok=True)
+    with writing_whole(target) as temporary:
         subtype = subtypes[bits] if subtypes else None
         level = LEVELS.get(kind)
         with temporary.open("wb") as raw:
@@ -142,6 +159,25 @@ def write(
             write_metadata(temporary, metadata, rate, channels)
         if subtypes and soundfile.info(os.fsencode(temporary)).frames != length:
             raise OvertoneError(f"{target} was not written whole")
+    return clipped
+
+
+@contextlib.contextmanager
+def writing_whole(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside a target; rename it at the end, leave nothing behind on an error.
+
+    A target that is a symbolic link stays one: what it points to is written. Its folder is made if need be.
+
+    Raises:
+        OvertoneError: the target cannot be written.
+    """
+    real = Path(os.path.realpath(target))
+    # Its suffix tells mediafile what it is.
+    temporary = real.with_name(f".overtone-{secrets.token_hex(4)}.part{target.suffix.lower()}")
+    new_folders = [folder for folder in real.parents if not folder.exists()]
+    try:
+        real.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
         os.replace(temporary, real)
     except (soundfile.LibsndfileError, OSError) as error:
         raise OvertoneError(f"{target} cannot be written: {_reason(temporary, error)}") from None
@@ -152,7 +188,6 @@ def write(
         with contextlib.suppress(OSError):
             for folder in new_folders:
                 folder.rmdir()
-    return clipped
 
 
 def _kind(suffix: str, layout: Layout, channels: int, size: int) -> str:
@@ -175,28 +210,35 @@ def _encode(file: soundfile.SoundFile, blocks: Iterator[np.ndarray], subtype: st
     """Write blocks to an open file, in a thread; return the samples clipped."""
 
     def write_block(block: np.ndarray) -> int:
-        clipped = 0
-        if subtype != "FLOAT" and max(block.max(), -block.min()) > 1:
-            clipped = int((np.abs(block) > 1).sum())
-        file.write(_encoded(block, subtype, bits))
-        return clipped
+        file.write(encoded(block, subtype, bits))
+        return 0 if subtype == "FLOAT" else count_clipped(block)
 
-    clipped = 0
+    return encode_in_thread(blocks, write_block)
+
+
+def encode_in_thread(blocks: Iterator[np.ndarray], write_block: Callable[[np.ndarray], int]) -> int:
+    """Call a function for every block, in a thread, while the next one is computed; return the sum."""
+    done = 0
     waiting: deque[Future[int]] = deque()
     with ThreadPoolExecutor(max_workers=1) as encoder:
         try:
             for block in blocks:
                 waiting.append(encoder.submit(write_block, block))
                 if len(waiting) > WAITING:
-                    clipped += waiting.popleft().result()
-            return clipped + sum(done.result() for done in waiting)
+                    done += waiting.popleft().result()
+            return done + sum(left.result() for left in waiting)
         except BaseException:
             # What is broken off is not worth encoding to its end.
             encoder.shutdown(cancel_futures=True)
             raise
 
 
-def _encoded(block: np.ndarray, subtype: str | None, bits: int) -> np.ndarray:
+def count_clipped(block: np.ndarray) -> int:
+    """Count the samples beyond full scale."""
+    return int((np.abs(block) > 1).sum()) if max(block.max(), -block.min()) > 1 else 0
+
+
+def encoded(block: np.ndarray, subtype: str | None, bits: int) -> np.ndarray:
     """Convert a (channels, time) float32 block to what libsndfile stores without change: (time, channels).
 
     Whole numbers, as int32, but float32 for FLOAT, and float32 clipped for what is lossy. libsndfile's own

@@ -7,6 +7,7 @@ import itertools
 import threading
 from collections.abc import Generator, Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
@@ -17,6 +18,7 @@ import soxr
 from overtone.formats import UNKNOWN
 from overtone.restoration.files import layouts
 from overtone.restoration.files.ffmpeg_formats import BROADCAST, FORMATS, KNOWN_LENGTH, RAW
+from overtone.restoration.files.film import FilmSound, locate
 from overtone.restoration.files.timeline import GAP, Timeline
 from overtone.restoration.files.track import Track
 from overtone.restoration.files.window import Window
@@ -109,7 +111,7 @@ class FFmpegFile:
                 stream.codec_context.name,
                 stream.channels,
                 (stream.language or "").replace("und", ""),
-                stream.metadata.get("title", ""),
+                stream.metadata.get("title", "") or stream.metadata.get("name", ""),
             )
             for number, stream in enumerate(sounds)
         ]
@@ -167,6 +169,10 @@ class FFmpegFile:
             if self._fault and not self._waiting.size:
                 raise self._fault
             return self._waiting.take(frames).T
+
+    def place(self, path: Path) -> FilmSound | None:
+        """Return where the sound lies in a film, once it is read; None if the file is no film."""
+        return locate(path, self._container, self._stream, (self._origin or 0) + self.timeline.first)
 
     def copy_metadata(self) -> dict[str, str]:
         """The tags by FFmpeg's names: soundfile's, but for the case of some and the number of the track."""

@@ -10,6 +10,7 @@ from overtone.restoration.files import layouts, riff
 from overtone.restoration.files.chapters import Chapter, add_chapters, read_chapters
 from overtone.restoration.files.custom_tags import add_custom_tags, read_custom_tags
 from overtone.restoration.files.decode import open_sound
+from overtone.restoration.files.film import FilmSound
 from overtone.restoration.files.layouts import Layout
 from overtone.restoration.files.tags import read_tags, write_tags
 
@@ -30,7 +31,8 @@ class Metadata:
         chunks: of WAV, by name.
         rate: in Hz, which the positions in the chunks count in.
         layout: of the channels.
-        unheld: what no output holds.
+        unheld: what no output holds, or a film that was written does not.
+        film: the sound's place in the film, if a film is to be written.
     """
 
     tags: dict[str, Any] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class Metadata:
     rate: int = 0
     layout: Layout = field(default_factory=Layout)
     unheld: list[str] = field(default_factory=list)
+    film: FilmSound | None = None
 
     def has_tags(self) -> bool:
         """Return whether there is anything to write as tags."""
@@ -55,13 +58,20 @@ class Metadata:
         return names
 
 
-def read_metadata(path: Path, track: int | None = None) -> Metadata:
+def read_metadata(path: Path, track: int | None = None, film: FilmSound | None = None) -> Metadata:
     """Read what a sound file holds besides samples; what does not decode is left out.
+
+    Args:
+        path: the file.
+        track: number of the sound track, from 1 on, where there are several.
+        film: the sound's place in the film, if one is to be written.
 
     Raises:
         OvertoneError: overtone does not read the file.
     """
-    found = Metadata(read_tags(path), read_custom_tags(path), read_chapters(path))
+    found = Metadata(read_tags(path), read_custom_tags(path), read_chapters(path), film=film)
+    if film is not None and film.encoder:
+        found.tags["encoder"] = film.encoder
     with open_sound(path, track) as file:
         found.rate, found.layout = file.samplerate, file.layout
     if chunks := riff.read(path):

@@ -34,6 +34,7 @@ class Timeline:
         position: samples so far, silence included.
         silences: start and end of each in seconds.
         jumps: seconds at which the clock jumps, and by how many, and no silence was put in.
+        first: when the first sample lies on the clock, in seconds; 0 where silence was put before the sound.
     """
 
     def __init__(self, rate: int, tick: Fraction, joined: bool) -> None:
@@ -41,7 +42,7 @@ class Timeline:
         self.position = 0
         self.silences: list[tuple[float, float]] = []
         self.jumps: list[tuple[float, float]] = []
-        self._shift = Fraction(0)
+        self._shift = self.first = Fraction(0)
         self._next: Fraction | None = None
         self.started = False
 
@@ -57,7 +58,7 @@ class Timeline:
         """
         missing = 0
         if seconds is not None:
-            missing = self._missing(seconds, samples)
+            missing = self._missing(seconds, samples) if self.started else self._missing_at_start(seconds)
             self._next = seconds + Fraction(samples, self._rate)
         elif self._next is not None:
             self._next += Fraction(samples, self._rate)
@@ -79,22 +80,27 @@ class Timeline:
 
     def _missing(self, seconds: Fraction, samples: int) -> int:
         late = seconds - self._shift - Fraction(self.position, self._rate)
-        if not self.started:
-            if late < 0:
-                self._shift += late
-            return self._checked(late) if late > max(LATE, self._tick) else 0
         jump = seconds - self._next if self._next is not None else late
         if jump < -GAP or (self._joined and abs(jump) > JOINT):
             self.jumps.append((self.position / self._rate, float(jump)))
             self._shift += late
             return 0
-        if late <= GAP or jump <= 1.5 * self._tick + Fraction(1, 1000):
+        slack = 1.5 * self._tick
+        if jump <= slack + Fraction(1, 1000):
             return 0
         # A clock that ticks in milliseconds rounds; whole frames were left out.
-        frames = round(jump * self._rate / samples) * samples if samples else 0
-        if abs(jump * self._rate - frames) <= 1.5 * self._tick * self._rate:
-            return self._checked(Fraction(frames, self._rate))
-        return self._checked(late)
+        frames = Fraction(round(jump * self._rate / samples) * samples if samples else 0, self._rate)
+        whole = abs(jump - frames) <= slack
+        # A frame of AAC is shorter than the gap that nobody notices, but all that follows would be early.
+        if late <= GAP and not (whole and late >= frames - slack - LATE):
+            return 0
+        return self._checked(frames if whole else late)
+
+    def _missing_at_start(self, seconds: Fraction) -> int:
+        """Return the samples of silence before the first frame; a start that is hardly late is no silence."""
+        missing = self._checked(seconds) if seconds > max(LATE, self._tick) else 0
+        self._shift = self.first = seconds - Fraction(missing, self._rate)
+        return missing
 
     def _checked(self, seconds: Fraction) -> int:
         if seconds > LONGEST:
