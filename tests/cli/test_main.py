@@ -398,7 +398,10 @@ def test_a_folder_without_audio_is_an_error(here, model, overtone):
         (["--device", "abacus"], "the device is 'abacus', which cannot be used"),
         (["--model", "nowhere"], "nowhere holds no model: model.json is missing"),
         (["--loud"], "unrecognized arguments: --loud"),
-        (["-o", "out.txt"], "-o out.txt ends in none of .flac, .wav, .ogg, .mp3; for a new folder write"),
+        (
+            ["-o", "out.txt"],
+            "-o out.txt ends in none of .flac, .wav, .ogg, .mp3, .mp4, .mov, .mkv, .webm; for a new folder ",
+        ),
         (["-o", "out"], "for a new folder write out/"),
         (["-o", "talk.wav", "--force"], "talk.wav is the input itself"),
         (["-o", "out.flac", "talk.wav"], "-o out.flac is one file for 2 inputs; name a folder"),

@@ -7,9 +7,9 @@ import av
 import numpy as np
 import soxr
 
-SECONDS = 3
+SECONDS = 2
 # Seconds of the sound at which it clicks.
-CLICKS = (0.8, 2.1)
+CLICKS = (0.6, 1.4)
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,11 @@ class Sound:
 
 
 def music(rate, channels, seed):
-    """Noise up to 6 kHz, quiet but for two clicks, (channels, time)."""
-    rng = np.random.default_rng(seed)
-    noise = soxr.resample(rng.normal(0, 0.02, (SECONDS * 12000, channels)), 12000, rate)[: SECONDS * rate].T
-    noise = np.ascontiguousarray(noise, np.float32)
+    """Noise and two clicks up to 6 kHz, (channels, time)."""
+    low = np.random.default_rng(seed).normal(0, 0.02, (SECONDS * 12000, channels))
     for seconds in CLICKS:
-        noise[:, round(seconds * rate)] += 0.9
-    return noise
+        low[round(seconds * 12000)] += 0.9
+    return np.ascontiguousarray(soxr.resample(low, 12000, rate)[: SECONDS * rate].T, np.float32)
 
 
 def write_film(path, sounds, codec="mpeg4", subtitles=None, variable=False, chapters=(), attached=()):
@@ -123,7 +121,7 @@ def _lines(stream, codec):
 
 def packets(path):
     """List every track's packets: bytes, and timestamps in seconds from the first picture."""
-    found, times = {}, {}
+    found = {}
     with av.open(str(path)) as film:
         for packet in film.demux():
             if packet.size and packet.stream.type != "data":
@@ -146,7 +144,7 @@ def placed(path, track=0, rate=None):
         )
     with av.open(str(path)) as film:
         stream = film.streams.audio[track]
-        line = np.zeros((stream.channels, (SECONDS + 2) * stream.rate), np.float32)
+        line = np.zeros((stream.channels, (SECONDS + 1) * stream.rate), np.float32)
         convert, next_sample = av.AudioResampler("fltp"), None
         for frame in film.decode(stream):
             due = round((frame.pts * frame.time_base - first) * stream.rate)
@@ -173,10 +171,13 @@ def lag(before, after):
     return (top + shift + length) % len(correlation) - length
 
 
-def clicks(samples, rate):
-    """Samples at which it clicks."""
-    return [
-        round((seconds - 0.3) * rate)
-        + int(np.abs(samples[0, round((seconds - 0.3) * rate) : round((seconds + 0.6) * rate)]).argmax())
-        for seconds in CLICKS
-    ]
+def clicks(samples, rate, offset=0.0, highest=4000):
+    """Samples at which it clicks, below a frequency in Hz: what is added above sharpens a click."""
+    spectrum = np.fft.rfft(samples[0].astype(float))
+    spectrum[np.fft.rfftfreq(samples.shape[1], 1 / rate) > highest] = 0
+    low = np.abs(np.fft.irfft(spectrum, samples.shape[1]))
+    found = []
+    for seconds in CLICKS:
+        begin = round((seconds + offset - 0.2) * rate)
+        found.append(begin + int(low[begin : begin + round(0.4 * rate)].argmax()))
+    return found

@@ -5,8 +5,10 @@ Find the frequency at which each file ends (the cutoff), and add the missing tre
 Below the cutoff the output is the input. Full-band and silent files stay as they are. Title,
 artist, cover and other tags are copied.
 
-The output is IN.restored.flac beside the input, unless -o names another. Its suffix decides the
-format: .flac, .wav, .ogg or .mp3. Folders are searched; outputs that exist already are skipped."""
+The output is IN.restored.flac beside the input, unless -o names another. Of a film (MP4, MOV,
+Matroska, WebM) it is the film with this sound: FILM.restored.mp4, all else in it as it was. The
+suffix decides the format: .flac, .wav, .ogg, .mp3, or of a film .mp4, .mov, .mkv, .webm. Folders
+are searched; outputs that exist already are skipped."""
 
 EXAMPLES = """\
 examples:
@@ -16,7 +18,8 @@ examples:
   overtone restore radio.ogg --cutoff 4000    the cutoff is known to be 4 kHz
   overtone restore podcast.mp3 --parts        treble for a guest on the telephone only
   overtone restore old.mp3 --like new.flac    as bright as another recording
-  ffmpeg -i film.mkv -f wav - | overtone restore - -o - > film.wav
+  overtone restore film.mkv --track 2         film.restored.mkv, its second sound track restored
+  ffmpeg -i film.avi -f wav - | overtone restore - -o - > film.wav
 
 exit code:
   0  all files were restored, or needed nothing

@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 def _add_restore(add_parser: _AddParser) -> None:
     parser = add_parser(
         "restore",
-        help="add the missing treble to sound files",
+        help="add the missing treble to sound files and films",
         description=help_texts.RESTORE,
         epilog=help_texts.EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -84,7 +84,7 @@ def _add_restore(add_parser: _AddParser) -> None:
         type=int,
         choices=(16, 24, 32),
         default=24,
-        help="of a FLAC (16, 24) or WAV (16, 24, 32 as float); by default 24",
+        help="of a FLAC or .mkv (16, 24), or a WAV or .mov (16, 24, 32 as float); by default 24",
     )
     add("--device", metavar="NAME", help="cpu, cuda or mps; by default a GPU if there is one")
     _add_input_options(parser)

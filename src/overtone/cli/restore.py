@@ -106,7 +106,9 @@ def _restore_one(job: Job, setup: _Setup, bar: Bar) -> "Report":
 
             opened = {
                 "before": open_sound(local.source, args.track, args.accept_truncated),
-                "after": open_sound(local.target),
+                "after": open_sound(
+                    local.target, report.track.number if report.film and report.track else None
+                ),
             }
             spectrogram.draw(opened, picture, report.seconds, report.cutoff.hz, job.source.name)
         if job.target == STANDARD:

@@ -29,6 +29,7 @@ from overtone.restoration.files.film import FilmSound, held_codecs, is_cover, op
 from overtone.restoration.files.film_sound import SoundEncoder
 from overtone.restoration.files.film_tags import film_tags, has_keys, image_kind, track_tags, write_mp4_tags
 from overtone.restoration.files.formats import FILM_FORMATS
+from overtone.restoration.files.matroska_aspect import ROOM, write_aspects
 from overtone.restoration.files.metadata import Metadata
 
 # Ticks a second that the header of MP4 can count in: a number of 32 bits with a sign.
@@ -101,6 +102,7 @@ class _Remuxer:
         self._suffix = path.suffix.lower()
         self._tag = "" if encoder is None else tag
         self.unheld: list[str] = []
+        self._displays: list[tuple[int, int]] = []
 
     def __enter__(self) -> "_Remuxer":
         with contextlib.ExitStack() as stack:
@@ -112,7 +114,7 @@ class _Remuxer:
             self._source: Any = source
             self.keyed = has_keys(source, self._suffix)
             self.covers = _read_covers(self._film.path)
-            self._raw = stack.enter_context(self._path.open("wb", buffering=BUFFER))
+            self._raw = stack.enter_context(self._path.open("wb+", buffering=BUFFER))
             self._output: Any = av.open(
                 self._raw,
                 "w",
@@ -147,6 +149,8 @@ class _Remuxer:
             self._output.mux(self._encoder.flush())
         self._copy(None)
         self._output.close()
+        if self._displays:
+            write_aspects(self._raw, self._displays)
 
     def _options(self) -> dict[str, str]:
         """Return options of MP4's and MOV's writer: tags as keys, and a header whose clock counts samples."""
@@ -172,6 +176,7 @@ class _Remuxer:
                 self._tracks[stream.index] = track
                 track.metadata.update(track_tags(stream, None if encoder is None else self._tag))
                 track.disposition = stream.disposition
+                self._keep_shape(stream, track)
         if self._suffix == ".mkv":
             for number, data in enumerate(self.covers):
                 kind = image_kind(data)
@@ -200,7 +205,7 @@ class _Remuxer:
             return None
         track = self._output.add_stream_from_template(stream, opaque=True)
         if context.name == "mov_text" and self._suffix in (".mp4", ".mov"):
-            # FFmpeg compares this track's ticks with those of others, and adds empty text where they are fewer.
+            # FFmpeg compares its ticks with those of other tracks, and adds empty text where they are fewer.
             most = max(20_000, *(other.time_base.denominator for other in self._source.streams))
             track.time_base = stream.time_base / ceil(2 * most * stream.time_base)
         if self._keeps_tag(context.name):
@@ -209,6 +214,17 @@ class _Remuxer:
         if stream.type == "video" and stream.average_rate == stream.base_rate:
             track.codec_context.framerate = stream.average_rate
         return track
+
+    def _keep_shape(self, stream: Any, track: Any) -> None:
+        """Keep the shape of pixels that are no squares, which in Matroska takes room in the header."""
+        shape = stream.sample_aspect_ratio if stream.type == "video" else None
+        if not shape or shape == 1:
+            return
+        track.codec_context.sample_aspect_ratio = shape
+        if self._suffix in (".mkv", ".webm"):
+            track.metadata["title"] = track.metadata.get("title", "") + ROOM
+            context = stream.codec_context
+            self._displays.append((round(context.width * shape), context.height))
 
     def _keeps_tag(self, codec: str) -> bool:
         """Return whether a track keeps the four letters by which MP4 and MOV know its codec: hvc1 or hev1."""
