@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 ROOM = "~" * 24
 SEGMENT, TRACKS, ENTRY, NAME, VIDEO, VOID, CRC = 0x18538067, 0x1654AE6B, 0xAE, 0x536E, 0xE0, 0xEC, 0xBF
-DISPLAY_WIDTH, DISPLAY_HEIGHT = 0x54B0, 0x54BA
+DISPLAY_WIDTH, DISPLAY_HEIGHT, DISPLAY_UNIT = 0x54B0, 0x54BA, 0x54B2
 
 
 def write_aspects(file: BinaryIO, displays: list[tuple[int, int]]) -> None:
@@ -60,7 +60,9 @@ def _with_display(entry: bytes, displays: Iterator[tuple[int, int]]) -> bytes:
         elif name == VIDEO:
             display = zip((DISPLAY_WIDTH, DISPLAY_HEIGHT), next(displays), strict=True)
             sizes = [_element(child, value.to_bytes(4, "big")) for child, value in display]
-            built += _element(VIDEO, data + b"".join(sizes))
+            # FFmpeg writes a unit that says that the display is unknown.
+            others = [top + value for child, top, value in _elements(data) if child != DISPLAY_UNIT]
+            built += _element(VIDEO, b"".join(others + sizes))
         else:
             built += head + data
     # A size field of eight bytes goes with any that is left.
