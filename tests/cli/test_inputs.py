@@ -9,6 +9,7 @@ import pytest
 
 from overtone.cli.inputs import STANDARD, Job, plan, save_standard_input
 from overtone.core.errors import OvertoneError
+from tests.helpers.films import Sound, write_film
 
 
 @pytest.fixture
@@ -87,3 +88,16 @@ def test_a_full_temporary_folder_is_named(tmp_path, monkeypatch):
         f"{tmp_path}, the folder of temporary files, cannot take standard input: No"
     )
     assert "TMPDIR" in str(caught.value)
+
+
+@pytest.mark.parametrize("output", [None, "out/"])
+def test_a_film_in_a_folder_is_written_as_a_film(tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    Path("b").mkdir()
+    write_film("b/film.mov", [Sound("pcm_s16le", "eng")])
+    write_film("b/old.avi", [Sound("mp2", "eng")])
+    folder = Path("b" if output is None else "out")
+    assert [job.target for job in plan(["b"], output).jobs] == [
+        folder / "film.restored.mov",
+        folder / "old.restored.flac",
+    ]
