@@ -254,8 +254,9 @@ def result(command: str, minutes: float, count: int, endings: dict[str, collecti
 {machine.machine()}
 
 `{command}`, {minutes:.0f} minutes: {count} formats, {SECONDS} s each, damaged at random.
-*Restored*: the written file is not shorter than what FFmpeg decodes of the same bytes, less {1000 * TOLERANCE:.0f} ms
-for a codec's delay and the frame at a cut. *Refused*: one line, and nothing is left behind.
+*Restored*: the written file is not shorter than what FFmpeg decodes of the same bytes, less
+{1000 * TOLERANCE:.0f} ms for a codec's delay and the frame at a cut.
+*Refused*: one line, and nothing is left behind.
 
 {table(endings)}
 """
