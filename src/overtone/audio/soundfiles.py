@@ -45,9 +45,10 @@ def open_file(path: str | Path) -> SoundFile:
         try:
             return FFmpegFile(path)
         except OvertoneError as reason:
-            raise OvertoneError(
-                f"{path} does not decode: {error.error_string.rstrip('.')}; FFmpeg: {reason}"
-            ) from None
+            said = error.error_string.rstrip(".")
+            if os.path.exists(path) and "does not exist" in said:
+                said = "Format not recognised"  # libsndfile's word on an .mp3 without frames
+            raise OvertoneError(f"{path} does not decode: {said}; FFmpeg: {reason}") from None
 
 
 def read_chunks(path: str | Path, seconds: int, context: int) -> Iterator[tuple[np.ndarray, int, int, int]]:
