@@ -73,6 +73,13 @@ BY_FFMPEG = (
         ("a.mp2", "mp2"),
     ),
     *(("a.ts", "aac"), ("a.mpg", "mp2"), ("a.flv", "aac"), ("a.avi", "libmp3lame"), ("b.oga", "flac")),
+    *(
+        ("a.voc", "pcm_s16le"),
+        ("a.mov", "pcm_s16le"),
+        ("a.mp4", "alac"),
+        ("a.mkv", "aac"),
+        ("a.eac3", "eac3"),
+    ),
 )
 
 
