@@ -21,8 +21,10 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(VENV)/bin/python -c 'import torchaudio'
 	@touch $@
 
-# DVC wants Git, which a downloaded source archive does not have: it is told to go without.
+# DVC wants Git, which a downloaded source archive does not have: it is told to go without. Its file of locks is
+# left empty by a kill or a power failure at the wrong moment, and it then refuses to start.
 scm: $(VENV)/ready
+	@test -s .dvc/tmp/rwlock || rm -f .dvc/tmp/rwlock
 	@if ! git rev-parse --git-dir > /dev/null 2>&1; then dvc config --local core.no_scm true; \
 	elif grep -qs no_scm .dvc/config.local; then dvc config --local --unset core.no_scm; fi
 

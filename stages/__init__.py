@@ -31,21 +31,20 @@ def share_folders(copy: Path) -> None:
 share_folders(ROOT)
 
 
-def run(main: Callable[[], None], check_params: bool = False) -> None:
+def run(main: Callable[[], None], check: bool = True) -> None:
     """Run a stage; a fault in what was given, or a full disk, is one line on stderr and exit code 2.
 
     Args:
         main: the stage.
-        check_params: whether to check the params of all stages first, as long stages do.
+        check: whether to check the params of all stages first.
     """
     from overtone.core.disk_space import is_full_disk
     from overtone.core.errors import OvertoneError
+    from stages.checked import check_params
 
     try:
-        if check_params:
-            from stages.check import check_all
-
-            check_all()
+        if check:
+            check_params(ROOT)
         main()
     except OvertoneError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,7 +1,8 @@
 """Check all of params.yaml, each group by itself and the groups against one another.
 
-The stages that take long do this before they begin, so that a fault in a later stage's params is not found
-hours later. No result depends on it: dvc.yaml lists it nowhere, and `stages.run` imports it.
+Every stage does this before it begins: under `dvc repro` any of them may be the first that runs, and a fault
+in a later one's params is not to be found hours later. No result depends on it: dvc.yaml lists it nowhere,
+and `stages.run` imports it.
 """
 
 from overtone.core.params import read
@@ -21,7 +22,7 @@ def check_all() -> None:
     """Read every group of params.yaml and check it.
 
     Raises:
-        OvertoneError: the first fault; or ViSQOL is asked for and not installed.
+        OvertoneError: the first fault; or a model is not there, or ViSQOL is asked for and not installed.
     """
     read("download", DownloadSettings)
     read("select", SelectSettings)

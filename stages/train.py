@@ -24,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(lambda: torchrun.run(main, "stages.train"), check_params="RANK" not in os.environ)
+    run(lambda: torchrun.run(main, "stages.train"), check="RANK" not in os.environ)

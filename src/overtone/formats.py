@@ -22,8 +22,11 @@ FILMS = (
 # Formats that FFmpeg may open, by its names; playlists are left out, since they name other files.
 FFMPEG_CONTAINERS = (
     *("aac", "ac3", "aiff", "amr", "ape", "asf", "avi", "caf", "dsf", "eac3", "flac", "flv", "matroska"),
-    *("mov", "mp3", "mpc", "mpc8", "mpeg", "mpegts", "ogg", "tta", "w64", "wav", "wv"),
+    *("mov", "mp3", "mpc", "mpc8", "mpeg", "mpegts", "ogg", "tta", "voc", "w64", "wav", "wv"),
 )
+# Formats, by libsndfile's names, that it opens and misreads, and FFmpeg does not: of a VOC in several blocks
+# it gives the headers between them as sound.
+MISREAD = ("VOC",)
 # The number of samples that libsndfile gives for FLAC written to a pipe, whose header has none.
 UNKNOWN = (1 << 63) - 1
 

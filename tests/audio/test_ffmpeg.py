@@ -51,3 +51,10 @@ def test_a_playlist_that_names_another_file_is_not_followed(tmp_path, music):
     (tmp_path / "a.m4a").write_text("#EXTM3U\n#EXTINF:1,\nother.m4a\n")
     with pytest.raises(OvertoneError, match=r"a.m4a does not decode"):
         list(read_chunks(tmp_path / "a.m4a", 1, 1))
+
+
+def test_a_voc_is_left_to_ffmpeg(tmp_path, rng):
+    music = rng.uniform(-0.5, 0.5, (8000, 2))
+    write_by_ffmpeg(tmp_path / "a.voc", music, 8000, "pcm_s16le")
+    with open_file(tmp_path / "a.voc") as file:
+        np.testing.assert_allclose(file.read(9000), music, rtol=0, atol=2 / 32768)

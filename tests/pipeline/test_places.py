@@ -61,3 +61,22 @@ def test_a_source_archive_without_git_runs_after_make_has_told_dvc(tmp_path):
     run(tmp_path, "git", "init", "-q")
     run(tmp_path, "make", f"VENV={tmp_path}", "-o", f"{tmp_path}/ready", "scm")
     assert "no_scm" not in (tmp_path / ".dvc/config.local").read_text()
+
+
+def test_make_deletes_the_empty_file_of_locks_that_a_killed_dvc_leaves(tmp_path):
+    shutil.copyfile(ROOT / "Makefile", tmp_path / "Makefile")
+    run(tmp_path, "git", "init", "-q")
+    run(tmp_path, sys.executable, "-m", "dvc", "init", "-q")
+    (tmp_path / "dvc.yaml").write_text("stages: {touch: {cmd: touch out, outs: [out]}}")
+    locks = tmp_path / ".dvc/tmp/rwlock"
+    locks.write_text("")
+    refused = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "Unable to read RWLock-file '.dvc/tmp/rwlock'" in refused.stderr
+    (tmp_path / "ready").touch()
+    for text in ("", "{}"):
+        locks.write_text(text)
+        run(tmp_path, "make", f"VENV={tmp_path}", "-o", f"{tmp_path}/ready", "scm")
+        assert locks.exists() == bool(text)
+    run(tmp_path, sys.executable, "-m", "dvc", "repro")

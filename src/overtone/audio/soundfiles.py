@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 
 from overtone.core.errors import OvertoneError
+from overtone.formats import MISREAD
 
 if TYPE_CHECKING:
     from overtone.audio.ffmpeg import FFmpegFile
@@ -38,16 +39,21 @@ def open_file(path: str | Path) -> SoundFile:
         raise OvertoneError(f"{path} is empty: it has 0 bytes")
     try:
         # soundfile accepts names that are no valid UTF-8 only as bytes.
-        return ForwardFile(os.fsencode(path))
+        file = ForwardFile(os.fsencode(path))
+        if file.format not in MISREAD:
+            return file
+        file.close()
+        said = f"libsndfile misreads {file.format}"
     except soundfile.LibsndfileError as error:
-        from overtone.audio.ffmpeg import FFmpegFile  # loads PyAV
+        said = error.error_string.rstrip(".")
+        if os.path.exists(path) and "does not exist" in said:
+            said = "Format not recognised"  # libsndfile's word on an .mp3 without frames
+    from overtone.audio.ffmpeg import FFmpegFile  # loads PyAV
 
-        try:
-            return FFmpegFile(path)
-        except OvertoneError as reason:
-            raise OvertoneError(
-                f"{path} does not decode: {error.error_string.rstrip('.')}; FFmpeg: {reason}"
-            ) from None
+    try:
+        return FFmpegFile(path)
+    except OvertoneError as reason:
+        raise OvertoneError(f"{path} does not decode: {said}; FFmpeg: {reason}") from None
 
 
 def read_chunks(path: str | Path, seconds: int, context: int) -> Iterator[tuple[np.ndarray, int, int, int]]:

@@ -78,6 +78,13 @@ def save(net: Network, name: str, folder: Path, about: dict[str, Any]) -> None:
     (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
+def check_folder(folder: Path) -> None:
+    """Raise unless a folder has the files of a saved network."""
+    for name in ("model.json", "weights.safetensors"):
+        if not (folder / name).is_file():
+            raise OvertoneError(f"{folder} holds no model: {name} is missing")
+
+
 def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     """Load a saved network in evaluation mode, with what `save` was told ``about`` it.
 
@@ -85,9 +92,7 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
         OvertoneError: the folder holds no model, or a damaged one, or one of another version.
     """
     folder = Path(folder)
-    for name in ("model.json", "weights.safetensors"):
-        if not (folder / name).is_file():
-            raise OvertoneError(f"{folder} holds no model: {name} is missing")
+    check_folder(folder)
     try:
         card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "weights.safetensors")

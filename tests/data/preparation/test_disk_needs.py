@@ -1,13 +1,16 @@
 """Pairs: their need of disk is known before any track is decoded, and a disk that runs full is one line."""
 
+import contextlib
 import re
+from pathlib import Path
 
 import pytest
 import soundfile
+from dvc.repo import Repo
 
 from overtone.core.errors import OvertoneError
 from overtone.data.preparation import disk_needs, write_pairs
-from overtone.data.preparation.disk_needs import estimate_bytes
+from overtone.data.preparation.disk_needs import check_disk, estimate_bytes
 from tests.helpers.small_disk import small_disk
 
 RATE = 44100
@@ -74,3 +77,51 @@ def test_pairs_in_a_folder_elsewhere_need_its_disk(tracks, tmp_path, degrade_set
         pytest.raises(OvertoneError, match=rf"the disk of {tmp_path}/disk has"),
     ):
         write_pairs.write_pairs(tracks, degrade_settings(), tmp_path / "pairs", str(disk / "shards"))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A DVC project on a disk of 700 KiB, in which DVC runs a stage; the pairs of `tracks` need 431 KiB."""
+    monkeypatch.setenv("DVC_STAGE", "degrade")
+    with small_disk(tmp_path / "disk", "700k") as disk, contextlib.chdir(disk):
+        Repo.init(".", no_scm=True).close()
+        yield disk
+
+
+def set_cache(repo_folder, **options):
+    with Repo(str(repo_folder)) as repo, repo.config.edit("local") as config:
+        config["cache"] = options
+
+
+def check(tracks, settings):
+    return check_disk(tracks, settings, Path("data"), Path("data/pairs"))
+
+
+def test_the_copy_in_dvcs_cache_is_counted(project, tracks, degrade_settings):
+    line = r"the disk of \S+/disk has \d+ KiB free, data/pairs with the copy in DVC's cache needs \d+ KiB: "
+    with pytest.raises(OvertoneError, match=line) as caught:
+        check(tracks, degrade_settings())
+    assert "puts the cache on another disk" in str(caught.value)
+    needs, missing = map(int, re.findall(r"(?:needs|:) (\d+) KiB", str(caught.value)))
+    assert needs == pytest.approx(2 * estimate_bytes(tracks, degrade_settings()) / 1024, abs=1)
+    assert 0 < missing < needs
+
+
+def test_a_stage_run_by_hand_has_no_copy(project, tracks, degrade_settings, monkeypatch):
+    monkeypatch.delenv("DVC_STAGE")
+    assert check(tracks, degrade_settings())
+
+
+def test_a_linked_copy_takes_no_space(project, tracks, degrade_settings):
+    set_cache(project, type="hardlink,copy")
+    assert check(tracks, degrade_settings())
+
+
+def test_a_cache_on_another_disk_has_room_of_its_own(project, tracks, degrade_settings, tmp_path):
+    set_cache(project, dir=str(tmp_path / "cache"))
+    assert check(tracks, degrade_settings())
+    with small_disk(tmp_path / "small", "100k") as other:
+        set_cache(project, dir=str(other / "cache"))
+        line = rf"the disk of {other}/\S+ has \d+ KiB free, DVC's copy of data/pairs needs"
+        with pytest.raises(OvertoneError, match=line):
+            check(tracks, degrade_settings())

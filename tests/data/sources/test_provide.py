@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from dvc.repo import Repo
 
 from overtone.core import params
 from overtone.core.errors import OvertoneError
@@ -309,6 +310,17 @@ def test_too_little_disk_is_found_before_the_server_is_asked(archives, server, t
     ):
         provide_archives("small", archives, tmp_path / "fma")
     assert not server.ranges
+
+
+def test_the_copy_in_dvcs_cache_needs_disk_too(archives, tmp_path, monkeypatch):
+    size = sum(archive.size for archive in archives)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 0, 2 * size))
+    sources._check_disk(archives, tmp_path / "data/fma", True)
+    Repo.init(str(tmp_path), no_scm=True).close()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_STAGE", "download_fma")
+    with pytest.raises(OvertoneError, match=r"and \S+/fma in DVC's cache needs .*puts the cache on another"):
+        sources._check_disk(archives, tmp_path / "data/fma", True)
 
 
 def test_what_has_come_already_needs_no_more_disk(archives, tmp_path, monkeypatch):

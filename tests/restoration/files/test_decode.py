@@ -152,10 +152,10 @@ def test_what_is_no_sound_behind_a_wav_stays_so(tmp_path, music, rest):
     assert (samples.shape[1], file.notes) == (RATE, [])
 
 
-@pytest.mark.parametrize("name", ["x.wav", "x.mp3", "x.flac", "x.m4a", "x.mka", "x.ogg"])
+@pytest.mark.parametrize("name", ["x.wav", "x.mp3", "x.flac", "x.m4a", "x.mka", "x.ogg", "x.voc"])
 def test_who_insists_has_what_is_there(tmp_path, music, name):
     path = tmp_path / name
-    codec = {"x.m4a": "aac", "x.mka": "flac"}.get(name)
+    codec = {"x.m4a": "aac", "x.mka": "flac", "x.voc": "pcm_s16le"}.get(name)
     if codec:
         write_by_ffmpeg(path, music, RATE, codec, **({"movflags": "faststart"} if codec == "aac" else {}))
     else:
@@ -302,4 +302,26 @@ def test_both_reasons_are_said(tmp_path):
     with pytest.raises(
         OvertoneError, match=re.escape("(libsndfile: format not recognised; FFmpeg: no format that")
     ):
+        read(tmp_path / "x.wav")
+
+
+def test_the_blocks_of_a_voc_are_sound_and_what_lies_between_them_is_not(tmp_path, music):
+    write_by_ffmpeg(tmp_path / "x.voc", music, RATE, "pcm_s16le")
+    assert soundfile.info(tmp_path / "x.voc").format == "VOC", "libsndfile opens it, and gives noise"
+    samples, _ = read(tmp_path / "x.voc")
+    np.testing.assert_allclose(samples, music.T, rtol=0, atol=2 / 32768)
+
+
+def test_a_page_that_was_saved_as_sound_is_refused(tmp_path):
+    """Lines of 32 bytes that begin with <: FFmpeg takes them for AMR without a header."""
+    (tmp_path / "x.mp3").write_bytes(b"<html>error 404 not found</html>" * 200)
+    with pytest.raises(OvertoneError, match=r"x\.mp3 is not audio that overtone reads"):
+        read(tmp_path / "x.mp3")
+
+
+def test_a_wav_with_two_chunks_of_sound_is_refused(tmp_path, music):
+    soundfile.write(tmp_path / "x.wav", music, RATE)
+    data = (tmp_path / "x.wav").read_bytes()
+    (tmp_path / "x.wav").write_bytes(data + b"data" + struct.pack("<I", 8000) + bytes(8000))
+    with pytest.raises(OvertoneError, match=r"is damaged: its sound is in 2 chunks"):
         read(tmp_path / "x.wav")

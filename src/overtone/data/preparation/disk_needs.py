@@ -7,6 +7,7 @@ from pathlib import Path
 import soundfile
 
 from overtone.core import disk_space
+from overtone.core.dvc_cache import MOVE_CACHE, find_second_copy
 from overtone.core.errors import OvertoneError
 from overtone.core.storage import Location, local_copy
 from overtone.data.pairs.degradation import DegradeSettings
@@ -53,19 +54,30 @@ def _frames(location: Location, settings: DegradeSettings) -> float | None:
 def check_disk(
     tracks: list[tuple[int, Location]], settings: DegradeSettings, target: Path, replaced: Path
 ) -> float:
-    """Raise unless the disk of a folder has room for the pairs; return the bytes that they need.
+    """Raise unless the disk of a folder has room for the pairs, and for DVC's copy of them.
 
     Args:
         tracks: (track_id, location) each.
         settings: the group ``degrade``.
         target: the folder; it or one above it exists.
-        replaced: a folder whose files are deleted first.
+        replaced: a folder whose files are deleted first: the output that DVC copies.
+
+    Returns:
+        The bytes that the pairs need, without a copy.
     """
     need = estimate_bytes(tracks, settings)
+    is_output = target == replaced.parent
     while not target.exists():
         target = target.parent
     freed = sum(path.stat().st_size for path in replaced.glob("*")) if replaced.is_dir() else 0
+    copy = find_second_copy(target) if is_output else None
+    if copy and copy.stat().st_dev == target.stat().st_dev:
+        content = f"{CONTENT} with the copy in DVC's cache"
+        disk_space.check_free_space(target, 2 * need - freed, content, f"{ADVICE}; {MOVE_CACHE}")
+        return need
     disk_space.check_free_space(target, need - freed, CONTENT, ADVICE)
+    if copy:
+        disk_space.check_free_space(copy, need, f"DVC's copy of {CONTENT}", f"{ADVICE}; {MOVE_CACHE}")
     return need
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from overtone.core import atomic, params
 from overtone.core.disk_space import check_free_space
+from overtone.core.dvc_cache import MOVE_CACHE, find_second_copy
 from overtone.core.errors import OvertoneError
 from overtone.core.progress import open_bar
 from overtone.core.storage import download_folder
@@ -203,21 +204,28 @@ def _write_files(table: Path, archive: Archive, path: Path) -> None:
 
 
 def _check_disk(archives: tuple[Archive, ...], target: Path, unpacked: bool) -> None:
-    """Raise unless there is room for what must be downloaded and for what is unpacked."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    needs = {target.parent: sum(archive.size for archive in archives if unpacked or archive.only)}
+    """Raise unless there is room for what must be downloaded, for what is unpacked, and for DVC's copy."""
+    folder, content = target.parent, " and ".join(archive.name for archive in archives)
+    folder.mkdir(parents=True, exist_ok=True)
+    size = sum(archive.size for archive in archives if unpacked or archive.only)
+    wanted = [(folder, size)]
     for archive in archives:
         path = _path(archive)
         if archive.bundled or path.exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
-        missing = archive.size - (part.stat().st_size if part.exists() else 0)
-        same = path.parent.stat().st_dev == target.parent.stat().st_dev
-        disk = target.parent if same else path.parent
-        needs[disk] = needs.get(disk, 0) + max(missing, 0)
-    for disk, need in needs.items():
-        check_free_space(disk, need, " and ".join(archive.name for archive in archives), OTHER_DISK)
+        there = part.stat().st_size if part.exists() else 0
+        wanted.append((path.parent, max(archive.size - there, 0)))
+    if copy := find_second_copy(folder):
+        wanted.append((copy, size))
+        content += f" and {target} in DVC's cache"
+    needs: dict[int, tuple[Path, int]] = {}
+    for disk, need in wanted:
+        first, before = needs.get(disk.stat().st_dev, (disk, 0))
+        needs[disk.stat().st_dev] = first, before + need
+    for disk, need in needs.values():
+        check_free_space(disk, need, content, f"{OTHER_DISK}; {MOVE_CACHE}" if copy else OTHER_DISK)
 
 
 @contextmanager

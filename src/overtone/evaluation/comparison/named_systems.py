@@ -14,8 +14,9 @@ The baselines are always among the systems.
 
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import soundfile
 
@@ -108,9 +109,15 @@ def _find(name: str, folder: Path) -> Path | external.Program | None:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise unless each name stands for a system; models and revisions are not opened."""
+    """Raise unless each name stands for a system whose model is there, but for that of this run itself."""
     for name in names:
-        if name not in ("model", "shipped", "stems") and not name.startswith("model@") and "/" not in name:
+        if name.startswith("model@"):
+            _open_revision(name.removeprefix("model@"))
+        elif "/" in name:
+            # Training replaces its own model.
+            if Path(name).resolve() != Path(TRAINED).resolve():
+                registry.check_folder(Path(name))
+        elif name not in ("model", "shipped", "stems"):
             _check_program(name)
 
 
@@ -126,13 +133,31 @@ def _check_program(name: str) -> None:
 
 def _fetch_revision(revision: str, folder: Path) -> Path:
     """Copy the model of another revision from DVC's cache into a folder."""
+    files, path = _open_revision(revision)
+    with _naming(revision):
+        files.get(path, str(folder), recursive=True)
+    return folder
+
+
+def _open_revision(revision: str) -> tuple[Any, str]:
+    """Open DVC's file system at a revision; return it, and the path of the model in it."""
     from dvc.api import DVCFileSystem  # half a second that the other systems need not wait
 
     # At a revision, DVC's paths begin at the root of the Git repository; the project may be a folder of it.
     ask = ["git", "rev-parse", "--show-prefix"]
-    prefix = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    path = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip() + TRAINED
+    with _naming(revision):
+        files = DVCFileSystem(".", rev=revision, subrepos=True)
+        if not files.isdir(path):
+            raise FileNotFoundError(f"there is no {path} in it")
+    return files, path
+
+
+@contextmanager
+def _naming(revision: str) -> Iterator[None]:
+    """Turn whatever DVC raises into one line that names the revision."""
     try:
-        DVCFileSystem(".", rev=revision, subrepos=True).get(prefix + TRAINED, str(folder), recursive=True)
+        yield
     # DVC's errors have no common class below Exception that its interface promises.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -140,7 +165,6 @@ def _fetch_revision(revision: str, folder: Path) -> Path:
             f"evaluate.systems names model@{revision}, which cannot be had: {reason}; the revision must be "
             "known to Git or DVC, and its model in DVC's cache (dvc exp list, dvc fetch)"
         ) from None
-    return folder
 
 
 def _run(

@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 
 from overtone.core.errors import OvertoneError
-from overtone.formats import UNKNOWN
+from overtone.formats import MISREAD, UNKNOWN
 from overtone.restoration.files import header, pieces
 from overtone.restoration.files.film import FilmSound
 from overtone.restoration.files.mpeg import SLACK
@@ -241,8 +241,10 @@ def _open(
             except soundfile.LibsndfileError as error:
                 reason = error.error_string.rstrip(".").lower()
             else:
-                yield opened.enter_context(file)
-                return
+                opened.enter_context(file)
+                if file.format not in MISREAD:
+                    yield file
+                    return
         raw.seek(0)
         yield opened.enter_context(_open_by_ffmpeg(path, raw, track, whole, reason))
 

@@ -10,7 +10,8 @@ KNOWN_LENGTH = {
     *("wav", "w64", "aiff", "au", "voc", "mxf"),
 }
 # Formats without a header: frames lie behind each other, and what lies between them is damage.
-RAW = {"aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3"}
+# AMR without a header is none of them: FFmpeg takes text of the right line length for it.
+RAW = {"aac", "ac3", "amr", "dts", "eac3"}
 # Formats that are cut out of a broadcast: they begin and end inside a frame, and their clock may jump.
 BROADCAST = {"mpegts", "mpeg", "flv"}
 # Others that are read. Playlists, which name other files, and pictures are not.

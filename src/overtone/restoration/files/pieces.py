@@ -125,6 +125,9 @@ def _plan_other(data: Any) -> Plan:
 def _check_end(path: Path, data: Any, made: Plan) -> None:
     """Look at what follows the sound of a WAV, AIFF or AU: another file, or more sound than it tells of."""
     found = riff.read(path)
+    if found and len(sizes := riff.sound_sizes(found)) > 1:
+        made.fault = f"its sound is in {len(sizes)} chunks, of which decoders read the first"
+        return
     end = riff.sound_end(found) if found else structure.au_end(data)
     for begin in (end, end + end % 2):
         if 0 < begin < len(data) - riff.LEAST_REST and structure.foreign(data, begin):

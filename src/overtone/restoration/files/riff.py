@@ -91,6 +91,12 @@ def sound_end(found: Riff) -> int:
     return sound.start + sound.size if sound else 0
 
 
+def sound_sizes(found: Riff) -> list[int]:
+    """Return the bytes of each chunk of sound that is not empty; more than one is against the format."""
+    name = b"SSND" if found.big else b"data"
+    return [chunk.size for chunk in found.chunks if chunk.name == name and chunk.size]
+
+
 def repair(path: Path, found: Riff) -> Repair | None:
     """Return what a header that tells less than there is must say; None if it is right, or tells more."""
     sound = found.find(b"SSND" if found.big else b"data")

@@ -73,6 +73,8 @@ def shortage(data: Any) -> str:
         end = 12 + int.from_bytes(head[4:12], "big")
     elif head[:4] == b"DSD ":
         end = int.from_bytes(data[12:20], "little")
+    elif head == b"Creative Voice F":
+        end = _voc_end(data)
     if end <= len(data):
         return ""
     return f"its header promises {end:,} bytes, and {len(data):,} are there"
@@ -167,6 +169,14 @@ def _caf_end(data: Any) -> int:
             return 0
         at += 12 + size
     return at if at > len(data) else 0
+
+
+def _voc_end(data: Any) -> int:
+    """Return where the blocks of a Creative VOC end: a byte of kind (0 is the last), and three of size."""
+    at = int.from_bytes(data[20:22], "little")
+    while 22 < at < len(data) and data[at]:
+        at += 4 + int.from_bytes(data[at + 1 : at + 4], "little")
+    return at
 
 
 def _asf_size(data: Any) -> int:
