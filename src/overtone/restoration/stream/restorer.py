@@ -105,7 +105,9 @@ class Restorer:
             SignalRestorer(net, start, response, fill) for net, fill in zip(nets, fills, strict=True)
         ]
         self._balance = StereoBalance(start, MODEL_RATE) if channels == 2 and keep_low else None
-        self._filter = None if curve is None else CurveFilter(impulse_response(curve, self.out_rate), channels)
+        self._filter = (
+            None if curve is None else CurveFilter(impulse_response(curve, self.out_rate), channels)
+        )
         self._workers = _open_workers(channels, device)
         # The chunks that are being processed: each signal's result, and whether it is the last chunk.
         self._running: deque[tuple[list[Future[np.ndarray]], bool]] = deque()
