@@ -12,7 +12,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from overtone.app import library
 from overtone.app.curve import Reference

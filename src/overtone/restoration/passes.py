@@ -1,4 +1,4 @@
-"""Read a file twice, in blocks: the first pass checks and measures it, the second gives what a stream makes of it.
+"""Read a file twice, in blocks: the first pass checks and measures it, the second restores it.
 
 The first pass keeps a short file's samples, so that it is decoded once.
 """

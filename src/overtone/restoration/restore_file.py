@@ -182,8 +182,8 @@ def _output_length(job: _Job, analysis: Analysis, rate: int) -> int:
     most = FORMATS[job.target.suffix.lower()][2]
     if analysis.channels > most:
         raise OvertoneError(
-            f"{job.source.path} has {analysis.channels} channels; a {job.target.suffix} holds {most} at most: "
-            "take another suffix"
+            f"{job.source.path} has {analysis.channels} channels; a {job.target.suffix} holds {most} at "
+            "most: take another suffix"
         )
     length = round(analysis.samples * rate / analysis.rate)
     if not length:

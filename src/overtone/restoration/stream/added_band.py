@@ -12,8 +12,8 @@
 
 The curve is realised as linear-phase taps (`impulse_response`), which the added band is convolved with behind
 the crossover (`overtone.restoration.stream.curve_filter`): 1.1 ms for a second of stereo, 2 to 3 % of a run.
-Convolving the crossover's own taps with them would cost nothing, but the page, which has the added band alone,
-would differ in the first and last 23 ms by -70 dB.
+Convolving the crossover's own taps with them would cost nothing, but the page, which has the added band
+alone, would differ in the first and last 23 ms by -70 dB.
 """
 
 import math
