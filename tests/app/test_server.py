@@ -21,6 +21,7 @@ from overtone.app.server import App
 from overtone.app.worker import Worker
 from overtone.restoration.restore_file import restore_file
 from tests.app.conftest import LIMIT, RATE, Client, write_song
+from tests.helpers.small_disk import small_disk
 
 
 def read(content):
@@ -294,6 +295,24 @@ def test_a_disk_that_fills_up_meanwhile_is_one_line_and_nothing_stays(client, so
     _, state = client.add(song)
     assert state["message"] == "the work folder cannot be written: No space left on device"
     assert [path.name for path in (tmp_path / "work").rglob("*") if path.is_file()] == ["source.wav"]
+
+
+def test_a_small_disk_takes_what_it_can_and_refuses_the_rest_in_a_line(tmp_path, worker, song):
+    long = write_song(tmp_path / "long.wav", 6)  # 1.6 MB, and 2 MB of samples
+    with small_disk(tmp_path / "small", "3m") as folder:
+        client = Client(App(folder, LIMIT, worker))
+        try:
+            _, state = client.add(long)
+            assert state["state"] == "failed"
+            assert "GB free, and this file needs" in state["message"]
+            status, content, _ = client.upload(long.read_bytes())
+            assert (status, content) == (507, b"the file cannot be stored: No space left on device")
+            assert client.ask("DELETE", f"/tabs/{client.tab}/files/{state['key']}")[0] == 204
+            assert [path for path in folder.rglob("*") if path.is_file()] == []
+            assert client.upload(song.read_bytes())[0] == 201
+        finally:
+            client.app.library.stop_all()
+            client.close()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has a device that is always full")
