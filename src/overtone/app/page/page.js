@@ -57,6 +57,9 @@ async function next() {
   }
 }
 
+// An upload cannot go on after a reload: the browser asks before.
+window.addEventListener("beforeunload", (event) => uploads.length && event.preventDefault());
+
 for (const [button, input] of [["choose", "files"], ["choose-folder", "folder"]]) {
   $(button).addEventListener("click", () => $(input).click());
   $(input).addEventListener("change", () => {
