@@ -4,13 +4,14 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
 import soundfile
 
 from overtone.restoration.restore_file import restore_file
-from tests.app.conftest import write_song
+from tests.app.conftest import RATE, write_song
 from tests.helpers import ROOT, browser
 
 pytest.importorskip("selenium", reason="selenium is not installed: pip install selenium")
@@ -76,6 +77,11 @@ class User:
         self.find("#files-to-drop").send_keys("\n".join(map(str, paths)))
         self.driver.execute_script(DROP + "document.getElementById('files-to-drop').remove()")
 
+    def button(self, text):
+        """The shown button with a text in the list of files, or None."""
+        shown = self.driver.find_elements(By.CSS_SELECTOR, "#list button")
+        return next((button for button in shown if button.is_displayed() and button.text == text), None)
+
     def sounding(self):
         """Levels of what sounds now; waits until a switch has gone through the analyser."""
         time.sleep(0.3)
@@ -131,16 +137,29 @@ def test_from_the_drop_to_the_saved_file(tmp_path, user, server):
     user.press(" ")
     user.wait(lambda: user.find("#play").text == "Play")
 
-    # The line moves by keys, and back.
+    # The line moves by keys and by dragging, and back.
     line = user.find("#cutoff")
     line.send_keys(Keys.ARROW_DOWN)
     assert "Restore from 5.72 kHz on" in user.find("#redo").text
+    height = user.find("#spectrogram").size["height"]
+    drag = webdriver.ActionChains(driver).click_and_hold(line).move_by_offset(0, -round(height / 4))
+    drag.release().perform()
+    hertz = float(user.find("#restore").text.split()[2]) * 1000
+    assert abs(hertz - (5720 + RATE / 8)) < 300
     user.find("#keep").click()
     assert not user.find("#redo").is_displayed()
 
-    # A reload goes on; another tab has none of it.
+    # A file is cancelled, tried again, and goes on over a reload in the middle.
+    user.drop(write_song(tmp_path / "long.wav", 60))
+    user.wait(lambda: "restoring" in user.find("#list").text)
+    user.button("Cancel").click()
+    user.wait(lambda: "cancelled" in user.find("#list").text)
+    user.button("Try again").click()
+    user.wait(lambda: "restoring" in user.find("#list").text)
+
     driver.refresh()
-    user.wait(lambda: "treble added above 5.8 kHz" in user.find("#list").text)
+    user.wait(lambda: user.find("#list").text.count("treble added above 5.8 kHz") == 2)
+    # Another tab has none of it.
     driver.switch_to.new_window("tab")
     driver.get(server.address)
     user.wait(lambda: user.find("#choose").is_displayed())
@@ -157,6 +176,11 @@ def test_from_the_drop_to_the_saved_file(tmp_path, user, server):
     restore_file(song, tmp_path / "command.flac")
     mine, theirs = (soundfile.read(path)[0] for path in (saved, tmp_path / "command.flac"))
     assert 10 * np.log10(np.mean((mine - theirs) ** 2) / np.mean(theirs**2) + 1e-30) < -90
+    user.find("#save-all").click()
+    user.wait((tmp_path / "restored.zip").exists)
+    with zipfile.ZipFile(tmp_path / "restored.zip") as archive:
+        assert archive.namelist() == ["song.restored.flac", "long.restored.flac"]
+        assert archive.read("song.restored.flac") == saved.read_bytes()
     user.find("#picture").click()
     user.wait((tmp_path / "song.png").exists)
     assert (tmp_path / "song.png").read_bytes().startswith(b"\x89PNG")

@@ -1,5 +1,8 @@
 """The work folder: removed at the end, and after a run that was killed by the next."""
 
+import http.client
+import os
+import re
 import subprocess
 import sys
 
@@ -35,6 +38,36 @@ def test_what_a_killed_run_left_is_removed_and_said(tmp_path):
     with open_work(tmp_path) as (_, leftovers):
         assert leftovers == [f"removed 1 files (1 MB) that a run left in {left}"]
         assert not left.exists()
+
+
+def test_the_command_keeps_to_its_options_and_what_a_kill_leaves_is_removed(tmp_path):
+    command = [sys.executable, "-m", "overtone", "app", "--host", "0.0.0.0", "--port", "0"]
+    command += ["--work", tmp_path / "work", "--max-size", "0.001"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        port, token = re.fullmatch(
+            r".* http://127.0.0.1:(\d+)/(.{20,})/\n", process.stdout.readline()
+        ).groups()
+
+        def status(method, path, body=None):
+            connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=20)
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            answer.read()
+            connection.close()
+            return answer.status
+
+        files = f"/tabs/{'0' * 32}/files?name=a.wav"
+        assert status("GET", "/") == 403
+        assert status("POST", files, bytes(1000)) == 403
+        assert status("GET", f"/{token}/") == 200
+        assert status("POST", f"/{token}{files}", bytes(1_000_001)) == 413
+        assert status("POST", f"/{token}{files}", bytes(1_000_000)) == 201
+        process.kill()
+    (left,) = (tmp_path / "work").iterdir()
+    assert list(left.rglob("source.wav"))
+    with open_work(tmp_path / "work") as (_, leftovers):
+        assert leftovers == [f"removed 1 files (1 MB) that a run left in {left}"]
 
 
 def test_a_run_that_goes_on_is_left_alone(tmp_path):

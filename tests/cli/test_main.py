@@ -17,7 +17,8 @@ import soxr
 import torch
 
 from overtone import __version__
-from overtone.cli import main, model_card
+from overtone.cli import main, model_card, parser, restore
+from overtone.cli.inputs import plan
 from overtone.models import registry
 from overtone.models.spectral import Spectral, SpectralSettings
 from tests.helpers import ROOT
@@ -611,6 +612,62 @@ def test_being_told_to_end_leaves_nothing(here, long_run, number):
     long_run.send_signal(number)
     assert long_run.wait(timeout=60) == 128 + number
     assert files(here) == ["long.wav", "talk.wav"]
+
+
+def test_several_files_at_once_are_said_in_order_and_a_failure_stops_none(here, model, overtone, low):
+    soundfile.write("long.wav", np.tile(low, (20, 1)), RATE)
+    (here / "noise.wav").write_text("no sound")
+    names = ["long.wav", "noise.wav", "talk.wav"]
+    code, out, err = overtone("restore", *names, "--jobs", 2, "--json", "--model", model)
+    assert code == 1
+    assert [json.loads(line)["source"] for line in out] == ["long.wav", "talk.wav"]
+    assert len(err) == 1
+    assert "noise.wav is not audio" in err[0]
+    # The same samples as one by one, but for the rounding that depends on the number of threads.
+    overtone("restore", "talk.wav", "-o", "alone.flac", "--model", model)
+    alone, among = (soundfile.read(name)[0] for name in ("alone.flac", "talk.restored.flac"))
+    assert np.abs(alone - among).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (["a.wav", "b.wav"], 1),  # too short to be worth another process
+        (["a.wav", "long.wav", "b.wav"], 3),
+        (["a.wav", "long.wav", "b.wav", "--stems"], 1),
+        (["a.wav", "long.wav", "--device", "cuda"], 1),
+        (["a.wav", "b.wav", "--device", "cuda", "--jobs", "2"], 1),
+        (["a.wav", "b.wav", "--jobs", "2"], 2),
+        (["a.wav", "--jobs", "2"], 1),
+        (["a.wav", "-", "--jobs", "2", "-o", "out/"], 1),
+    ],
+)
+def test_the_number_at_once_is_as_asked_or_by_sizes(here, monkeypatch, words, count):
+    monkeypatch.setattr(restore, "processor_count", lambda: 8)
+    monkeypatch.setattr(restore, "free_memory", lambda: 5_000_000_000)
+    for name, size in (("a", 10), ("b", 10), ("long", 9_000_000)):
+        (here / f"{name}.wav").write_bytes(bytes(size))
+    args = parser.parser().parse_args(["restore", *words])
+    assert restore.choose_count(plan(args.inputs, args.output).jobs, args) == count
+    monkeypatch.setattr(restore, "free_memory", lambda: 1_300_000_000)
+    if count == 3:
+        assert restore.choose_count(plan(args.inputs, args.output).jobs, args) == 2
+
+
+def test_a_break_ends_all_files_at_once_and_leaves_nothing(here, model, low):
+    for name in ("one", "two"):
+        soundfile.write(f"{name}.wav", np.tile(low, (150, 1)), RATE)
+    command = [*COMMAND, "restore", "one.wav", "two.wav", "--jobs", "2", "--cutoff", "6000", "--model", model]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    signal.signal(signal.SIGINT, before)
+    with process:
+        while not list(here.glob(".overtone-*")) and process.poll() is None:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all processes
+        assert process.wait(timeout=60) == 130
+        assert process.stderr.read() == ""
+    assert files(here) == ["one.wav", "talk.wav", "two.wav"]
 
 
 def test_a_closed_terminal_is_ignored_where_it_was_before(here, overtone):

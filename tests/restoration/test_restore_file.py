@@ -16,7 +16,7 @@ from overtone.core.errors import OvertoneError
 from overtone.formats import SUFFIXES
 from overtone.models import registry
 from overtone.models.spectral import Spectral, SpectralSettings
-from overtone.restoration import restore_file as restore_module
+from overtone.restoration import passes
 from overtone.restoration.files import decode
 from overtone.restoration.files.decode import open_sound
 from overtone.restoration.restore_array import restore
@@ -114,7 +114,7 @@ def test_lengths_are_exact(tmp_path, rng, net, rate, asked):
 
 def test_blocks_leave_no_trace(talk, net, monkeypatch):
     whole, _ = soundfile.read(restore_file(talk, model=net).target, dtype="float32")
-    for module in decode, restore_module:
+    for module in decode, passes:
         monkeypatch.setattr(module, "BLOCK", 3001)
     blocks, _ = soundfile.read(restore_file(talk, model=net, force=True).target, dtype="float32")
     assert np.abs(whole - blocks).max() < 1e-6
@@ -273,10 +273,10 @@ TAGS = [
 ]
 
 
-@pytest.mark.parametrize("kept", [restore_module.KEPT, 0])
+@pytest.mark.parametrize("kept", [passes.KEPT, 0])
 @pytest.mark.parametrize(("suffix", "tag"), [(".ogg", b""), (".opus", b""), *((".mp3", tag) for tag in TAGS)])
 def test_files_joined_together_are_read_as_one(tmp_path, low, net, monkeypatch, suffix, tag, kept):
-    monkeypatch.setattr(restore_module, "KEPT", kept)
+    monkeypatch.setattr(passes, "KEPT", kept)
     pieces = [low, low[: len(low) // 2] * 0.5, low[::-1]]
     datas, decoded = [], []
     for number, piece in enumerate(pieces):
@@ -441,10 +441,10 @@ def test_a_break_leaves_nothing(talk, fault, net):
 @pytest.mark.parametrize("share", [0.5, 2])
 def test_a_source_that_changes_meanwhile_is_an_error(talk, net, low, monkeypatch, suffix, share):
     def change(done):
-        if done == restore_module.SCAN_SHARE:  # between the two passes
+        if done == passes.SCAN_SHARE:  # between the two passes
             soundfile.write(talk, np.tile(low, (2, 1))[: int(share * len(low))], RATE, subtype="FLOAT")
 
-    monkeypatch.setattr(restore_module, "KEPT", 0)
+    monkeypatch.setattr(passes, "KEPT", 0)
     with pytest.raises(OvertoneError, match=r"talk\.wav changed while it was read"):
         restore_file(talk, talk.parent / f"out{suffix}", cutoff=6000, model=net, progress=change)
     assert names(talk.parent) == ["talk.wav"]

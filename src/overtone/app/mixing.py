@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import signal
 
 from overtone.app.library import Item
 from overtone.evaluation.listening import loudness
+from overtone.restoration.stream.curve_filter import CurveFilter
 
 BLOCK = 1 << 16  # samples that are mixed at once
 # The loudness of a long file is measured on excerpts spread over it.
@@ -33,17 +33,16 @@ def mixed(item: Item, taps: np.ndarray, start: int, count: int) -> np.ndarray:
         start: the first sample.
         count: how many.
     """
-    half = len(taps) // 2
     dry: np.ndarray = item.dry.read(start, count)
+    half = len(taps) // 2
     if not taps.any():
         return dry
-    added = item.added.read(start - half, count + 2 * half)
     if np.count_nonzero(taps) == 1:
-        scaled: np.ndarray = dry + taps[half] * added[:, half : half + count]
-        return scaled
-    filtered = signal.oaconvolve(added, taps[None], mode="valid", axes=1)
-    result: np.ndarray = dry + filtered.astype(np.float32)
-    return result
+        result: np.ndarray = dry + taps[half] * item.added.read(start, count)
+        return result
+    context = item.added.read(start - half, count + 2 * half)
+    mix: np.ndarray = dry + CurveFilter(taps, len(dry)).convolve(context)
+    return mix
 
 
 def mixed_blocks(item: Item, taps: np.ndarray) -> Iterator[np.ndarray]:

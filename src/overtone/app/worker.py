@@ -2,21 +2,16 @@
 
 ::
 
-    source ─► decode, resample ─► dry.f32 ─┐
-       │                                   ├─► added.f32 = restored - dry
-       └────► restore_file ─► restored.wav ┘
+    source ─┬─► decode, resample ─► dry.f32
+            └─► restore_apart ────► added.f32
 
 The input and the added band are kept apart, so that the page mixes them again when a control moves.
 """
 
-import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-import soundfile
 
 from overtone.app import library
 from overtone.app.curve import Reference
@@ -27,14 +22,13 @@ from overtone.formats import UNKNOWN
 from overtone.models.registry import Network
 from overtone.restoration.files.decode import BLOCK, open_sound
 from overtone.restoration.reference import default_strength, measure_error, open_reference
-from overtone.restoration.restore_file import restore_file
-from overtone.restoration.result import Report
-from overtone.restoration.stream.limits import MAX_CHANNELS, check_rate, default_rate, restored_from
+from overtone.restoration.restore_apart import AddedBand, restore_apart
+from overtone.restoration.stream.limits import MAX_CHANNELS, check_rate, default_rate
 from overtone.restoration.stream.resampling import Unchanged
 from overtone.restoration.stream.spectral_balance import BalanceMeter
 
 # Shares of the work: decoding takes about a tenth of the time of restoring.
-DECODED, RESTORED = 0.08, 0.96
+DECODED = 0.08
 SPACE = 1 << 26  # bytes that are left free on the disk
 
 
@@ -47,10 +41,10 @@ class Worker:
 
     Args:
         net: the network, on its device.
-        restore: restores a file, as `restore_file` does.
+        restore: gives a file's added band, as `restore_apart` does.
     """
 
-    def __init__(self, net: Network, restore: Callable[..., Report] = restore_file) -> None:
+    def __init__(self, net: Network, restore: Callable[..., AddedBand] = restore_apart) -> None:
         self._net, self._restore = net, restore
         self._queue: queue.SimpleQueue[tuple[Item, Callable[[Item], None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
@@ -120,36 +114,25 @@ class Worker:
         item.version += 1
 
     def _restore_to(self, item: Item) -> None:
-        """Restore an item's source, store what was added, and note the measurements."""
+        """Restore an item's source, store what is added, and note the measurements."""
         item.began = time.monotonic() - DECODED * 10  # decoding says little about the time that is left
-        restored = item.folder / "restored.wav"
-
-        def progress(share: float) -> None:
-            _report(item, DECODED + share * (RESTORED - DECODED))
-
-        check_space(item.folder, 2 * item.dry.length * item.dry.channels * BYTES + SPACE)
-        with contextlib.ExitStack() as stack:
-            stack.callback(restored.unlink, missing_ok=True)
-            report = self._restore(
-                item.source,
-                restored,
-                model=self._net,
-                cutoff=item.wanted_cutoff,
-                bits=32,
-                force=True,
-                progress=progress,
-            )
-            difference = RawSignal(item.folder / "added.part", item.dry.channels)
-            stack.callback(difference.path.unlink, missing_ok=True)
-            if report.added:
-                _subtract(restored, item, difference)
-            else:
-                difference.path.touch()
-            with item.using:
-                if report.out_rate != item.facts["rate"]:
-                    _decode(item, report.out_rate)  # what needs nothing keeps its own rate
-                difference.path.replace(item.added.path)
-                item.facts |= _facts(item, report)
+        dry, added = item.dry, RawSignal(item.folder / "added.part", item.dry.channels)
+        check_space(item.folder, dry.length * dry.channels * BYTES + SPACE)
+        added.path.write_bytes(b"")
+        found = self._restore(
+            item.source,
+            added.append,
+            net=self._net,
+            cutoff=item.wanted_cutoff,
+            progress=lambda share: _report(item, DECODED + share * (1 - DECODED)),
+        )
+        if found.added and added.length != dry.length:
+            raise OvertoneError(f"{item.name} changed while it was read; add it again")
+        with item.using:
+            if found.rate != item.facts["rate"]:
+                _decode(item, found.rate)  # what needs nothing keeps its own rate
+            added.path.replace(item.added.path)
+            item.facts |= _facts(item, found)
 
 
 def _fail(item: Item, message: str) -> None:
@@ -158,7 +141,6 @@ def _fail(item: Item, message: str) -> None:
     item.state = library.FAILED
     for path, shown in (
         (item.source, name),
-        (item.folder / "restored.wav", name),
         (item.folder, "the work folder"),
     ):
         message = message.replace(str(path), shown)
@@ -202,27 +184,13 @@ def _decode(item: Item, out_rate: int | None = None) -> None:
     item.version += 1
 
 
-def _subtract(restored: Path, item: Item, difference: RawSignal) -> None:
-    """Write the restored file minus the dry signal."""
-    dry = item.dry
-    with soundfile.SoundFile(restored) as file:
-        if (file.samplerate, file.frames, file.channels) != (item.facts["rate"], dry.length, dry.channels):
-            raise OvertoneError(f"{item.name} changed while it was read; add it again")
-        at = 0
-        while at < dry.length:
-            block = file.read(min(BLOCK, dry.length - at), dtype="float32", always_2d=True).T
-            difference.append(block - dry.read(at, block.shape[1]))
-            at += block.shape[1]
-            _report(item, RESTORED + (1 - RESTORED) * at / dry.length)
-
-
-def _facts(item: Item, report: Report) -> dict[str, object]:
-    """Select what the page shows of a report."""
+def _facts(item: Item, found: AddedBand) -> dict[str, object]:
+    """Select what the page shows of a restored file."""
     return {
-        "cutoff": round(report.cutoff.hz, 1),
-        "start": restored_from(report.cutoff.hz, report.rate),
-        "kind": report.cutoff.kind,
-        "confidence": round(report.cutoff.confidence, 3),
-        "added": report.added,
-        "notes": [note.replace(str(item.source), item.name) for note in report.source_notes()],
+        "cutoff": round(found.cutoff.hz, 1),
+        "start": found.start,
+        "kind": found.cutoff.kind,
+        "confidence": round(found.cutoff.confidence, 3),
+        "added": found.added,
+        "notes": [note.replace(str(item.source), item.name) for note in found.notes],
     }

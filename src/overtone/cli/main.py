@@ -10,7 +10,7 @@ from pathlib import Path
 
 from overtone.cli import parser, restore
 from overtone.cli.exit_codes import ALL_GOOD, BROKEN_PIPE, INTERRUPTED, NOTHING_DONE
-from overtone.cli.terminal import complain, drop_output, libraries_silenced, printable
+from overtone.cli.terminal import complain, drop_output, exit_on_signals, libraries_silenced, printable
 from overtone.core.errors import OvertoneError, need
 from overtone.version import __version__
 
@@ -24,11 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A file's name need not be valid text.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    # Windows has no terminal that hangs up.
-    for ends in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
-        # Ends like an error, so that temporary files are removed; nohup has the second ignored.
-        if signal.getsignal(ends) != signal.SIG_IGN:
-            signal.signal(ends, lambda number, _: sys.exit(128 + number))
+    exit_on_signals()
     try:
         args = parser.parser().parse_args(argv)
         code = COMMANDS[args.command](args)

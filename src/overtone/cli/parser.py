@@ -87,6 +87,13 @@ def _add_restore(add_parser: _AddParser) -> None:
         help="of a FLAC or .mkv (16, 24), or a WAV or .mov (16, 24, 32 as float); by default 24",
     )
     add("--device", metavar="NAME", help="cpu, cuda or mps; by default a GPU if there is one")
+    add(
+        "--jobs",
+        metavar="N",
+        type=_number(int, "a number from 1 on", 1),
+        help="restore N files at once, each in a process of its own; by default as many as there are "
+        "processors, and memory for; with a GPU it is 1",
+    )
     _add_input_options(parser)
     _add_controls(parser)
     add("--picture", action="store_true", help="draw the spectrogram before and after, as OUT with .png")

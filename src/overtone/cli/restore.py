@@ -3,26 +3,35 @@
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from overtone.cli.exit_codes import ALL_GOOD, NOTHING_DONE, SOME_FAILED
 from overtone.cli.inputs import STANDARD, Job, plan, save_standard_input
+from overtone.cli.processes import Failure, Pool, Progress, Work
 from overtone.cli.terminal import Bar, complain, drop_output, libraries_silenced, printable
 from overtone.core.errors import OvertoneError, need
+from overtone.core.machine import free_memory, processor_count
 
 if TYPE_CHECKING:
     from overtone.models.registry import Network
     from overtone.restoration.reference import Recording
     from overtone.restoration.result import Report
     from overtone.restoration.stream.separation import Separator
+
+    _Results: TypeAlias = Generator[Report | Failure, None, None]
+
+# Memory of a process that restores, in bytes; and bytes of files that are worth another process: about a
+# minute of sound, which takes as long to restore as a process takes to start.
+PROCESS_BYTES, WORTH_A_PROCESS = 600_000_000, 4_000_000
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,27 +59,86 @@ class _Setup:
 
 
 def _restore_all(jobs: list[Job], args: argparse.Namespace) -> int:
-    """Restore files one after the other, with a line for each; return how many succeeded."""
-    setup = _prepare(args)
+    """Restore files, with a line for each in their order; return how many succeeded."""
     done = 0
-    with libraries_silenced():
-        for number, job in enumerate(jobs):
-            bar = Bar(f"[{number + 1}/{len(jobs)}] " if len(jobs) > 1 else "", job.source)
-            try:
-                report = _restore_one(job, setup, bar)
-            except (OvertoneError, OSError, MemoryError) as error:
-                if isinstance(error, BrokenPipeError):
-                    raise
-                bar.clear()
-                complain(str(error) or "out of memory")
+    bar = Bar("")
+    count = choose_count(jobs, args)
+    results = _in_processes(jobs, args, bar, count) if count > 1 else _one_by_one(jobs, args, bar)
+    # One that breaks off ends its processes at once, not when it is collected.
+    with libraries_silenced(), contextlib.closing(results):
+        for job, result in zip(jobs, results, strict=True):
+            bar.clear()
+            if isinstance(result, Failure):
+                complain(result.line)
                 continue
-            finally:
-                bar.clear()
             done += 1
             # Standard output may be the sound itself.
             out = sys.stderr if job.target == STANDARD else sys.stdout
-            print(json.dumps(report.json()) if args.json else printable(report.line()), file=out, flush=True)
+            line = json.dumps(result.json()) if args.json else printable(result.line())
+            print(line, file=out, flush=True)
     return done
+
+
+def _one_by_one(jobs: list[Job], args: argparse.Namespace, bar: Bar) -> "_Results":
+    """Yield the reports of files that are restored one after the other."""
+    setup = _prepare(args)
+    for number, job in enumerate(jobs):
+        bar.start(f"{f'[{number + 1}/{len(jobs)}] ' if len(jobs) > 1 else ''}{job.source.name or job.source}")
+        try:
+            yield _attempt(job, setup, bar.show)
+        finally:
+            bar.clear()
+
+
+def _in_processes(jobs: list[Job], args: argparse.Namespace, bar: Bar, count: int) -> "_Results":
+    """Yield the reports of files in their order, of which several are restored at once."""
+    threads = max(1, processor_count() // count)
+    pool = Pool(functools.partial(_open_work, args), count, {"OMP_NUM_THREADS": str(threads)})
+    sizes = [max(1, os.path.getsize(job.source)) if job.source.is_file() else 1 for job in jobs]
+    bar.start("")
+
+    def show() -> None:
+        bar.label = f"[{sum(share == 1 for share in pool.shares)}/{len(jobs)}] up to {count} at once"
+        bar.show(sum(size * share for size, share in zip(sizes, pool.shares, strict=True)) / sum(sizes))
+
+    with contextlib.closing(pool.run(jobs, show)) as results:
+        yield from results
+
+
+def _open_work(args: argparse.Namespace) -> Work:
+    """Load what a process needs to restore files; on a GPU one process is enough."""
+    setup = _prepare(args)
+    on_processor = next(setup.net.parameters()).device.type == "cpu"
+    return Work(lambda job, progress: _attempt(job, setup, progress), on_processor)
+
+
+def choose_count(jobs: list[Job], args: argparse.Namespace) -> int:
+    """Choose how many files are restored at once: as asked, else by processors, memory and files' sizes."""
+    device = args.device or os.environ.get("OVERTONE_DEVICE") or "cpu"
+    if len(jobs) == 1 or device != "cpu" or any(STANDARD in job for job in jobs):
+        return 1
+    if args.jobs:
+        return int(min(args.jobs, len(jobs)))
+    if args.stems:
+        return 1  # Demucs uses all processors, and gigabytes
+    size = sum(os.path.getsize(job.source) for job in jobs if job.source.is_file())
+    memory = free_memory()
+    fitting = len(jobs) if memory is None else max(1, memory // PROCESS_BYTES)
+    return int(min(len(jobs), processor_count(), fitting, 1 + size // WORTH_A_PROCESS))
+
+
+def _attempt(job: Job, setup: _Setup, progress: Progress) -> "Report | Failure":
+    """Restore a file; return its report, or why it failed.
+
+    Raises:
+        BrokenPipeError: nobody reads standard output.
+    """
+    try:
+        return _restore_one(job, setup, progress)
+    except BrokenPipeError:
+        raise
+    except (OvertoneError, OSError, MemoryError) as error:
+        return Failure(str(error) or "out of memory")
 
 
 def _prepare(args: argparse.Namespace) -> _Setup:
@@ -94,12 +162,12 @@ def _prepare(args: argparse.Namespace) -> _Setup:
         return _Setup(args, net, separator, open_reference(args.like))
 
 
-def _restore_one(job: Job, setup: _Setup, bar: Bar) -> "Report":
+def _restore_one(job: Job, setup: _Setup, progress: Progress) -> "Report":
     """Restore one file, by way of temporary files for standard input and output, and draw its picture."""
     args = setup.args
     with _local_files(job) as local:
         picture = _picture_path(job, local.target, args) if args.picture else None
-        report = _restore_file(local, setup, bar)
+        report = _restore_file(local, setup, progress)
         if picture is not None:
             from overtone.cli import spectrogram
             from overtone.restoration.files.decode import open_sound
@@ -116,7 +184,7 @@ def _restore_one(job: Job, setup: _Setup, bar: Bar) -> "Report":
     return dataclasses.replace(report, source=job.source, target=job.target)
 
 
-def _restore_file(job: Job, setup: _Setup, bar: Bar) -> "Report":
+def _restore_file(job: Job, setup: _Setup, progress: Progress) -> "Report":
     """Restore a file by the command's options."""
     from overtone.restoration.restore_file import restore_file
 
@@ -129,7 +197,7 @@ def _restore_file(job: Job, setup: _Setup, bar: Bar) -> "Report":
         out_rate=args.rate,
         bits=args.bits,
         force=args.force,
-        progress=bar.show,
+        progress=progress,
         separator=setup.separator,
         parts=args.parts,
         track=args.track,

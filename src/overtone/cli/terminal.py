@@ -3,10 +3,10 @@
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 
 def complain(message: str) -> None:
@@ -24,14 +24,31 @@ def drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def exit_on_signals() -> None:
+    """Let signals that end the process raise SystemExit, so that temporary files are removed."""
+    # Windows has no terminal that hangs up.
+    for ends in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+        # nohup has the second ignored.
+        if signal.getsignal(ends) != signal.SIG_IGN:
+            signal.signal(ends, lambda number, _: sys.exit(128 + number))
+
+
 class Bar:
-    """Draw a progress bar with the time left, on a terminal only."""
+    """Draw a progress bar with the time left, on a terminal only.
+
+    Attributes:
+        label: shown before the bar.
+    """
 
     WIDTH = 24
 
-    def __init__(self, prefix: str, source: Path) -> None:
-        self._label = printable(prefix + (source.name or str(source)))
+    def __init__(self, label: str) -> None:
         self._terminal = sys.stderr.isatty()
+        self.start(label)
+
+    def start(self, label: str) -> None:
+        """Begin another task."""
+        self.label = label
         self._began = time.monotonic()
         self._shown = 0.0
 
@@ -45,7 +62,7 @@ class Bar:
         full = round(self.WIDTH * share)
         bar = "#" * full + "." * (self.WIDTH - full)
         tail = f" [{bar}] {share:4.0%} {left // 60:3.0f}:{left % 60:02.0f} left"
-        label = self._label[: max(8, shutil.get_terminal_size().columns - len(tail) - 1)]
+        label = printable(self.label)[: max(8, shutil.get_terminal_size().columns - len(tail) - 1)]
         print(f"\r{label}{tail}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:

@@ -1,31 +1,28 @@
 """Restore a file of any length, in constant memory.
 
-The file is read twice, in blocks. The first pass checks and measures it (`Analyzer`), the second restores it
-and writes the target. The first pass keeps a short file's samples, so that it is decoded once.
+The first pass checks and measures it, the second restores it (`overtone.restoration.passes`) and writes the
+target.
 """
 
-import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from overtone.core.errors import OvertoneError
 from overtone.models.registry import Network
-from overtone.restoration.files import decode
-from overtone.restoration.files.decode import BLOCK, SoundReader, open_sound
 from overtone.restoration.files.encode import ALL_FORMATS, check_target, check_target_rate, suited_rate, write
 from overtone.restoration.files.film import FilmSound, check_film, place_in_target
 from overtone.restoration.files.formats import default_target
 from overtone.restoration.files.metadata import Metadata, read_metadata
+from overtone.restoration.passes import SourceFile, measure, restored_blocks
 from overtone.restoration.reference import Recording, gain_curve, open_reference
 from overtone.restoration.result import Report
 from overtone.restoration.stream.added_band import Controls
-from overtone.restoration.stream.analysis import Analysis, Analyzer, RestorerOptions, Stream, open_restorer
-from overtone.restoration.stream.limits import MAX_CHANNELS, check_output, check_rate
+from overtone.restoration.stream.analysis import Analysis, RestorerOptions, open_restorer
+from overtone.restoration.stream.limits import check_rate
 from overtone.restoration.stream.load import open_model
 from overtone.restoration.stream.narrowband import check_alone
 from overtone.restoration.stream.resampling import Unchanged
@@ -34,10 +31,6 @@ from overtone.restoration.stream.separation import Separator
 from overtone.restoration.stream.stems import StemsRestorer
 from overtone.version import __version__
 
-# A file of up to so many samples (6 minutes of stereo, 128 MB) is kept in memory between the passes.
-KEPT = 1 << 25
-# Share of the time that the first pass takes.
-SCAN_SHARE = 0.1
 # What the encoder's tag begins with.
 MAKER = "overtone"
 
@@ -107,43 +100,30 @@ def restore_file(
         check_target_rate(target, out_rate)
     if parts:
         check_alone(cutoff, separator)
-    job = _Job(
+    controls, recording = Controls(strength, brightness, amount, top), open_reference(like)
+    given = SourceFile(
         source,
-        target,
         cutoff,
         parts,
-        out_rate,
-        bits,
-        separator,
-        progress or (lambda share: None),
+        recording is not None,
         track,
         accept_truncated,
-        Controls(strength, brightness, amount, top),
-        open_reference(like),
+        progress or (lambda share: None),
     )
-    return _restore(job, model, device)
+    return _restore(_Job(given, target, out_rate, bits, separator, controls, recording), model, device)
 
 
 @dataclass(frozen=True)
 class _Job:
     """One call of `restore_file`: its options, checked."""
 
-    source: Path
+    source: SourceFile
     target: Path
-    cutoff: float | None
-    parts: bool
     out_rate: int | None
     bits: int
     separator: Separator | None
-    progress: Callable[[float], None]
-    track: int | None
-    accept_truncated: bool
     controls: Controls
     recording: Recording | None
-
-    def open(self) -> contextlib.AbstractContextManager[SoundReader]:
-        """Open the source."""
-        return open_sound(self.source, self.track, self.accept_truncated)
 
     def target_rate(self, analysis: Analysis) -> int:
         """Choose the target's rate in Hz: that asked for, or the source's own if nothing is added to it."""
@@ -153,7 +133,8 @@ class _Job:
 def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.device | None) -> Report:
     """Run both passes."""
     began = time.monotonic()
-    analysis, blocks, file = _measure(job)
+    measured, path = measure(job.source), job.source.path
+    analysis, file = measured.analysis, measured.reader
     rate, channels = job.target_rate(analysis), analysis.channels
     length = _output_length(job, analysis, rate)
     net = open_model(model, device) if analysis.needs_restoring else None
@@ -161,18 +142,19 @@ def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.
         curve = None if net is None else gain_curve(analysis, net, job.controls, job.recording)
         stream = open_restorer(analysis, net, rate, RestorerOptions(separator=job.separator, curve=curve))
     except OvertoneError as error:
-        raise OvertoneError(f"{job.source}: {error}") from None
+        raise OvertoneError(f"{path}: {error}") from None
     added = not isinstance(stream, Unchanged)
-    film = place_in_target(job.source, job.target, file.film, job.out_rate is None and not added)
-    metadata, output = _metadata(job, analysis, added, film), _output(job, analysis, blocks, stream)
+    film = place_in_target(path, job.target, file.film, job.out_rate is None and not added)
+    metadata = _metadata(job, analysis, added, film)
+    output = restored_blocks(job.source, measured, stream)
     try:
         clipped = write(job.target, output, rate, channels, job.bits, length, metadata)
     except torch.OutOfMemoryError:
-        raise OvertoneError(f"{job.source}: the device is out of memory; take another, such as cpu") from None
-    job.progress(1.0)
+        raise OvertoneError(f"{path}: the device is out of memory; take another, such as cpu") from None
+    job.source.progress(1.0)
     seconds = analysis.samples / analysis.rate
     return Report(
-        job.source,
+        path,
         job.target,
         seconds,
         analysis.rate,
@@ -195,40 +177,6 @@ def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.
     )
 
 
-def _measure(job: _Job) -> tuple[Analysis, list[np.ndarray] | None, SoundReader]:
-    """Read a whole file, check and measure it; return analysis, blocks (if it is short) and file."""
-    kept: list[np.ndarray] | None = []
-    with job.open() as file:
-        analyzer = _analyzer(job, file.samplerate, file.channels)
-        for block in decode.ahead(file.blocks()):
-            analyzer.add(block)
-            if analyzer.samples * file.channels > KEPT:
-                kept = None
-            if kept is not None:
-                kept.append(block)
-            job.progress(SCAN_SHARE * min(1.0, analyzer.samples / max(1, file.frames)))
-    if analyzer.samples < 2:
-        count = ("no samples", "one sample")[analyzer.samples]
-        raise OvertoneError(f"{job.source} holds {count}; 2 are the least")
-    return analyzer.finish(), kept, file
-
-
-def _analyzer(job: _Job, rate: int, channels: int) -> Analyzer:
-    """Open the analyzer of a file.
-
-    Raises:
-        OvertoneError: its rate or number of channels is not allowed.
-    """
-    try:
-        check_rate(rate)
-    except OvertoneError as error:
-        raise OvertoneError(f"{job.source}: {error}") from None
-    if channels > MAX_CHANNELS:
-        raise OvertoneError(f"{job.source} has {channels} channels; up to {MAX_CHANNELS} are allowed")
-    balance = job.recording is not None
-    return Analyzer(rate, channels, job.cutoff, job.parts, name=str(job.source), balance=balance)
-
-
 def _output_length(job: _Job, analysis: Analysis, rate: int) -> int:
     """Compute the target's samples per channel, at its rate in Hz.
 
@@ -238,13 +186,13 @@ def _output_length(job: _Job, analysis: Analysis, rate: int) -> int:
     most = ALL_FORMATS[job.target.suffix.lower()][2]
     if analysis.channels > most:
         raise OvertoneError(
-            f"{job.source} has {analysis.channels} channels; a {job.target.suffix} holds {most} at most: "
-            "take another suffix"
+            f"{job.source.path} has {analysis.channels} channels; a {job.target.suffix} holds {most} at "
+            "most: take another suffix"
         )
     length = round(analysis.samples * rate / analysis.rate)
     if not length:
         raise OvertoneError(
-            f"{job.source} holds {analysis.samples} samples at {analysis.rate} Hz, which leaves none at "
+            f"{job.source.path} holds {analysis.samples} samples at {analysis.rate} Hz, which leaves none at "
             f"{rate} Hz; name a higher rate with --rate (out_rate)"
         )
     return length
@@ -252,7 +200,7 @@ def _output_length(job: _Job, analysis: Analysis, rate: int) -> int:
 
 def _metadata(job: _Job, analysis: Analysis, added: bool, film: FilmSound | None) -> Metadata:
     """Read the source's metadata and add an encoder tag that says that the high band is predicted."""
-    metadata = read_metadata(job.source, job.track, film)
+    metadata = read_metadata(job.source.path, job.source.track, film)
     tags = metadata.tags
     encoder = tags.pop("encoder", "")
     restored_before = encoder.startswith(MAKER)
@@ -264,30 +212,3 @@ def _metadata(job: _Job, analysis: Analysis, added: bool, film: FilmSound | None
         # A band that was predicted once is not missing any more, and is not recorded either.
         tags["encoder"] = encoder if restored_before and not added else own
     return metadata
-
-
-def _output(
-    job: _Job, analysis: Analysis, blocks: Iterable[np.ndarray] | None, stream: Stream
-) -> Iterator[np.ndarray]:
-    """Yield the output as (channels, time) blocks, none longer than BLOCK."""
-    done = 0
-    with contextlib.ExitStack() as stack:
-        if blocks is None:
-            blocks = stack.enter_context(job.open()).blocks()
-        for block in blocks:
-            yield from _split(stream.process(block), job.source)
-            done += block.shape[1]
-            job.progress(min(1.0, SCAN_SHARE + (1 - SCAN_SHARE) * done / analysis.samples))
-    if done != analysis.samples:
-        raise OvertoneError(f"{job.source} changed while it was read; restore it once it is finished")
-    yield from _split(stream.flush(), job.source)
-
-
-def _split(wave: np.ndarray, source: Path) -> Iterator[np.ndarray]:
-    """Yield output of any length as blocks, none longer than BLOCK."""
-    try:
-        check_output(wave)
-    except OvertoneError as error:
-        raise OvertoneError(f"{source}: {error}") from None
-    for at in range(0, wave.shape[1], BLOCK):
-        yield wave[:, at : at + BLOCK]

@@ -1,5 +1,6 @@
 """Report what was done to a file, in a line and as plain values."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -98,23 +99,10 @@ class Report:
 
     def source_notes(self) -> list[str]:
         """List what is special about the source: its track, gaps, a wrong header, metadata that is lost."""
-        said = [str(self.track)] if self.track else []
+        said = describe_source(self.track, self.silences, self.notes)
         if self.film:
             said.insert(0, self.film)
-        late = [end for start, end in self.silences if start == 0]
-        gaps = [(start, end) for start, end in self.silences if start > 0]
-        if late:
-            said.append(f"the sound begins {late[0]:.2f} s late, silence before it")
-        if gaps:
-            length = sum(end - start for start, end in gaps)
-            count = "a gap" if len(gaps) == 1 else f"{len(gaps)} gaps"
-            said.append(
-                f"silence for {count} of {length:.{1 if length >= 0.1 else 2}f} s from {gaps[0][0]:.1f} s on"
-            )
-        said += self.notes
-        if self.lost:
-            said.append(f"not kept: {', '.join(self.lost)}")
-        return said
+        return [*said, f"not kept: {', '.join(self.lost)}"] if self.lost else said
 
     def json(self) -> dict[str, Any]:
         """Return the report as plain values."""
@@ -123,3 +111,21 @@ class Report:
         track = self.track and self.track._asdict()
         paths = {"source": str(self.source), "target": str(self.target)}
         return asdict(self) | paths | {"stems": stems, "track": track, "curve": curve}
+
+
+def describe_source(
+    track: Track | None, silences: Sequence[tuple[float, float]], notes: Sequence[str]
+) -> list[str]:
+    """List what is special about a source; arguments as the attributes of `Report`."""
+    said = [str(track)] if track else []
+    late = [end for start, end in silences if start == 0]
+    gaps = [(start, end) for start, end in silences if start > 0]
+    if late:
+        said.append(f"the sound begins {late[0]:.2f} s late, silence before it")
+    if gaps:
+        length = sum(end - start for start, end in gaps)
+        count = "a gap" if len(gaps) == 1 else f"{len(gaps)} gaps"
+        said.append(
+            f"silence for {count} of {length:.{1 if length >= 0.1 else 2}f} s from {gaps[0][0]:.1f} s on"
+        )
+    return [*said, *notes]

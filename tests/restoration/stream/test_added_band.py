@@ -46,7 +46,7 @@ def run(restorer, samples):
     return np.concatenate([restorer.process(samples), restorer.flush()], axis=1)
 
 
-@pytest.mark.parametrize("rate", [RATE, 48000])
+@pytest.mark.parametrize("rate", [RATE, 48000, 192000])
 @pytest.mark.parametrize("name", CURVES)
 def test_the_taps_have_the_curve(name, rate):
     curve = CURVES[name]
@@ -82,7 +82,7 @@ def test_a_curve_that_changes_nothing_is_an_impulse():
 
 @pytest.mark.parametrize("name", CURVES)
 def test_nothing_passes_below_the_cutoff(name):
-    taps = np.convolve(highpass_taps(CUTOFF), impulse_response(CURVES[name]))[TAPS:-TAPS]
+    taps = np.convolve(highpass_taps(CUTOFF), impulse_response(CURVES[name]))
     assert response(taps, np.linspace(0, CUTOFF, 500)).max() < -80
 
 
@@ -94,10 +94,9 @@ def test_a_restorer_gives_what_the_parts_mixed_through_the_taps_give(low, name, 
     dry, added = run(Restorer(*common, apart=True), mono)
     mixed = dry + convolved([added], impulse_response(curve, out_rate))[0]
     once = run(Restorer(*common, curve=curve), mono)[0]
-    inside = slice(2 * TAPS, -2 * TAPS)  # of a stream's first and last samples the taps see less
-    # Equal to -90 dB of the added band, with what the resampler's own end takes from it at 48 kHz.
-    assert level((mixed - once)[inside]) < level(added) - 90
-    assert level((once - dry - added)[inside]) > level(added) - 30  # or nothing was changed
+    # Equal to float32's rounding of the sum, from the first sample to the last.
+    assert level(mixed - once) < level(once) - 130
+    assert level(once - dry - added) > level(added) - 30  # or nothing was changed
 
 
 def test_apart_the_sum_is_the_restored_signal(low):

@@ -17,7 +17,7 @@ from overtone.models import registry
 from overtone.restoration.stream.narrowband import PassageMeter
 from overtone.restoration.stream.restorer import FADE, Restorer
 from tests.helpers import ROOT
-from tests.helpers.sound import make
+from tests.helpers.sound import band, make
 
 RATE = 44100
 # Relative: a transform may round differently where a block lies elsewhere in memory; spans are whole frames.
@@ -159,6 +159,29 @@ def test_a_file_gets_treble_in_its_parts_alone(here, talk):
     outside = ~np.any([(times > s - 2 * FADE) & (times < e + 2 * FADE) for s, e in report.parts], axis=0)
     assert not changed[outside].any()
     assert changed[~outside].mean() > 0.9
+
+
+def test_a_reference_serves_the_parts(here, talk, song, capsys):
+    soundfile.write("song.flac", song.T, RATE)
+    command = ["restore", "talk.wav", "--parts", "--model", "model", "--bits", "32", "--json"]
+    assert main.main([*command, "-o", "plain.wav"]) == 0
+    assert main.main([*command, "-o", "like.wav", "--like", "song.flac", "--strength", "1"]) == 0
+    plain, like = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert like["parts"] == plain["parts"]
+    assert like["reference"] == "song.flac"
+    assert like["curve"]["bands"][0]["low"] == pytest.approx(like["cutoff"]["hz"], abs=0.1)
+    start, end = (round(seconds * RATE) for seconds in like["parts"][0])
+
+    def error(name):
+        """How far the level from 5 to 9 kHz of the first part is from the song's."""
+        made = soundfile.read(name, dtype="float32")[0].T
+        return abs(band(made[:, start:end], 5000, 9000) - band(song[:, start:end], 5000, 9000))
+
+    assert error("like.wav") < error("plain.wav") - 3
+    changed = (soundfile.read("like.wav")[0] != soundfile.read("talk.wav")[0]).any(axis=1)
+    times = np.arange(len(changed)) / RATE
+    outside = ~np.any([(times > s - 2 * FADE) & (times < e + 2 * FADE) for s, e in like["parts"]], axis=0)
+    assert not changed[outside].any()
 
 
 def test_an_array_gets_treble_in_its_parts_alone(talk):

@@ -57,6 +57,9 @@ async function next() {
   }
 }
 
+// An upload cannot go on after a reload: the browser asks before.
+window.addEventListener("beforeunload", (event) => uploads.length && event.preventDefault());
+
 for (const [button, input] of [["choose", "files"], ["choose-folder", "folder"]]) {
   $(button).addEventListener("click", () => $(input).click());
   $(input).addEventListener("change", () => {
@@ -103,14 +106,16 @@ function outcome(file) {
 
 const rows = new Map(); // key -> elements
 
-function row(key, choose, remove) {
+function row(key, choose, remove, restore) {
   if (rows.has(key)) return rows.get(key);
   const [name, text, progress] = [make("b"), make("span"), make("progress", { max: 1 })];
   const open = make("button", { className: "open" }, name, text);
-  const action = make("button");
+  const [again, action] = [make("button", { textContent: "Try again", hidden: true }), make("button")];
   open.addEventListener("click", choose);
+  again.addEventListener("click", restore);
   action.addEventListener("click", remove);
-  const made = { name, text, progress, open, action, element: make("li", {}, open, action, progress) };
+  const actions = make("span", { className: "group" }, again, action);
+  const made = { name, text, progress, open, again, action, element: make("li", {}, open, actions, progress) };
   rows.set(key, made);
   return made;
 }
@@ -131,10 +136,12 @@ function fill(elements, name, text, busy, share, current) {
 const isBusy = ({ state }) => state === "waiting" || state === "running";
 
 function list() {
-  const shown = files.map((file) => fill(
-    row(file.key, () => choose(file.key), () => act(file.key)),
-    file.name, describe(file), isBusy(file), file.share, file.key === chosen,
-  ));
+  const shown = files.map((file) => {
+    const elements = row(file.key, () => choose(file.key), () => act(file.key), () => tryAgain(file.key));
+    elements.again.hidden = file.state !== "cancelled" && file.state !== "failed";
+    elements.again.setAttribute("aria-label", `Try again to restore ${file.name}`);
+    return fill(elements, file.name, describe(file), isBusy(file), file.share, file.key === chosen);
+  });
   for (const waiting of uploads) {
     waiting.id ??= Symbol(waiting.name);
     const text = waiting.running ? `adding, ${Math.round(waiting.share * 100)} %` : "to be added";
@@ -162,6 +169,11 @@ async function act(key) {
     rows.delete(key);
     if (chosen === key) chosen = null;
   }
+  await update();
+}
+
+async function tryAgain(key) {
+  await ask(`${fileAddress(key)}/restore`, "POST", { cutoff: null });
   await update();
 }
 

@@ -49,7 +49,7 @@ export class Panel {
     const same = before?.key === file.key && before.version === file.version;
     $("name").textContent = file.name;
     $("remark").textContent = this.remark();
-    for (const id of ["sound", "save", "picture", "cutoff"]) $(id).hidden = !this.restored;
+    for (const id of ["sound", "save", "picture", "cutoff", "keys"]) $(id).hidden = !this.restored;
     if (!same && file.version) await this.load(before?.key === file.key);
     this.line();
     if (same && this.restored) this.showReference(this.read().strength);
@@ -57,7 +57,8 @@ export class Panel {
 
   remark() {
     const { file } = this;
-    if (!this.restored) return file.state === "failed" ? file.message : "The file is being restored.";
+    if (file.state === "failed" && !this.restored) return file.message;
+    if (!this.restored) return file.state === "cancelled" ? "Restoring was cancelled." : "The file is being restored.";
     const notes = [...file.notes, file.message].map((note) => (note ? ` Note: ${note}.` : "")).join("");
     const stands = `${(file.cutoff / 1000).toFixed(1)} kHz`;
     if (file.kind === "given") return `Restored from ${stands} on, as you set it.${notes}`;
@@ -73,7 +74,7 @@ export class Panel {
     const bytes = new Uint8Array(await answer.arrayBuffer());
     if (file !== this.file) return;
     this.picture = new Picture(bytes, Number(answer.headers.get("X-Columns")), Number(answer.headers.get("X-Rows")));
-    this.gains = null;
+    if (!again) this.gains = null;
     this.axis();
     this.draw();
     if (!this.restored) return;

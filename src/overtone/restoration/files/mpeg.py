@@ -11,7 +11,9 @@ A decoder stops, or passes over bytes, without a word; this scan says how much s
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from overtone.restoration.files.file_bytes import FileBytes
 
 # Kilobits per second by index, for (MPEG-1?, layer).
 _HIGH_1 = (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448)
@@ -139,18 +141,18 @@ class Scan:
         return [part for part in self.junk if part.start >= first and not (part.start >= last and part.zeros)]
 
 
-def scan(data: Any) -> Scan:
+def scan(data: FileBytes) -> Scan:
     """Find all frames of MPEG audio.
 
     Args:
-        data: the file's bytes, or a memory map of them.
+        data: the file's bytes.
     """
     size = len(data)
     found = Scan(size)
     run: Run | None = None
     at = 0
     while at < size:
-        frame = parse(bytes(data[at : at + 4]))
+        frame = parse(data[at : at + 4])
         if frame and at + frame.size <= size:
             agrees = run is not None and run.kind.kind == frame.kind
             if agrees or _confirmed(data, at, frame, 1 if run else CONFIRMED):
@@ -162,13 +164,13 @@ def scan(data: Any) -> Scan:
             at += tag
             continue
         start, at = at, _next_start(data, at + 1)
-        found.junk.append(Junk(start, at, _seconds(found), _is_zero(data, start, at)))
+        found.junk.append(Junk(start, at, _seconds(found), data.is_zero(start, at)))
     _join_short_runs(found)
     _drop_end_tag(found, data)
     return found
 
 
-def _take(found: Scan, run: Run | None, data: Any, at: int, frame: Frame) -> Run:
+def _take(found: Scan, run: Run | None, data: FileBytes, at: int, frame: Frame) -> Run:
     """Add a frame to the run, or begin another: at a Xing header, or behind all frames that one counts."""
     header = _count(data, at, frame)
     full = run is not None and run.counted is not None and run.frames >= run.counted
@@ -194,12 +196,12 @@ def _join_short_runs(found: Scan) -> None:
     found.runs = kept
 
 
-def _drop_end_tag(found: Scan, data: Any) -> None:
+def _drop_end_tag(found: Scan, data: FileBytes) -> None:
     """Take junk that an APE tag's footer covers (version 1 has no header) for the tag that it is."""
     kept = []
     for part in found.junk:
-        footer = bytes(data[part.end : part.end + 16])
-        tail = bytes(data[max(part.start, part.end - 32) : part.end])
+        footer = data[part.end : part.end + 16]
+        tail = data[max(part.start, part.end - 32) : part.end]
         for mark in (footer, tail):
             if mark[:8] == b"APETAGEX":
                 break
@@ -212,37 +214,33 @@ def _seconds(found: Scan) -> float:
     return sum(run.there / run.kind.rate for run in found.runs)
 
 
-def _is_zero(data: Any, start: int, end: int) -> bool:
-    return all(not any(data[at : min(end, at + 65536)]) for at in range(start, end, 65536))
-
-
-def _confirmed(data: Any, at: int, frame: Frame, times: int) -> bool:
+def _confirmed(data: FileBytes, at: int, frame: Frame, times: int) -> bool:
     """Return whether so many frames of the same kind follow, or as many as there are up to the end."""
     for _ in range(times):
         at += frame.size
-        follower = parse(bytes(data[at : at + 4]))
+        follower = parse(data[at : at + 4])
         if follower is None or follower.kind != frame.kind:
             return at >= len(data) or bool(tag_size(data, at))
         frame = follower
     return True
 
 
-def _next_start(data: Any, at: int) -> int:
+def _next_start(data: FileBytes, at: int) -> int:
     """Return the next byte at which frames or a tag begin, or the end."""
     for sync in _candidates(data, at):
         if data[sync] != 0xFF:
             if tag_size(data, sync):
                 return sync
-        elif (frame := parse(bytes(data[sync : sync + 4]))) and _confirmed(data, sync, frame, CONFIRMED):
+        elif (frame := parse(data[sync : sync + 4])) and _confirmed(data, sync, frame, CONFIRMED):
             return sync
     return len(data)
 
 
-def _candidates(data: Any, at: int) -> Iterator[int]:
+def _candidates(data: FileBytes, at: int) -> Iterator[int]:
     """Yield the bytes from one on at which a frame or a tag may begin, in order."""
     marks = [b"\xff", b"ID3", b"APETAGEX", b"LYRICSBEGIN"]
     nexts = [data.find(mark, at) for mark in marks]
-    if (end := len(data) - 128) >= at and bytes(data[end : end + 3]) == b"TAG":
+    if (end := len(data) - 128) >= at and data[end : end + 3] == b"TAG":
         nexts.append(end)
         marks.append(b"\0no other")
     while positions := [place for place in nexts if place >= 0]:
@@ -254,14 +252,14 @@ def _candidates(data: Any, at: int) -> Iterator[int]:
         ]
 
 
-def tag_size(data: Any, at: int) -> int:
+def tag_size(data: FileBytes, at: int) -> int:
     """Return the size in bytes of an ID3, APE or Lyrics3 tag that begins there; 0 if none does."""
-    head = bytes(data[at : at + 16])
+    head = data[at : at + 16]
     size = len(data)
     if head[:3] == b"ID3" and len(head) > 9 and head[3] < 5 and max(head[6:10]) < 0x80:
         length = sum(byte << 7 * shift for shift, byte in enumerate(reversed(head[6:10])))
         return min(size - at, 10 + length + (10 if head[5] & 0x10 else 0))
-    if head[:4] == b"TAG+" and bytes(data[at + 227 : at + 230]) == b"TAG":
+    if head[:4] == b"TAG+" and data[at + 227 : at + 230] == b"TAG":
         return 227
     if head[:3] == b"TAG" and (at + 128 >= size or _is_start(data, at + 128)):
         return min(size - at, 128)
@@ -275,25 +273,25 @@ def tag_size(data: Any, at: int) -> int:
     return 0
 
 
-def _is_start(data: Any, at: int) -> bool:
-    head = bytes(data[at : at + 11])
+def _is_start(data: FileBytes, at: int) -> bool:
+    head = data[at : at + 11]
     return head.startswith((b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")) or parse(head[:4]) is not None
 
 
-def _count(data: Any, at: int, frame: Frame) -> tuple[int | None, int] | None:
+def _count(data: FileBytes, at: int, frame: Frame) -> tuple[int | None, int] | None:
     """Read a frame that holds no sound but a count of frames, and what to trim; None if it is sound."""
     if frame.layer != 3:
         return None
     side = (32 if frame.channels == 2 else 17) if frame.mpeg1 else (17 if frame.channels == 2 else 9)
     mark = at + 4 + side
-    if bytes(data[mark : mark + 4]) in (b"Xing", b"Info"):
+    if data[mark : mark + 4] in (b"Xing", b"Info"):
         flags = data[mark + 7]
         counted = int.from_bytes(data[mark + 8 : mark + 12], "big") if flags & 1 else 0
         fields = 8 + 4 * (flags & 1) + 4 * (flags >> 1 & 1) + 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1)
-        lame = bytes(data[mark + fields : mark + fields + 24])
+        lame = data[mark + fields : mark + fields + 24]
         known = lame[:4] in (b"LAME", b"Lavf", b"Lavc", b"GOGO", b"L3.9")
         trimmed = int.from_bytes(lame[21:24], "big") if known and len(lame) == 24 else 0
         return counted or None, (trimmed >> 12) + (trimmed & 0xFFF)
-    if bytes(data[at + 36 : at + 40]) == b"VBRI":
+    if data[at + 36 : at + 40] == b"VBRI":
         return int.from_bytes(data[at + 50 : at + 54], "big") or None, 0
     return None

@@ -8,8 +8,8 @@
 
 import zlib
 from dataclasses import dataclass, field
-from typing import Any
 
+from overtone.restoration.files.file_bytes import FileBytes
 from overtone.restoration.files.mpeg import tag_size
 
 # Ogg's checksum runs from the highest bit to the lowest, zlib's the other way about: bytes are mirrored.
@@ -40,16 +40,16 @@ class Link:
     cut: bool = False
 
 
-def scan(data: Any) -> list[Link]:
+def scan(data: FileBytes) -> list[Link]:
     """Find the files that are joined in an Ogg file, and the faults of each.
 
     Args:
-        data: the file's bytes, or a memory map of them.
+        data: the file's bytes.
     """
     links: list[Link] = []
     at, size, begins, seconds, rate = 0, len(data), False, 0.0, 0
     while at < size:
-        head = bytes(data[at : at + 27])
+        head = data[at : at + 27]
         segments = head[26] if len(head) == 27 else 0
         end = at + 27 + segments + sum(data[at + 27 : at + 27 + segments])
         whole = head[:5] == b"OggS\0" and len(head) == 27 and end <= size
@@ -60,7 +60,7 @@ def scan(data: Any) -> list[Link]:
                     links[-1].cut = True
                 else:
                     links[-1].faults.append((at, seconds))
-            elif links and not tag_size(data, at) and size - at > PADDING and any(data[at:size]):
+            elif links and not tag_size(data, at) and size - at > PADDING and not data.is_zero(at, size):
                 links[-1].faults.append((at, seconds))
             at = following if following >= 0 else size
             continue
@@ -69,7 +69,7 @@ def scan(data: Any) -> list[Link]:
             if not begins:
                 links.append(Link(at, at))
                 seconds = 0.0
-            packet = bytes(data[at + 27 + segments : at + 27 + segments + 16])
+            packet = data[at + 27 + segments : at + 27 + segments + 16]
             if packet.startswith(SOUND):
                 links[-1].sounds[serial] = packet
                 rate = _rate(packet)
@@ -85,7 +85,7 @@ def scan(data: Any) -> list[Link]:
     return links
 
 
-def _checksum(data: Any, start: int, end: int) -> int:
+def _checksum(data: FileBytes, start: int, end: int) -> int:
     """Compute a page's checksum, its own four bytes taken for zeros: CRC-32 by 0x04C11DB7 from 0."""
     page = bytearray(data[start:end])
     page[22:26] = bytes(4)

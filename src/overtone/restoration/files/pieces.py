@@ -1,11 +1,10 @@
 """Plan the reading of a file: the sound files joined in it, what each promises, and what is damaged."""
 
-import mmap
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from overtone.restoration.files import mpeg, ogg, riff, structure
+from overtone.restoration.files.file_bytes import FileBytes
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def plan(path: Path, kind: str) -> Plan | None:
     Returns:
         None if it is not of that kind.
     """
-    with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with FileBytes(path) as data:
         made = {"mpeg": _plan_mpeg, "ogg": _plan_ogg}.get(kind, _plan_other)(data)
         if made:
             made.size = len(data)
@@ -72,7 +71,7 @@ def plan(path: Path, kind: str) -> Plan | None:
     return made
 
 
-def _plan_mpeg(data: Any) -> Plan | None:
+def _plan_mpeg(data: FileBytes) -> Plan | None:
     found = mpeg.scan(data)
     if not found.is_sound:
         return None
@@ -96,7 +95,7 @@ def _plan_mpeg(data: Any) -> Plan | None:
     return made
 
 
-def _plan_ogg(data: Any) -> Plan | None:
+def _plan_ogg(data: FileBytes) -> Plan | None:
     links = ogg.scan(data)
     if not links:
         return None
@@ -114,7 +113,7 @@ def _plan_ogg(data: Any) -> Plan | None:
     return made
 
 
-def _plan_other(data: Any) -> Plan:
+def _plan_other(data: FileBytes) -> Plan:
     starts = structure.joints(data)
     ends = [*starts[1:], len(data)]
     made = Plan([Piece(start, end) for start, end in zip(starts, ends, strict=True)])
@@ -122,7 +121,7 @@ def _plan_other(data: Any) -> Plan:
     return made
 
 
-def _check_end(path: Path, data: Any, made: Plan) -> None:
+def _check_end(path: Path, data: FileBytes, made: Plan) -> None:
     """Look at what follows the sound of a WAV, AIFF or AU: another file, or more sound than it tells of."""
     found = riff.read(path)
     if found and len(sizes := riff.sound_sizes(found)) > 1:
@@ -133,7 +132,7 @@ def _check_end(path: Path, data: Any, made: Plan) -> None:
         if 0 < begin < len(data) - riff.LEAST_REST and structure.foreign(data, begin):
             made.fault = f"another sound file of {len(data) - begin:,} bytes follows that does not fit it"
             return
-    if not found and 0 < end <= len(data) - riff.LEAST_REST and any(data[end:]):
+    if not found and 0 < end <= len(data) - riff.LEAST_REST and not data.is_zero(end, len(data)):
         # AU: its size is unknown, and all to the end is sound.
         made.pieces = [Piece(0, len(data), {8: b"\xff" * 4})]
         made.notes.append(f"its header leaves out the last {len(data) - end:,} bytes of sound: all were read")

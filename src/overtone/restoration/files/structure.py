@@ -3,8 +3,8 @@
 import re
 import struct
 from collections.abc import Iterator
-from typing import Any
 
+from overtone.restoration.files.file_bytes import FileBytes
 from overtone.restoration.files.mpeg import parse, tag_size
 
 # How files begin that are searched for in one another: enough bytes that none of these come about by chance.
@@ -25,39 +25,39 @@ SIGNATURES = [
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 
 
-def joints(data: Any) -> list[int]:
+def joints(data: FileBytes) -> list[int]:
     """Return the bytes at which files of the same kind begin, the first (behind its tags) being 0.
 
     Args:
-        data: a file's bytes, or a memory map of them; neither MPEG audio nor Ogg.
+        data: a file's bytes; neither MPEG audio nor Ogg.
     """
     begin = 0
-    while tag := tag_size(data, begin) if bytes(data[begin : begin + 3]) == b"ID3" else 0:
+    while tag := tag_size(data, begin) if data[begin : begin + 3] == b"ID3" else 0:
         begin += tag
     for signature in SIGNATURES:
-        if signature.match(data, begin):
-            return [0, *(found.start() for found in signature.finditer(data, begin + 1))]
+        if data.begins(signature, begin):
+            return [0, *data.positions(signature, begin + 1)]
     ends = _box_starts(data) or _segment_starts(data) or _avi_starts(data)
     return [0, *(start for start in ends if start)]
 
 
-def foreign(data: Any, at: int) -> bool:
+def foreign(data: FileBytes, at: int) -> bool:
     """Return whether a sound file of any kind begins at a byte."""
-    while bytes(data[at : at + 3]) == b"ID3" and (tag := tag_size(data, at)):
+    while data[at : at + 3] == b"ID3" and (tag := tag_size(data, at)):
         at += tag
-    head = bytes(data[at : at + 4])
+    head = data[at : at + 4]
     frame = parse(head)
     return (
-        any(signature.match(data, at) for signature in SIGNATURES)
+        any(data.begins(signature, at) for signature in SIGNATURES)
         or head in (b"OggS", b"\x1aE\xdf\xa3", b"wvpk")
-        or bytes(data[at + 4 : at + 8]) == b"ftyp"
-        or (frame is not None and parse(bytes(data[at + frame.size : at + frame.size + 4])) is not None)
+        or data[at + 4 : at + 8] == b"ftyp"
+        or (frame is not None and parse(data[at + frame.size : at + frame.size + 4]) is not None)
     )
 
 
-def shortage(data: Any) -> str:
+def shortage(data: FileBytes) -> str:
     """Say how many bytes a film or M4A lacks of what its own headers promise; empty if none."""
-    head, end = bytes(data[:16]), 0
+    head, end = data[:16], 0
     if _is_mov(data):
         for start, size in _boxes(data):
             end = start + size
@@ -80,22 +80,22 @@ def shortage(data: Any) -> str:
     return f"its header promises {end:,} bytes, and {len(data):,} are there"
 
 
-def au_end(data: Any) -> int:
+def au_end(data: FileBytes) -> int:
     """Return the byte behind the sound of an AU; 0 if it is none, or does not say."""
-    if bytes(data[:4]) != b".snd":
+    if data[:4] != b".snd":
         return 0
-    start, size = struct.unpack(">II", bytes(data[4:12]).ljust(8, b"\0"))
+    start, size = struct.unpack(">II", data[4:12].ljust(8, b"\0"))
     return 0 if size == 0xFFFFFFFF else int(start + size)
 
 
-def _is_mov(data: Any) -> bool:
-    return bytes(data[4:8]) in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+def _is_mov(data: FileBytes) -> bool:
+    return data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
-def _boxes(data: Any) -> Iterator[tuple[int, int]]:
+def _boxes(data: FileBytes) -> Iterator[tuple[int, int]]:
     """Yield start and size of the boxes of MP4 and QuickTime, as ISO 14496-12 has them."""
     at = 0
-    while at + 8 <= len(data) and re.fullmatch(rb"[A-Za-z0-9 \xa9]{4}", bytes(data[at + 4 : at + 8])):
+    while at + 8 <= len(data) and re.fullmatch(rb"[A-Za-z0-9 \xa9]{4}", data[at + 4 : at + 8]):
         size, header = int.from_bytes(data[at : at + 4], "big"), 8
         if size == 1:
             size, header = int.from_bytes(data[at + 8 : at + 16], "big"), 16
@@ -107,13 +107,13 @@ def _boxes(data: Any) -> Iterator[tuple[int, int]]:
         at += size
 
 
-def _box_starts(data: Any) -> list[int]:
+def _box_starts(data: FileBytes) -> list[int]:
     if not _is_mov(data):
         return []
-    return [start for start, _ in _boxes(data) if bytes(data[start + 4 : start + 8]) == b"ftyp"]
+    return [start for start, _ in _boxes(data) if data[start + 4 : start + 8] == b"ftyp"]
 
 
-def _number(data: Any, at: int, marked: bool) -> tuple[int, int]:
+def _number(data: FileBytes, at: int, marked: bool) -> tuple[int, int]:
     """Read a number of EBML: its value, and how many bytes it takes; -1 stands for an unknown size."""
     first = data[at] if at < len(data) else 0
     if not first:
@@ -126,7 +126,7 @@ def _number(data: Any, at: int, marked: bool) -> tuple[int, int]:
     return (-1 if value == (1 << 7 * length) - 1 else value), length
 
 
-def _segments(data: Any) -> Iterator[tuple[int, int]]:
+def _segments(data: FileBytes) -> Iterator[tuple[int, int]]:
     """Yield start and end of the files in Matroska, EBML header and segment; an unknown end is 0."""
     at = start = 0
     while at + 8 < len(data):
@@ -145,33 +145,33 @@ def _segments(data: Any) -> Iterator[tuple[int, int]]:
         at += size
 
 
-def _segment_starts(data: Any) -> list[int]:
-    return [start for start, _ in _segments(data)] if bytes(data[:4]) == b"\x1aE\xdf\xa3" else []
+def _segment_starts(data: FileBytes) -> list[int]:
+    return [start for start, _ in _segments(data)] if data[:4] == b"\x1aE\xdf\xa3" else []
 
 
-def _avi_starts(data: Any) -> list[int]:
+def _avi_starts(data: FileBytes) -> list[int]:
     """Return where AVIs begin; what is longer than 1 GiB goes on in chunks of another name."""
     at, starts = 0, []
-    while bytes(data[at : at + 4]) == b"RIFF" and bytes(data[at + 8 : at + 11]) == b"AVI":
-        if bytes(data[at + 8 : at + 12]) == b"AVI ":
+    while data[at : at + 4] == b"RIFF" and data[at + 8 : at + 11] == b"AVI":
+        if data[at + 8 : at + 12] == b"AVI ":
             starts.append(at)
         size: int = struct.unpack("<I", data[at + 4 : at + 8])[0]
         at += 8 + size + size % 2
     return starts
 
 
-def _caf_end(data: Any) -> int:
+def _caf_end(data: FileBytes) -> int:
     """Return where the chunks of a CAF end; its data may be of unknown length, up to the end of the file."""
     at = 8
     while at + 12 <= len(data):
         size = int.from_bytes(data[at + 4 : at + 12], "big", signed=True)
-        if size < 0 or bytes(data[at : at + 4]) == b"caff":
+        if size < 0 or data[at : at + 4] == b"caff":
             return 0
         at += 12 + size
     return at if at > len(data) else 0
 
 
-def _voc_end(data: Any) -> int:
+def _voc_end(data: FileBytes) -> int:
     """Return where the blocks of a Creative VOC end: a byte of kind (0 is the last), and three of size."""
     at = int.from_bytes(data[20:22], "little")
     while 22 < at < len(data) and data[at]:
@@ -179,7 +179,7 @@ def _voc_end(data: Any) -> int:
     return at
 
 
-def _asf_size(data: Any) -> int:
+def _asf_size(data: FileBytes) -> int:
     """Return the size of the file that ASF's file properties have; 0 if they have none."""
     at = data.find(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"), 0, 65536)
     return int.from_bytes(data[at + 40 : at + 48], "little") if at >= 0 else 0

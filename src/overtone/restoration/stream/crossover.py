@@ -32,19 +32,9 @@ def keep_low_band(samples: Tensor, cutoff: float) -> Tensor:
     return samples - keep_high_band(samples, cutoff)
 
 
-def crossover_response(cutoff: float, shape: np.ndarray | None = None) -> Tensor:
-    """Transform the crossover's taps for `apply_crossover`.
-
-    Args:
-        cutoff: in Hz.
-        shape: taps at MODEL_RATE of a gain curve, (2 * TAPS + 1,), which the band above the cutoff passes as
-            well (`overtone.restoration.stream.added_band.impulse_response`).
-    """
-    taps = highpass_taps(cutoff)
-    if shape is not None:
-        # The convolution is twice as long; what lies beyond the crossover's own length is under -100 dB.
-        taps = np.convolve(taps, shape)[TAPS:-TAPS].astype(np.float32)
-    response: Tensor = torch.fft.rfft(torch.from_numpy(taps), n=CROSSOVER_FFT)
+def crossover_response(cutoff: float) -> Tensor:
+    """Transform the crossover's taps at a cutoff in Hz for `apply_crossover`."""
+    response: Tensor = torch.fft.rfft(torch.from_numpy(highpass_taps(cutoff)), n=CROSSOVER_FFT)
     return response
 
 

@@ -22,6 +22,7 @@ from overtone.models import registry
 from overtone.models.registry import Network
 from overtone.restoration.stream.added_band import GainCurve, impulse_response
 from overtone.restoration.stream.crossover import crossover_response
+from overtone.restoration.stream.curve_filter import CurveFilter
 from overtone.restoration.stream.fifo import Fifo
 from overtone.restoration.stream.limits import (
     CHUNK,
@@ -98,26 +99,29 @@ class Restorer:
         start, device = restored_from(cutoff, rate), next(net.parameters()).device
         # Twice mid and side of stereo, or the channels.
         nets = [net, registry.for_side(net)] if channels == 2 else [net] * channels
-        shape = None if curve is None else impulse_response(curve)
-        response = crossover_response(start, shape).to(device) if keep_low else None
+        response = crossover_response(start).to(device) if keep_low else None
         fills = _open_fills(floors or [None] * channels, start, self._peak, device)
         self._signals = [
             SignalRestorer(net, start, response, fill) for net, fill in zip(nets, fills, strict=True)
         ]
         self._balance = StereoBalance(start, MODEL_RATE) if channels == 2 and keep_low else None
+        self._filter = (
+            None if curve is None else CurveFilter(impulse_response(curve, self.out_rate), channels)
+        )
         self._workers = _open_workers(channels, device)
         # The chunks that are being processed: each signal's result, and whether it is the last chunk.
         self._running: deque[tuple[list[Future[np.ndarray]], bool]] = deque()
         # Samples at the networks' rate that are no whole chunk yet; output that waits for its other half.
         self._chunk, self._waiting_dry, self._waiting_added = (Fifo(channels) for _ in range(3))
-        self._samples_in = self._samples_out = 0
+        self._samples_in = self._samples_added = self._samples_out = 0
         self._ended = False
 
     @property
     def latency(self) -> float:
         """The seconds that the output lags behind the input at most: two chunks and the network."""
         balance = 0 if self._balance is None else self._balance.latency
-        return ((1 + AHEAD) * CHUNK + self._signals[0].latency + balance) / MODEL_RATE
+        curve = 0.0 if self._filter is None else self._filter.half / self.out_rate
+        return ((1 + AHEAD) * CHUNK + self._signals[0].latency + balance) / MODEL_RATE + curve
 
     def process(self, block: np.ndarray) -> np.ndarray:
         """Take the next (channels, time) float32 samples and return the output that is ready.
@@ -134,8 +138,13 @@ class Restorer:
         """End the stream and return the rest: round(samples in * out_rate / rate) samples in all."""
         self._check(self._chunk.peek(0))
         self._ended = True
-        due = round(self._samples_in * self.out_rate / self.rate) - self._samples_out
+        due = self._samples_due - self._samples_out
         return fit_length(self._run(self._chunk.peek(0), last=True), due)
+
+    @property
+    def _samples_due(self) -> int:
+        """The output's samples for the input so far, if it ended here."""
+        return round(self._samples_in * self.out_rate / self.rate)
 
     def _check(self, block: np.ndarray) -> None:
         """Raise unless the stream goes on and the block fits it."""
@@ -152,9 +161,9 @@ class Restorer:
         self._waiting_dry.append(self._dry(block, last))
         self._chunk.append(self._to_model(block, last))
         for added in self._added(last):
-            self._waiting_added.append(self._to_out(added, False))
+            self._append_added(self._to_out(added, False), False)
         if last:
-            self._waiting_added.append(self._to_out(self._chunk.peek(0), True))
+            self._append_added(self._to_out(self._chunk.peek(0), True), True)
         ready = self._waiting_dry.size
         if not last:
             ready = min(ready, self._waiting_added.size)
@@ -164,6 +173,14 @@ class Restorer:
         self._samples_out += ready
         out: np.ndarray = np.concatenate([dry, added]) if self._apart else dry + added
         return out
+
+    def _append_added(self, added: np.ndarray, last: bool) -> None:
+        """Append the next of the added band at the output's rate to what waits, through the gain curve."""
+        if last:
+            # The curve must not see the sample by which the resampler may end late: it is not in the output.
+            added = fit_length(added, max(0, self._samples_due - self._samples_added))
+        self._samples_added += added.shape[1]
+        self._waiting_added.append(added if self._filter is None else self._filter.process(added, last))
 
     def _added(self, last: bool) -> Iterator[np.ndarray]:
         """Start on every complete chunk; yield the added band of those that are done, in order."""
