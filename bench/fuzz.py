@@ -33,10 +33,12 @@ from bench import machine
 from overtone.core.errors import OvertoneError
 from overtone.models.registry import Network
 from overtone.models.spectral import Spectral, SpectralSettings
-from overtone.restoration.files.formats import OUTPUTS
+from overtone.restoration.files.encode import FORMATS
 from overtone.restoration.restore_file import restore_file
 
 RATE, SECONDS, CUTOFF = 44100, 0.3, 7000
+# Of sound: a film is written of a film alone.
+TARGETS = tuple(FORMATS)
 # Seconds by which a decoder may give less than another: the delay and the filling of a codec, and the frame
 # or two at a cut.
 TOLERANCE = 0.06
@@ -239,8 +241,8 @@ def run(base: list[Input], count: int, seed: int, folder: Path) -> Iterator[tupl
     path, net = folder / "input", tiny_network()
     for number, damaged_input in enumerate(damaged(base, count, seed)):
         path.write_bytes(damaged_input.data)
-        target = folder / f"restored{OUTPUTS[number % len(OUTPUTS)]}"
-        cutoff = CUTOFF if number // len(OUTPUTS) % 2 else None
+        target = folder / f"restored{TARGETS[number % len(TARGETS)]}"
+        cutoff = CUTOFF if number // len(TARGETS) % 2 else None
         yield damaged_input, restore(path, target, damaged_input.most, net, cutoff)
 
 

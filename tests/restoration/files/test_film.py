@@ -286,7 +286,7 @@ def test_a_film_goes_through_in_pieces(films, restored, monkeypatch):
             ahead.append(float(self._next.dts * self._next.time_base - seconds))
 
     monkeypatch.setattr(film_writer._Remuxer, "_copy", watched)
-    monkeypatch.setattr("overtone.restoration.restore_file.BLOCK", 4800)
+    monkeypatch.setattr("overtone.restoration.passes.BLOCK", 4800)
     restored("a.mov", track=1)
     assert len(ahead) > 10
     assert max(ahead) < 0.2

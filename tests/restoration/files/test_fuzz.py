@@ -4,7 +4,6 @@ import av
 import pytest
 
 from bench import fuzz
-from overtone.restoration.files.formats import OUTPUTS
 
 av.logging.set_level(None)
 
@@ -19,7 +18,7 @@ def test_every_format_is_restored_whole_when_it_is_whole(base, tmp_path):
     for name, data, _ in base:
         path = tmp_path / name
         path.write_bytes(data)
-        for suffix in OUTPUTS[:2]:
+        for suffix in fuzz.TARGETS[:2]:
             ending = fuzz.restore(path, tmp_path / f"out{suffix}", fuzz.SECONDS, net, fuzz.CUTOFF)
             assert ending == ("restored", "", True), name
         path.unlink()
