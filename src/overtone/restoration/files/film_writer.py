@@ -211,7 +211,7 @@ class _Remuxer:
         if self._keeps_tag(context.name):
             track.codec_context.codec_tag = context.codec_tag
         # A rate that is no constant is not one of the track.
-        if stream.type == "video" and stream.average_rate == stream.base_rate:
+        if stream.type == "video" and stream.average_rate and stream.average_rate == stream.base_rate:
             track.codec_context.framerate = stream.average_rate
         return track
 
