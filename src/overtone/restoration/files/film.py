@@ -10,7 +10,7 @@ A film has moving pictures, which a cover is not, in the container of MP4 and MO
     .mp4     AAC, 128 kbit/s a channel  phones and televisions play it, and the added band survives
     .webm    Opus, 160 kbit/s a channel WebM holds Opus and Vorbis alone; 48 kHz, up to 20 kHz
 
-Measured on two restored excerpts of 10 s, the same in both channels: log-spectral distance between the restored
+Measured on two restored excerpts of 10 s, equal in both channels: log-spectral distance between the restored
 sound and what the film holds of it.
 
     ======================  ===========  ============  ============
