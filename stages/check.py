@@ -5,7 +5,7 @@ in a later one's params is not to be found hours later. No result depends on it:
 and `stages.run` imports it.
 """
 
-from overtone.core.params import read
+from overtone.core.params import check_groups, read
 from overtone.data.catalog import SelectSettings, SplitSettings
 from overtone.data.dataset.segments import SegmentSettings
 from overtone.data.pairs.degradation import DegradeSettings
@@ -17,6 +17,8 @@ from overtone.models.registry import ModelSettings
 from overtone.training.checks import check_params
 from overtone.training.settings import TrainSettings
 
+GROUPS = ("download", "select", "split", "degrade", "segment", "model", "train", "evaluate")
+
 
 def check_all() -> None:
     """Read every group of params.yaml and check it.
@@ -24,6 +26,7 @@ def check_all() -> None:
     Raises:
         OvertoneError: the first fault; or a model is not there, or ViSQOL is asked for and not installed.
     """
+    check_groups(GROUPS)
     read("download", DownloadSettings)
     read("select", SelectSettings)
     read("split", SplitSettings)

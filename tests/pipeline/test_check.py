@@ -49,7 +49,8 @@ def test_the_committed_params_pass(project):
         ("evaluate", {"resamples": 1}, "evaluate.resamples is 1; it is "),
         ("evaluate", {"cutoffs": [4800]}, "evaluate.cutoffs is [4800.0]; it is below "),
         ("evaluate", {"systems": ["model", "modell"]}, "evaluate.systems names 'modell'; it is model, "),
-        ("evaluate", {"systems": ["runs/big"]}, "runs/big holds no model: model.json is missing"),
+        ("evaluate", {"systems": ["runs/big"]}, "evaluate.systems names 'runs/big': runs/big holds no model"),
+        ("select", {"seed": "x" * 5000}, f"select.seed is '{'x' * 47}...{'x' * 48}'; it is a whole number"),
         ("evaluate", {"systems": ["model@old"]}, "evaluate.systems names model@old, which cannot be had: "),
     ],
 )
@@ -109,3 +110,12 @@ def test_a_wrong_param_of_a_later_stage_ends_the_run_before_work_begins(workspac
     assert [line for line in output.splitlines() if line.startswith("error: ")] == [
         "error: train.lr is 'fast'; it is a number"
     ]
+
+
+def test_a_misspelt_group_is_named(project):
+    path = Path("params.yaml")
+    path.write_text(path.read_text() + "evalute: {seed: 2}\n")
+    with pytest.raises(
+        OvertoneError, match=r"^'evalute' is no group of params\.yaml; it has download, select, "
+    ):
+        check_all()

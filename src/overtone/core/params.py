@@ -1,5 +1,6 @@
 """Read a group of params.yaml into the settings dataclass that owns it, and check it."""
 
+import reprlib
 import types
 import typing
 from dataclasses import MISSING, asdict, fields, is_dataclass
@@ -11,6 +12,11 @@ import yaml
 from overtone.core.errors import OvertoneError
 
 Settings = TypeVar("Settings")
+
+# A page pasted by mistake is not to fill the terminal; what fits on a line is printed as it is.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 20
 
 
 def read(group: str, settings: type[Settings], path: str | Path = "params.yaml") -> Settings:
@@ -25,15 +31,33 @@ def read(group: str, settings: type[Settings], path: str | Path = "params.yaml")
         OvertoneError: the file or the group is missing, a key is unknown or missing, a value is of
             the wrong type or not allowed; the message quotes the key as it stands in the file.
     """
+    tree = _load(path)
+    if not isinstance(tree.get(group), dict):
+        raise OvertoneError(f"{path} has no group '{group}:'")
+    return build(group, settings, tree[group])
+
+
+def check_groups(known: typing.Iterable[str], path: str | Path = "params.yaml") -> None:
+    """Raise if a params file has a group that none of its readers knows, such as a misspelt one."""
+    names = list(known)
+    for group in _load(path):
+        if group not in names:
+            raise OvertoneError(f"{group!r} is no group of {path}; it has {', '.join(names)}")
+
+
+def _load(path: str | Path) -> dict[str, Any]:
+    """Load a params file as plain values."""
     try:
         tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise OvertoneError(f"{path} is missing; run from the folder that holds it") from None
+    except UnicodeDecodeError as error:
+        raise OvertoneError(f"{path} is not text in UTF-8: {error.reason} at byte {error.start}") from None
     except yaml.YAMLError as error:
         raise OvertoneError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(tree, dict) or not isinstance(tree.get(group), dict):
-        raise OvertoneError(f"{path} has no group '{group}:'")
-    return build(group, settings, tree[group])
+    if not isinstance(tree, dict):
+        raise OvertoneError(f"{path} has no groups")
+    return tree
 
 
 def build(group: str, settings: type[Settings], values: dict[str, Any]) -> Settings:
@@ -68,7 +92,7 @@ def _key(name: str) -> str:
 def check(holds: bool, key: str, value: object, allowed: str) -> None:
     """Raise ``KEY is VALUE; it is ALLOWED`` unless a condition holds."""
     if not holds:
-        raise OvertoneError(f"{key} is {value!r}; it is {allowed}")
+        raise OvertoneError(f"{key} is {_SHORT.repr(value)}; it is {allowed}")
 
 
 def check_choice(key: str, value: object, choices: typing.Iterable[str]) -> None:

@@ -116,9 +116,17 @@ def check_names(names: Iterable[str]) -> None:
         elif "/" in name:
             # Training replaces its own model.
             if Path(name).resolve() != Path(TRAINED).resolve():
-                registry.check_folder(Path(name))
+                _check_folder(name)
         elif name not in ("model", "shipped", "stems"):
             _check_program(name)
+
+
+def _check_folder(name: str) -> None:
+    """Raise unless a folder holds a model."""
+    try:
+        registry.check_folder(Path(name))
+    except OvertoneError as error:
+        raise OvertoneError(f"evaluate.systems names {name!r}: {error}") from None
 
 
 def _check_program(name: str) -> None:
