@@ -8,7 +8,8 @@ artist, cover and other tags are copied.
 The output is IN.restored.flac beside the input, unless -o names another. Of a film (MP4, MOV,
 Matroska, WebM) it is the film with this sound: FILM.restored.mp4, all else in it as it was. The
 suffix decides the format: .flac, .wav, .ogg, .mp3, or of a film .mp4, .mov, .mkv, .webm. Folders
-are searched; outputs that exist already are skipped."""
+are searched; outputs that exist already are skipped. Several files are restored at
+once; lines come in the order of the inputs."""
 
 EXAMPLES = """\
 examples:

@@ -44,7 +44,8 @@ export class Panel {
     if (!file) return this.player.stop();
     if (before?.key !== file.key) {
       this.player.pause();
-      this.dragged = null;
+      this.dragged = this.picture = null;
+      $("spectrogram").width += 0; // cleared: it is the other file's
     }
     const same = before?.key === file.key && before.version === file.version;
     $("name").textContent = file.name;
@@ -99,10 +100,13 @@ export class Panel {
     }
   }
 
+  // Until the curve has come, the added band is shown as it is.
+  get shownGains() { return this.gains ?? (this.restored ? new Array(this.picture.rows).fill(0) : null); }
+
   draw() {
     if (!this.picture) return;
     const version = this.player.current;
-    this.picture.draw($("spectrogram"), version === "file" ? null : this.gains);
+    this.picture.draw($("spectrogram"), version === "file" ? null : this.shownGains);
     const text = version === "file" ? "the file" : "the restored file";
     $("spectrogram").setAttribute("aria-label", `Spectrogram of ${text}, 0 to ${this.file.rate / 2000} kHz`);
     for (const name of ["file", "restored"]) $(name).setAttribute("aria-pressed", version === name);
@@ -275,7 +279,7 @@ export class Panel {
       else this.restore(null);
     });
     $("picture").addEventListener("click", async () => {
-      const url = URL.createObjectURL(await this.picture.png(this.file, this.gains));
+      const url = URL.createObjectURL(await this.picture.png(this.file, this.shownGains));
       download(url, `${this.file.name.replace(/\.[^.]*$/, "")}.png`);
       setTimeout(() => URL.revokeObjectURL(url), 10000);
     });
