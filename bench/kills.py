@@ -5,7 +5,7 @@
 The result goes to bench/results/kills.md. Each run starts from nothing, on six tracks of noise with a tiny
 network, in a folder of its own. `dvc repro` and its processes are killed (SIGKILL) after a random time, and
 started again, until a run ends by itself. Its files must have the same bytes as those of the first run, which
-is never killed. 100 kills take about an hour on two cores.
+is never killed. On two cores, 100 kills take about an hour, and with other work beside them twice that.
 """
 
 import argparse
