@@ -23,7 +23,7 @@ from overtone.models.registry import SHIPPED
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE, BAND_RATE, BLOCK = 44100, 16000, 1 << 16
-LIMIT_GB = 1.5
+LIMIT_GB = 0.4
 # The command, and its peak resident memory in KiB as the last line on standard error.
 RUN = (
     "import resource, sys; from overtone.cli.main import main; code = main();"

@@ -1,12 +1,13 @@
 """Turn the page's controls and a reference into the impulse response of the added band."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from overtone.app.library import Item
 from overtone.core.errors import OvertoneError
+from overtone.restoration.reference import corrected_curve
 from overtone.restoration.stream.added_band import OFF, Band, Controls, GainCurve, impulse_response
 
 NAMES = {"strength", "brightness", "amount", "top"}
@@ -55,12 +56,8 @@ def taps_of(item: Item, controls: Controls) -> np.ndarray:
     Raises:
         OvertoneError: the top lies below the cutoff.
     """
-    bands: tuple[Band, ...] = ()
-    reference = item.reference
-    if reference is None or controls.amount == OFF:
-        controls = replace(controls, strength=None)
-    else:
-        strength = reference.strength if controls.strength is None else controls.strength
-        controls = replace(controls, strength=round(strength, 3))
-        bands = tuple(band._replace(decibels=round(band.decibels * strength, 2)) for band in reference.bands)
-    return impulse_response(GainCurve(item.facts["start"], controls, bands), item.facts["rate"])
+    start, reference = item.facts["start"], item.reference
+    curve = GainCurve(start, controls)
+    if reference is not None and controls.amount != OFF:
+        curve = corrected_curve(start, controls, reference.bands, reference.strength)
+    return impulse_response(curve, item.facts["rate"])

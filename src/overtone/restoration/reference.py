@@ -16,6 +16,7 @@ and the strength is taken from there, unless it is given: see `default_strength`
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -219,15 +220,22 @@ def gain_curve(
     if recording is None and controls.strength is not None:
         raise OvertoneError("a strength is of a reference's correction, and there is no reference: name one")
     start = restored_from(analysis.cutoff.hz, analysis.rate)
-    bands: tuple[Band, ...] = ()
+    curve = GainCurve(start, controls)
     if recording is not None and controls.amount != OFF:
-        strength = controls.strength
-        if strength is None:
-            strength = default_strength(recording, np.array(analysis.balance), start)
-        controls = replace(controls, strength=round(strength, 3))
-        bands = tuple(
-            band._replace(decibels=round(band.decibels * strength, 2))
-            for band in measure_error(recording, start, net)
-        )
-    curve = GainCurve(start, controls, bands)
+        strength = default_strength(recording, np.array(analysis.balance), start)
+        curve = corrected_curve(start, controls, measure_error(recording, start, net), strength)
     return None if curve.flat else curve
+
+
+def corrected_curve(start: float, controls: Controls, bands: Sequence[Band], strength: float) -> GainCurve:
+    """Apply a reference's correction to a gain curve, at the strength of the controls.
+
+    Args:
+        start: where the added band begins, in Hz.
+        controls: the listener's.
+        bands: the correction at full strength.
+        strength: where the controls have none.
+    """
+    strength = strength if controls.strength is None else controls.strength
+    scaled = tuple(band._replace(decibels=round(band.decibels * strength, 2)) for band in bands)
+    return GainCurve(start, replace(controls, strength=round(strength, 3)), scaled)
