@@ -38,13 +38,13 @@ class OnnxSpectral:
         side: the network for the side of stereo, or None.
     """
 
+    on_processor = True
+
     def __init__(self, settings: SpectralSettings, weights: dict[str, np.ndarray], graph: Path) -> None:
         self._settings, self._graph = settings, graph
         self._weights = weights
         self._session = functools.cache(self._open_session)
         self.side: OnnxSpectral | None = None
-
-    on_processor = True
 
     @property
     def threads(self) -> int:
