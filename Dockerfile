@@ -3,16 +3,15 @@
 #     docker build --tag overtone .
 #     docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD:/music" overtone restore song.mp3
 #
-# For an NVIDIA GPU: docker build --build-arg TORCH_INDEX=https://pypi.org/simple ., and docker run --gpus all.
+# For an NVIDIA GPU: docker build --build-arg EXTRAS=picture,torch ., and docker run --gpus all.
 FROM python:3.12-slim-bookworm
-# The index with PyTorch's CPU build: PyPI's own build for Linux brings gigabytes for GPUs.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-ENV PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_EXTRA_INDEX_URL=${TORCH_INDEX}
+ENV PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src ./src
-# matplotlib is for --picture.
-RUN pip install --constraint constraints.txt . matplotlib && rm -rf /src/build
+# picture is for --picture; torch, for GPUs and models of one's own, brings gigabytes.
+ARG EXTRAS=picture
+RUN pip install --constraint constraints.txt ".[${EXTRAS}]" && rm -rf /src/build
 RUN useradd --create-home listener
 USER listener
 # Matplotlib and Numba keep caches; a user given by number has no home folder.

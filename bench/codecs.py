@@ -86,7 +86,7 @@ def judge(path, folders, seconds):
         found = meter.cutoff()
         original = torch.from_numpy(whole if channels == 2 else whole.mean(0, keepdims=True))
         stereo = len(original) == 2 and bool((original[0] != original[1]).any())
-        reach, start = measure_bandwidth(original, RATE), restored_from(found.hz, rate)
+        reach, start = measure_bandwidth(original.numpy(), RATE), restored_from(found.hz, rate)
         if found.full_band or reach < start + 2000:
             continue
         again = resample.resample(samples, rate, RATE) if rate != RATE else samples

@@ -61,7 +61,7 @@ def one_core(tracks: Tracks, folder: Path, settings: DegradeSettings) -> dict[st
         "MP3 decoding": lambda: [soundfile.read(path, dtype="float32") for _, path in tracks],
         "resampling down and up": lambda: [resample(resample(x, rate, low), low, rate) for x in mono],
         "low-pass": lambda: [lowpass(x, sos, settings.phase) for x in mono],
-        "measuring where the music ends": lambda: [music_end(x, rate) for x in mono],
+        "measuring where the music ends": lambda: [music_end(x.numpy(), rate) for x in mono],
         WHOLE: lambda: [write_shard(*call) for call in shards(tracks, folder, settings)],
     }
     rounds = [{name: timed(function) for name, function in work.items()} for _ in range(ROUNDS)]

@@ -137,7 +137,7 @@ def judge(track_id, path, folders, seconds, known):
     torch.set_num_threads(1)
     nets = {name: registry.load(folder)[0] for name, folder in folders.items()}
     original = load(path, seconds)
-    reach = measure_bandwidth(original, RATE)
+    reach = measure_bandwidth(original.numpy(), RATE)
     rows, seen = [], {}
     for cutoff in CUTOFFS:
         if reach < cutoff + 2000:

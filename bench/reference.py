@@ -91,7 +91,7 @@ def judge(artist, path, other):
     original = load(path, start, LEAD + SCORED)
     scored = slice(LEAD * RATE, (LEAD + SCORED) * RATE)
     true = torch.from_numpy(original[:, scored].copy())
-    reach = measure_bandwidth(true, RATE)
+    reach = measure_bandwidth(true.numpy(), RATE)
     rows = []
     for cutoff in CUTOFFS:
         damaged = lowpass(torch.from_numpy(original), cutoff, RATE).numpy()

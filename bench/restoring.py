@@ -1,4 +1,4 @@
-"""Measure the speed of restoring, end to end and of the network alone, beside the paper's U-Net.
+"""How fast files are restored, end to end and by the streams of the network alone, beside the paper's U-Net.
 
     python bench/restoring.py [--to restoring]
 
@@ -21,11 +21,16 @@ from machine import ROOT, machine, save
 
 from overtone.core.rates import MODEL_RATE
 from overtone.models import registry
+from overtone.models.network import for_side
+from overtone.models.processor import fast_in_int8
+from overtone.models.saved import SHIPPED, read_model
+from overtone.models.spectral_onnx import open_network
 from overtone.models.unet import UNet, UNetSettings
-from overtone.models.windowed import WINDOW
 from overtone.restoration.restore_file import restore_file
+from overtone.restoration.stream.limits import CHUNK
 
 CUTOFF, MINUTES, ROUNDS = 7200.0, 3, 9
+CHUNKS = 12  # that the streams alone restore: 71 s
 
 
 def stereo_file(folder):
@@ -48,32 +53,26 @@ def cost(work, seconds):
     return (time.perf_counter() - began) / seconds, (time.process_time() - used) / seconds
 
 
+def streams(net, samples):
+    """The streams of mid and side alone, a thread for each, as a restorer runs them."""
+    nets = (net, for_side(net))
+
+    def run(number):
+        stream = nets[number].stream(CUTOFF, max(1, net.threads // 2))
+        for start in range(0, samples.shape[1], CHUNK):
+            stream(samples[number : number + 1, start : start + CHUNK], start + CHUNK >= samples.shape[1])
+
+    with ThreadPoolExecutor(2) as pool:
+        return cost(lambda: list(pool.map(run, range(2))), samples.shape[1] / MODEL_RATE)
+
+
 @torch.inference_mode()
-def alone(net, channels, windows, size=WINDOW):
-    """The network with its STFT, on windows of the size that it gets."""
+def alone(net, channels, size):
+    """A network in one call."""
     samples = torch.randn(channels, size) / 10
     cutoff = torch.full((channels,), CUTOFF)
     net(samples[:, : 1 << 15], cutoff)
-    return cost(lambda: [net(samples, cutoff) for _ in range(windows)], windows * size / MODEL_RATE)
-
-
-def apart(net, windows):
-    """The same for stereo with a thread for each of mid and side, as a restorer runs it."""
-    samples = torch.randn(2, WINDOW) / 10
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads // 2))
-
-    @torch.inference_mode()
-    def run(signal):
-        return net(signal[None], torch.tensor([CUTOFF]))
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(run, samples[:, : 1 << 15]))
-        taken = cost(
-            lambda: [list(pool.map(run, samples)) for _ in range(windows)], windows * WINDOW / MODEL_RATE
-        )
-    torch.set_num_threads(threads)
-    return taken
+    return cost(lambda: net(samples, cutoff), size / MODEL_RATE)
 
 
 def more(rounds, row):
@@ -90,7 +89,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--to", default="restoring", metavar="NAME", help="bench/results/NAME.md")
     name_of_results = parser.parse_args().to
-    shipped, _ = registry.load_shipped()
+    saved = read_model(SHIPPED)
+    by_bits = {bits: open_network(saved, SHIPPED, bits == 8) for bits in (8, 32)}
+    by_torch, _ = registry.load_shipped()
+    noise = np.random.default_rng(0).standard_normal((2, CHUNKS * CHUNK), np.float32) / 10
     with tempfile.TemporaryDirectory() as name:
         source, seconds = stereo_file(Path(name))
         rounds = []
@@ -99,20 +101,22 @@ def main():
             rounds.append(
                 [
                     cost(functools.partial(restore_file, source, target), seconds),
-                    alone(shipped, 2, 12),
-                    apart(shipped, 12),
-                    alone(shipped, 1, 12),
+                    cost(
+                        functools.partial(restore_file, source, target, model=by_torch, force=True), seconds
+                    ),
+                    *(streams(net, noise) for net in (by_bits[8], by_bits[32], by_torch)),
                 ],
             )
     # Last: what its arrays of gigabytes leave free stays with the process.
     paper = UNet(UNetSettings((64, 128, 256, 512))).eval()
-    unet = np.median([alone(paper, 2, 1, WINDOW // 8) for _ in range(ROUNDS)], axis=0)
+    unet = np.median([alone(paper, 2, 1 << 17) for _ in range(ROUNDS)], axis=0)
     medians = [*np.median(rounds, axis=0), unet]
     names = (
         "`overtone restore`, MP3 to FLAC, stereo, end to end",
-        "the shipped network alone, stereo in one call",
-        "the shipped network alone, a thread for mid and one for side",
-        "the shipped network alone, mono",
+        "the same by PyTorch",
+        "the streams of mid and side alone, ONNX Runtime in 8 bits",
+        "the same in float32",
+        "the same by PyTorch",
         "the paper's U-Net at full width alone, stereo",
     )
     table = "\n".join(
@@ -125,17 +129,15 @@ def main():
 
 {machine()}
 
-{seconds:.0f} s of stereo music at 44.1 kHz, {torch.get_num_threads()} threads, float32; medians of {ROUNDS}
-rounds in turns, the U-Net's after the others. End to end is from reading to writing, both passes, the model
-loaded.
+{seconds:.0f} s of stereo music at 44.1 kHz, {torch.get_num_threads()} threads; medians of {ROUNDS} rounds
+in turns, the U-Net's after the others. End to end is from reading to writing, both passes, the model
+loaded; it runs in {"8 bits" if fast_in_int8() else "float32"} here.
 
 | what | times real time | times the U-Net | processor seconds a minute of audio |
 | --- | ---: | ---: | ---: |
 {table}
 
-Beside the network alone in one call, end to end takes {more(rounds, 1)};
-beside it with a thread for each signal, {more(rounds, 2)}.
-The first pass over the file, which finds the cutoff, waits for the MP3 decoder; the rest runs on all cores.
+Beside its streams alone, end to end takes {more(rounds, 2 if fast_in_int8() else 3)}.
 """,
     )
 

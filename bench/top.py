@@ -49,7 +49,7 @@ def judge(track_id, path, folders, seconds):
     """One track under every system and cutoff: a row per band; none if it does not reach the top."""
     torch.set_num_threads(1)
     original = load(path, seconds)
-    if music_end(original, RATE) < EDGES[-1]:
+    if music_end(original.numpy(), RATE) < EDGES[-1]:
         return []
     nets = {name: registry.load(folder)[0] for name, folder in folders.items()}
     true, rows = levels(original, BANDS), []

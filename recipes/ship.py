@@ -1,4 +1,4 @@
-"""Put a trained model into the package: half-precision weights and its card.
+"""Put a trained model into the package: half-precision weights, its card, and the graphs of its layers.
 
     python recipes/ship.py RUN/data/model
 
@@ -10,7 +10,9 @@ import json
 import sys
 from pathlib import Path
 
+from overtone.cli.onnx_layers import export_layers
 from overtone.models import registry
+from overtone.models.spectral_onnx import GRAPHS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,6 +26,8 @@ def main() -> None:
         for name, result in (("figures", "quality"), ("figures on voices", "quality_voices"))
     }
     registry.save(net.half(), "spectral", registry.SHIPPED, card | figures | {"recipe": about})
+    for eight_bits, name in GRAPHS.items():
+        export_layers(net.settings, registry.SHIPPED / name, eight_bits)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from overtone.data.pairs.degradation import DegradeSettings
 from overtone.data.sources.provide import DownloadSettings
 from overtone.evaluation.comparison.chunks import EvaluateSettings
 from overtone.models.nuwave2 import NuWave2Settings
-from overtone.models.spectral import SpectralSettings
+from overtone.models.spectral_settings import SpectralSettings
 from overtone.models.unet import UNetSettings
 from overtone.training.augment import AugmentSettings
 from overtone.training.discriminators import AdversarialSettings

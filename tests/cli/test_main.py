@@ -525,7 +525,7 @@ def test_models_says_what_a_model_is(model, overtone):
     code, out, err = overtone("models", model)
     assert (code, err) == (0, [])
     assert out[0] == f"model in {model}"
-    assert out[1].startswith("network: Spectral, ")
+    assert out[1].startswith("network: spectral, ")
     assert out[2:] == [
         "train:",
         "  lr: 0.001",

@@ -7,6 +7,7 @@ import torch
 from overtone.core.rates import MODEL_RATE as RATE
 from overtone.models import harmonics
 from overtone.models.spectral import Spectral, SpectralSettings
+from overtone.models.spectral_bands import fine_structure, first_bin
 from overtone.models.spectral_frames import BINS, N_FFT, analyse, log_magnitude
 
 TIME = 40_000
@@ -23,7 +24,7 @@ def buzz(pitch, highest, noise=1e-3):
 def continued(samples, cutoff):
     """What sticks out, (frames, bins), without the ends, and the bins that are made anew."""
     net = Spectral(SpectralSettings(features=4, blocks=1, expansion=1))
-    first = net.first_bin(torch.tensor([cutoff]))
+    first = first_bin(torch.tensor([cutoff]))
     bins = torch.arange(int(first), BINS)
     level = log_magnitude(analyse(samples, net.window)[..., : int(first)])
     return harmonics.continue_partials(level, first, bins)[0, 4:-4], bins
@@ -108,7 +109,7 @@ def test_the_network_lays_them_over_its_magnitudes():
             made = log_magnitude(analyse(net(samples, cutoff), net.window))[0, 4:-4].mean(0)
         partial, gap = (round(hertz * N_FFT / RATE) for hertz in (8800, 9020))
         steps.append(float(made[partial] - made[gap]))
-        factors.append(net.fine_structure(analyse(samples, net.window), net.first_bin(cutoff)))
+        factors.append(fine_structure(analyse(samples, net.window), first_bin(cutoff), power))
     none, half, all_of_it = factors
     assert none is None
     torch.testing.assert_close(half.square(), all_of_it)

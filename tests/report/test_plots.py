@@ -74,7 +74,7 @@ def test_mean_spectra_differ_by_the_difference_in_level(tmp_path: Path, figures:
 
 
 def test_distance_by_frequency_draws_each_system(tmp_path: Path, figures: list[Figure]) -> None:
-    frequencies = stft.frequencies(RATE)
+    frequencies = torch.from_numpy(stft.frequencies(RATE))
     distance = torch.linspace(0, 3, len(frequencies), dtype=torch.float64)
     systems = {"input": (frequencies, distance), "model": (frequencies, distance / 2)}
     plots.distance_by_frequency(systems, CUTOFF, RATE / 2, tmp_path / "distance.png")
@@ -86,7 +86,7 @@ def test_distance_by_frequency_draws_each_system(tmp_path: Path, figures: list[F
 def test_what_lies_beyond_the_originals_is_shaded_and_silence_may_leave_the_picture(
     tmp_path: Path, figures: list[Figure]
 ) -> None:
-    frequencies = stft.frequencies(RATE)
+    frequencies = torch.from_numpy(stft.frequencies(RATE))
     curve = torch.ones(len(frequencies))
     names = ("input", "noise fill", "band replication", "model")
     systems = dict.fromkeys(names, (frequencies, 2 * curve)) | {"silence": (frequencies, curve)}
@@ -100,7 +100,7 @@ def test_what_lies_beyond_the_originals_is_shaded_and_silence_may_leave_the_pict
 
 
 def test_rows_of_a_network_alone_do_not_hide_their_model(tmp_path: Path, figures: list[Figure]) -> None:
-    curve = stft.frequencies(RATE), torch.ones(len(stft.frequencies(RATE)))
+    curve = torch.from_numpy(stft.frequencies(RATE)), torch.ones(1025)
     names = ("input", "silence", "noise fill", "band replication", "model", "alone", "alone, aligned")
     plots.distance_by_frequency(dict.fromkeys(names, curve), CUTOFF, RATE / 2, tmp_path / "distance.png")
     _, *lines = figures[0].axes[0].lines

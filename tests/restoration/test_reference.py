@@ -36,7 +36,7 @@ def noise():
 @pytest.fixture(scope="module")
 def low(noise):
     """The same up to the cutoff."""
-    return keep_low_band(torch.from_numpy(noise), CUTOFF - 125).numpy()
+    return keep_low_band(noise, CUTOFF - 125)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_half_the_strength_is_half_of_the_correction(noise, low, net):
 
 
 def test_where_the_reference_ends_the_added_band_ends(noise, low, net):
-    ends = keep_low_band(torch.from_numpy(noise), 12000).numpy()
+    ends = keep_low_band(noise, 12000)
     assert 11500 < open_reference(ends).end < 12500
     matched = restore(low, RATE, cutoff=CUTOFF, model=net, like=ends, strength=1.0)
     plain = restore(low, RATE, cutoff=CUTOFF, model=net)
@@ -108,7 +108,7 @@ def test_where_the_reference_ends_the_added_band_ends(noise, low, net):
 def test_corrections_are_limited(noise, low, net):
     plain = by_band(measure_error(open_reference(louder_above(noise, low, 35)), CUTOFF, net))
     assert plain.max() == reference.RAISE_DB
-    ends = keep_low_band(torch.from_numpy(noise), 12000).numpy()
+    ends = keep_low_band(noise, 12000)
     assert by_band(measure_error(open_reference(ends), CUTOFF, net)).min() >= -reference.LOWER_DB
 
 
@@ -202,7 +202,7 @@ def test_a_file_says_what_its_reference_changed(tmp_path, noise, low, net):
 def test_passages_are_restored_by_a_reference(net, noise):
     from overtone.restoration.stream.analysis import RestorerOptions, open_restorer
 
-    telephone = keep_low_band(torch.from_numpy(noise), 3875).numpy()
+    telephone = keep_low_band(noise, 3875)
     analysis = replace(analyze(telephone, RATE, 4000, balance=True), spans=((0.0, 1.0),), floors=(None, None))
     curve = gain_curve(analysis, net, Controls(), open_reference(noise))
     streams = [open_restorer(analysis, net, RATE, RestorerOptions(curve=curve)) for curve in (None, curve)]

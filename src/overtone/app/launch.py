@@ -26,7 +26,7 @@ class Settings:
         work: the base of the work folder.
         max_size: of an upload, in bytes.
         model: a folder that the pipeline's train stage wrote; by default the shipped one.
-        device: of the network; by default a GPU if there is one.
+        device: of the network; by default the processor for the shipped one, else a GPU if there is one.
     """
 
     host: str

@@ -19,7 +19,7 @@ from overtone.app.library import Item, check_space, discard
 from overtone.app.signals import BYTES, RawSignal
 from overtone.core.errors import OvertoneError
 from overtone.formats import UNKNOWN
-from overtone.models.registry import Network
+from overtone.models.network import Network
 from overtone.restoration.files.decode import BLOCK, open_sound
 from overtone.restoration.reference import default_strength, measure_error, open_reference
 from overtone.restoration.restore_apart import AddedBand, restore_apart

@@ -1,10 +1,15 @@
-"""Transform signals to short-time spectra and back: the STFT that models, metrics and baselines share."""
+"""Transform signals to short-time spectra: the STFT that metrics, baselines and plots share.
+
+Arrays are PyTorch's or NumPy's (`overtone.core.arrays`).
+"""
 
 import math
 from collections.abc import Iterator
 
-import torch
-from torch import Tensor
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from overtone.core.arrays import Array, frames, hann_window, pad
 
 N_FFT = 2048
 HOP = 512
@@ -14,7 +19,7 @@ HOP = 512
 FRAMES = 256
 
 
-def stft(samples: Tensor, n_fft: int = N_FFT, hop: int = HOP) -> Tensor:
+def stft(samples: Array, n_fft: int = N_FFT, hop: int = HOP) -> Array:
     """Compute the complex spectrum of every frame; frame t is centred on sample t * hop.
 
     The signal counts as zero outside its ends, so that any length is possible.
@@ -22,27 +27,12 @@ def stft(samples: Tensor, n_fft: int = N_FFT, hop: int = HOP) -> Tensor:
     Shape:
         samples (..., time) -> (..., n_fft // 2 + 1, time // hop + 1), complex.
     """
-    window = torch.hann_window(n_fft, device=samples.device)
-    flat = samples.reshape(-1, samples.shape[-1])
-    spectrum = torch.stft(flat, n_fft, hop, window=window, pad_mode="constant", return_complex=True)
-    return spectrum.reshape(*samples.shape[:-1], *spectrum.shape[-2:])
-
-
-def istft(spectrum: Tensor, length: int, n_fft: int = N_FFT, hop: int = HOP) -> Tensor:
-    """Compute the signal whose `stft` is closest to a spectrum; for an unchanged spectrum, the signal itself.
-
-    Shape:
-        spectrum (..., n_fft // 2 + 1, frames), complex -> (..., length).
-    """
-    window = torch.hann_window(n_fft, device=spectrum.device)
-    flat = spectrum.reshape(-1, *spectrum.shape[-2:])
-    samples = torch.istft(flat, n_fft, hop, window=window, length=length)
-    return samples.reshape(*spectrum.shape[:-2], length)
+    return array_namespace(samples).concat(list(stft_blocks(samples, n_fft, hop)), axis=-1)
 
 
 def stft_blocks(
-    samples: Tensor, n_fft: int = N_FFT, hop: int = HOP, window: int | None = None
-) -> Iterator[Tensor]:
+    samples: Array, n_fft: int = N_FFT, hop: int = HOP, window: int | None = None
+) -> Iterator[Array]:
     """Yield the frames of `stft` in blocks, so that memory does not grow with the track's length.
 
     Args:
@@ -54,28 +44,32 @@ def stft_blocks(
     Yields:
         (..., n_fft // 2 + 1, at most FRAMES frames), complex.
     """
-    length = window or n_fft
-    hann = torch.hann_window(length, device=samples.device)
+    xp, length = array_namespace(samples), window or n_fft
+    before = (n_fft - length) // 2
+    hann = np.pad(hann_window(length), (before, n_fft - length - before))
+    weights = xp.asarray(hann, device=device(samples))
     count = samples.shape[-1] // hop + 1
-    padded = torch.nn.functional.pad(samples.reshape(-1, samples.shape[-1]), (n_fft // 2, n_fft // 2))
+    padded = pad(samples, -1, n_fft // 2, n_fft // 2)
     for start in range(0, count, FRAMES):
         end = min(start + FRAMES, count)
-        block = padded[:, start * hop : (end - 1) * hop + n_fft]
-        spectrum = torch.stft(block, n_fft, hop, length, hann, center=False, return_complex=True)
-        yield spectrum.reshape(*samples.shape[:-1], *spectrum.shape[-2:])
+        block = padded[..., start * hop : (end - 1) * hop + n_fft]
+        yield xp.fft.rfft(frames(block, n_fft, hop) * weights).swapaxes(-1, -2)
 
 
-def frequencies(rate: int, n_fft: int = N_FFT) -> Tensor:
+def frequencies(rate: int, n_fft: int = N_FFT) -> np.ndarray:
     """Return the centre of each bin in Hz, shape (n_fft // 2 + 1,), from 0 to half the rate."""
-    return torch.arange(n_fft // 2 + 1, dtype=torch.float64) * rate / n_fft
+    hertz: np.ndarray = np.arange(n_fft // 2 + 1) * rate / n_fft
+    return hertz
 
 
-def bins_above(cutoff: float, rate: int, n_fft: int = N_FFT) -> Tensor:
-    """Mark the bins at or above a cutoff in Hz: booleans, shape (n_fft // 2 + 1,)."""
-    return frequencies(rate, n_fft) >= cutoff
+def bins_between(low: float, high: float | None, rate: int, n_fft: int = N_FFT) -> slice:
+    """Choose the bins at or above a frequency in Hz, and below another one if that is given."""
+    hertz = frequencies(rate, n_fft)
+    first = int(np.searchsorted(hertz, low))
+    return slice(first, len(hertz) if high is None else max(first, int(np.searchsorted(hertz, high))))
 
 
-def keep_high_band(samples: Tensor, cutoff: float, rate: int) -> Tensor:
+def keep_high_band(samples: Array, cutoff: float, rate: int) -> Array:
     """Remove everything below a cutoff in Hz, by one transform of the complete signal.
 
     An STFT with the bins below the cutoff set to zero still leaks through the window's skirts; this leaves
@@ -85,8 +79,8 @@ def keep_high_band(samples: Tensor, cutoff: float, rate: int) -> Tensor:
     Shape:
         samples (..., time) -> (..., time).
     """
-    mirrored = torch.cat([samples, samples.flip(-1)], dim=-1)
-    spectrum = torch.fft.rfft(mirrored)
+    xp = array_namespace(samples)
+    mirrored = xp.concat([samples, xp.flip(samples, axis=-1)], axis=-1)
+    spectrum = xp.fft.rfft(mirrored)
     spectrum[..., : math.ceil(cutoff * mirrored.shape[-1] / rate)] = 0  # bin k lies at k * rate / length
-    filtered: Tensor = torch.fft.irfft(spectrum, n=mirrored.shape[-1])
-    return filtered[..., : samples.shape[-1]]
+    return xp.fft.irfft(spectrum, n=mirrored.shape[-1])[..., : samples.shape[-1]]

@@ -1,6 +1,7 @@
 """Run the command: its sub-commands, and its exit code; heavy parts load when needed."""
 
 import argparse
+import importlib.util
 import json
 import os
 import signal
@@ -77,13 +78,18 @@ def _score(args: argparse.Namespace) -> int:
 def _models(args: argparse.Namespace) -> int:
     """Print what is known of a model."""
     from overtone.cli import model_card
-    from overtone.models import registry
+    from overtone.models.saved import SHIPPED, read_model
 
-    folder = Path(args.folder or registry.SHIPPED)
-    net, about = registry.load(folder)
+    folder = Path(args.folder or SHIPPED)
+    saved = read_model(folder)
+    if args.folder and importlib.util.find_spec("torch"):
+        from overtone.models import registry
+
+        registry.load(folder)  # raises if it cannot be built
+    parameters = sum(weight.size for weight in saved.weights.values())
     print(f"model in {printable(str(folder))}")
-    print(f"network: {type(net).__name__}, {sum(weight.numel() for weight in net.parameters()):,} parameters")
-    for line in model_card.lines(about):
+    print(f"network: {saved.name}, {parameters:,} parameters")
+    for line in model_card.lines(saved.about):
         print(printable(line))
     print(printable(f"all that is known of it: {folder / 'model.json'}"))
     return ALL_GOOD
@@ -96,6 +102,9 @@ def _export(args: argparse.Namespace) -> int:
         raise OvertoneError(f"{target} does not end in .onnx")
     if os.path.exists(target) and not args.force:
         raise OvertoneError(f"{target} exists; overwrite it with --force")
+    if args.layers:
+        return _export_layers(args, target)
+    need("export", "torch")
     from overtone.cli import onnx_export
     from overtone.models import registry
 
@@ -111,9 +120,24 @@ def _export(args: argparse.Namespace) -> int:
     return ALL_GOOD
 
 
+def _export_layers(args: argparse.Namespace, target: Path) -> int:
+    """Write the learned layers of a model as ONNX, without weights."""
+    from overtone.cli.onnx_layers import export_layers
+    from overtone.models.saved import SHIPPED, read_model
+    from overtone.models.spectral_settings import SpectralSettings
+
+    folder = Path(args.model or SHIPPED)
+    saved = read_model(folder)
+    if saved.name != "spectral":
+        raise OvertoneError(f"the model in {folder} is {saved.name}: layers are of spectral models")
+    export_layers(SpectralSettings(**saved.settings), target, args.layers == "int8")
+    print(printable(f"{folder} -> {target}: layers in {args.layers}"))
+    return ALL_GOOD
+
+
 def _listen(args: argparse.Namespace) -> int:
     """Serve the listening test, or move its ratings."""
-    for name in ("pyloudnorm", "scipy", "matplotlib", "starlette", "uvicorn"):
+    for name in ("scipy", "matplotlib", "starlette", "uvicorn"):
         need("listen", name)
     from overtone.evaluation.listening import examples, exchange, store, summary
 
@@ -153,7 +177,7 @@ def _listen(args: argparse.Namespace) -> int:
 
 def _app(args: argparse.Namespace) -> int:
     """Serve the page that restores files."""
-    for name in ("pyloudnorm", "scipy", "starlette", "uvicorn"):
+    for name in ("starlette", "uvicorn"):
         need("app", name)
     from overtone.app import launch, work
 

@@ -19,6 +19,7 @@ from overtone.models import harmonics
 from overtone.models.nuwave2 import NuWave2
 from overtone.models.registry import Network
 from overtone.models.spectral import Spectral
+from overtone.models.spectral_bands import first_bin
 from overtone.models.spectral_frames import BINS, HOP, HOPS, N_FFT, log_magnitude, octave_shift, overlap_add
 
 # Layer normalisation came with this one; ONNX Runtime 1.12 and later know it.
@@ -58,7 +59,7 @@ class RealSpectral(nn.Module):
 
     def forward(self, samples: Tensor, cutoff: Tensor) -> Tensor:
         """Restore samples as `Spectral.forward` does, for all bins at once."""
-        first, bins = self.net.first_bin(cutoff), torch.arange(BINS)
+        first, bins = first_bin(cutoff), torch.arange(BINS)
         below = bins < first[:, None]
         spectrum = self.stft(samples)
         # `magnitudes` uses only the two parts of a spectrum.
@@ -105,7 +106,8 @@ class RealSpectral(nn.Module):
         frames = torch.cat([same - opposite, half], dim=-1) * self.window
         squares = (self.window**2).expand(1, frames.shape[1], N_FFT)
         inside = slice(N_FFT // 2, N_FFT // 2 + time)
-        return overlap_add(frames)[:, inside] / overlap_add(squares)[:, inside]
+        samples: Tensor = overlap_add(frames)[:, inside] / overlap_add(squares)[:, inside]
+        return samples
 
 
 def _moved_phases(spectrum: Pair, bins: Tensor, shift: Tensor) -> Pair:

@@ -86,7 +86,7 @@ def _add_restore(add_parser: _AddParser) -> None:
         default=24,
         help="of a FLAC or .mkv (16, 24), or a WAV or .mov (16, 24, 32 as float); by default 24",
     )
-    add("--device", metavar="NAME", help="cpu, cuda or mps; by default a GPU if there is one")
+    add("--device", metavar="NAME", help="cpu (the default), cuda or mps; a GPU needs the extra torch")
     add(
         "--jobs",
         metavar="N",
@@ -203,6 +203,11 @@ def _add_export(add_parser: _AddParser) -> None:
     add = parser.add_argument
     add("target", metavar="MODEL.onnx", help="the file to write")
     add("--side", action="store_true", help="the network for the side of stereo, left minus right")
+    add(
+        "--layers",
+        choices=["float32", "int8"],
+        help="only the learned layers, without weights: how the shipped model runs without PyTorch",
+    )
     add("--model", metavar="FOLDER", help="what the pipeline's train stage wrote; by default the shipped one")
     add("--force", action="store_true", help="overwrite what is there")
 
@@ -261,7 +266,7 @@ def _add_app(add_parser: _AddParser) -> None:
         help="the largest file that is taken; by default 4",
     )
     add("--model", metavar="FOLDER", help="what the pipeline's train stage wrote; by default the shipped one")
-    add("--device", metavar="NAME", help="cpu, cuda or mps; by default a GPU if there is one")
+    add("--device", metavar="NAME", help="cpu (the default), cuda or mps; a GPU needs the extra torch")
 
 
 def _amount(text: str) -> float:

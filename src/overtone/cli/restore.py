@@ -22,7 +22,7 @@ from overtone.core.errors import OvertoneError, need
 from overtone.core.machine import free_memory, processor_count
 
 if TYPE_CHECKING:
-    from overtone.models.registry import Network
+    from overtone.models.network import Network
     from overtone.restoration.reference import Recording
     from overtone.restoration.result import Report
     from overtone.restoration.stream.separation import Separator
@@ -108,8 +108,7 @@ def _in_processes(jobs: list[Job], args: argparse.Namespace, bar: Bar, count: in
 def _open_work(args: argparse.Namespace) -> Work:
     """Load what a process needs to restore files; on a GPU one process is enough."""
     setup = _prepare(args)
-    on_processor = next(setup.net.parameters()).device.type == "cpu"
-    return Work(lambda job, progress: _attempt(job, setup, progress), on_processor)
+    return Work(lambda job, progress: _attempt(job, setup, progress), setup.net.on_processor)
 
 
 def choose_count(jobs: list[Job], args: argparse.Namespace) -> int:

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from overtone.audio import resample
 from overtone.audio.bandwidth import measure_bandwidth
@@ -88,7 +86,7 @@ def score_files(
     return found
 
 
-def _read(path: Path) -> Tensor:
+def _read(path: Path) -> np.ndarray:
     """Read a file as (channels, time) float32 at MODEL_RATE."""
     with open_sound(path) as file:
         rate = file.samplerate
@@ -99,10 +97,10 @@ def _read(path: Path) -> Tensor:
         raise OvertoneError(f"{path} peaks at {highest:.3g} times full scale; that is not sound")
     if samples.shape[1] < SHORTEST * rate:
         raise OvertoneError(f"{path} holds {samples.shape[1] / rate:.3g} s; {SHORTEST:g} s are the least")
-    return torch.from_numpy(resample.resample(np.ascontiguousarray(samples), rate, MODEL_RATE))
+    return resample.resample(np.ascontiguousarray(samples), rate, MODEL_RATE)
 
 
-def _check(reference: Path, true: Tensor, path: Path, estimate: Tensor) -> None:
+def _check(reference: Path, true: np.ndarray, path: Path, estimate: np.ndarray) -> None:
     """Raise unless two signals have as many channels and the same length."""
     if len(estimate) != len(true):
         raise OvertoneError(

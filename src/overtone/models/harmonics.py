@@ -17,8 +17,9 @@ is tonal (docs/experiments.md, 31).
 import math
 from collections.abc import Callable
 
-import torch
-from torch import Tensor, nn
+from array_api_compat import array_namespace, device
+
+from overtone.core.arrays import Array, gather, gather_bins, pad
 
 # Bins, 710 Hz, over which a bin's neighbours are averaged: partials 350 Hz apart still stand out.
 NEIGHBOURS = 33
@@ -39,20 +40,18 @@ DECAY = 0.7
 # Bins whose level differs from their neighbours' by less than this, as log10, count as a smooth spectrum.
 SMOOTH = 0.03
 
-Correlate = Callable[[Tensor, Tensor], Tensor]
+Correlate = Callable[[Array, Array], Array]
 
 
-def correlation(a: Tensor, b: Tensor) -> Tensor:
+def correlation(a: Array, b: Array) -> Array:
     """Compute the circular correlation along the last axis: at lag s the sum over k of ``a[k] b[k - s]``."""
+    xp = array_namespace(a)
     size = -(-a.shape[-1] // 128) * 128  # transforms of odd sizes are slow
-    product = torch.fft.rfft(a, n=size) * torch.fft.rfft(b, n=size).conj()
-    lags: Tensor = torch.fft.irfft(product, n=size)
-    return lags
+    product = xp.fft.rfft(a, n=size) * xp.conj(xp.fft.rfft(b, n=size))
+    return xp.fft.irfft(product, n=size)
 
 
-def continue_partials(
-    level: Tensor, first: Tensor, bins: Tensor, correlate: Correlate = correlation
-) -> Tensor:
+def continue_partials(level: Array, first: Array, bins: Array, correlate: Correlate = correlation) -> Array:
     """Extrapolate the level of bins above the cutoff over their neighbours, as log10 of a factor.
 
     Args:
@@ -65,49 +64,55 @@ def continue_partials(
     Returns:
         (batch, frames, wanted).
     """
+    xp, where = array_namespace(level), device(level)
     known = level.shape[-1]
-    index, lags = torch.arange(known, device=level.device), torch.arange(known // 2 + 1, device=level.device)
-    end = (first - EDGE).clamp_min(1)[:, None]
+    index, lags = xp.arange(known, device=where), xp.arange(known // 2 + 1, device=where)
+    end = xp.clip(first - EDGE, 1, None)[:, None]
     octave = end // 2
     fine = _fine_structure(level, end)
-    likeness = correlate(fine * (index >= end - octave)[:, None], fine)[..., : len(lags)]
+    likeness = correlate(fine * (index >= end - octave)[:, None], fine)[..., : known // 2 + 1]
+    smooth = SMOOTH**2 * xp.astype(octave, level.dtype)
     # The energy of the octave, and of what lies beneath it at every lag.
-    energy = nn.functional.pad(fine.square().cumsum(-1), (1, 0))
-    above, below = ((edge - lags).clamp_min(0)[:, None] for edge in (end, end - octave))
-    shape = (*level.shape[:2], len(lags))
-    power = (energy.gather(2, above.expand(shape)) - energy.gather(2, below.expand(shape))).clamp_min(0)
-    likeness = likeness / ((power[..., :1] * power).sqrt() + SMOOTH**2 * octave[..., None])
-    allowed = (lags >= (octave // 2).clamp_min(LEAST)) & (lags <= octave)
-    best, lag = likeness.masked_fill(~allowed[:, None], -1.0).max(-1)
-    strength = ((best - LEAST_CORRELATION) / (FULL_CORRELATION - LEAST_CORRELATION)).clamp(0, 1)
+    energy = xp.cumulative_sum(fine**2, axis=-1, include_initial=True)
+    above, below = (gather_bins(energy, xp.clip(edge - lags, 0, None)) for edge in (end, end - octave))
+    power = xp.clip(above - below, 0, None)
+    likeness = likeness / (xp.sqrt(power[..., :1] * power) + smooth[..., None])
+    allowed = (lags >= xp.clip(octave // 2, LEAST, None)) & (lags <= octave)
+    likeness = xp.where(allowed[:, None], likeness, -1.0)
+    best, lag = xp.max(likeness, axis=-1), xp.argmax(likeness, axis=-1)
+    strength = xp.clip((best - LEAST_CORRELATION) / (FULL_CORRELATION - LEAST_CORRELATION), 0, 1)
     # By lag, (batch, lags, wanted): the bin that fine structure is taken from, and its factor.
-    distance = lags.clamp_min(1)[:, None]
-    times = ((bins - end)[:, None] // distance + 1).clamp_min(1)
-    source, left = (bins - times * distance).clamp(0, known - 1), ((times - 1) * math.log(DECAY)).exp()
-    row = torch.arange(first.shape[0], device=level.device)[:, None]
-    return (fine * strength[..., None]).gather(2, source[row, lag]) * left[row, lag]
+    distance = xp.clip(lags, 1, None)[:, None]
+    times = xp.clip((bins - end)[:, None] // distance + 1, 1, None)
+    source = xp.clip(bins - times * distance, 0, known - 1)
+    left = xp.exp(xp.astype(times - 1, level.dtype) * math.log(DECAY))
+    row = xp.arange(first.shape[0], device=where)[:, None]
+    return gather(fine * strength[..., None], source[row, lag]) * left[row, lag]
 
 
-def _fine_structure(level: Tensor, end: Tensor) -> Tensor:
+def _fine_structure(level: Array, end: Array) -> Array:
     """Compute the level of bins below an end over the mean of their neighbours, averaged over frames; else 0.
 
     Shape:
         (batch, frames, bins), (batch, 1) -> (batch, frames, bins).
     """
-    bins = torch.arange(level.shape[-1], device=level.device)
-    inside = (bins < end).to(level.dtype)[:, None]
-    steady = _over_frames(level * inside) / _over_frames(torch.ones_like(level[:, :, :1]))
+    xp, count = array_namespace(level), level.shape[-1]
+    bins = xp.arange(count, device=device(level))
+    inside = xp.astype(bins < end, level.dtype)[:, None]
+    steady = _over_frames(level * inside) / _over_frames(xp.ones_like(level[:, :, :1]))
     # The sum over neighbours as a difference of sums from the first bin on.
-    least, most = (bins - NEIGHBOURS // 2).clamp_min(0), (bins + NEIGHBOURS // 2 + 1).clamp_max(len(bins))
-    sums = nn.functional.pad(steady.cumsum(-1), (1, 0))
-    around = sums[..., most] - sums[..., least]
-    count = (torch.minimum(most, end) - torch.minimum(least, end)).clamp_min(1)[:, None]
-    return (steady - around / count).clamp(-VALLEY, PEAK) * inside
+    least = xp.clip(bins - NEIGHBOURS // 2, 0, None)
+    most = xp.clip(bins + NEIGHBOURS // 2 + 1, None, count)
+    sums = xp.cumulative_sum(steady, axis=-1, include_initial=True)
+    around = xp.take(sums, most, axis=-1) - xp.take(sums, least, axis=-1)
+    number = xp.clip(xp.minimum(most, end) - xp.minimum(least, end), 1, None)
+    neighbours = around / xp.astype(number, level.dtype)[:, None]
+    return xp.clip(steady - neighbours, -VALLEY, PEAK) * inside
 
 
-def _over_frames(x: Tensor) -> Tensor:
+def _over_frames(x: Array) -> Array:
     """Sum every frame and REACH frames before and after it. (batch, frames, bins)."""
-    padded, count = nn.functional.pad(x, (0, 0, REACH, REACH)), x.shape[1]
+    padded, count = pad(x, 1, REACH, REACH), x.shape[1]
     total = padded[:, :count] + padded[:, 1 : 1 + count]
     for shift in range(2, 2 * REACH + 1):
         total += padded[:, shift : shift + count]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from overtone.core.params import check
 from overtone.core.rates import MODEL_RATE
 from overtone.models.nuwave2_schedule import MOST, diffuse, log_snr, sampling_levels, step
+from overtone.models.torch_network import TorchNetwork
 from overtone.models.windowed import Windows
 
 N_FFT, HOP = 1024, 256
@@ -151,7 +152,7 @@ class Block(nn.Module):
         return (x + onward) / math.sqrt(2), skip
 
 
-class NuWave2(nn.Module):
+class NuWave2(TorchNetwork):
     """Noise in, music out, in a few steps, each conditioned on the degraded samples and the band.
 
     Sampling begins with the same noise every time. The noise repeats every ``stride`` samples, so that a
@@ -186,9 +187,9 @@ class NuWave2(nn.Module):
         noise = torch.randn(PERIOD, generator=torch.Generator().manual_seed(0))
         self.register_buffer("noise", noise, persistent=False)
 
-    def stream(self, cutoff: float) -> Windows:
-        """Return what restores a signal of any length, a block at a time, as `forward` does in one call."""
-        return Windows(self, cutoff, next(self.parameters()).device)
+    def signal_stream(self, cutoff: float) -> Windows:
+        """Open the stream of one signal, of tensors on the network's device."""
+        return Windows(self, cutoff, self.device)
 
     @property
     def context(self) -> int:

@@ -1,7 +1,7 @@
-"""List the networks by name; build, save and load them.
+"""List the networks of PyTorch by name; build, save and load them.
 
 A saved model is a folder: ``weights.safetensors``, and ``model.json`` with the settings that rebuild the
-network.
+network (`overtone.models.saved`).
 """
 
 import functools
@@ -11,31 +11,36 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from safetensors.torch import save as serialized
 
 from overtone.core.errors import OvertoneError
 from overtone.core.params import check_choice
-from overtone.models.network import NetworkContract
+from overtone.models.network import TrainedNetwork, for_side
 from overtone.models.nuwave2 import NuWave2, NuWave2Settings
-from overtone.models.spectral import Spectral, SpectralSettings
-from overtone.models.spectral_side import SIDE
+from overtone.models.saved import CARD, FORMAT, SHIPPED, SIDE, WEIGHTS, other_version, read_model, split_side
+from overtone.models.spectral import Spectral
+from overtone.models.spectral_settings import SpectralSettings
 from overtone.models.unet import UNet, UNetSettings
+
+__all__ = [
+    "MODELS",
+    "SHIPPED",
+    "ModelSettings",
+    "Network",
+    "build",
+    "for_side",
+    "load",
+    "load_shipped",
+    "save",
+]
 
 Network = UNet | Spectral | NuWave2
 # By ``model.name``: the class of the network, and that of its settings, the group ``model.NAME``.
-MODELS: dict[str, tuple[type[NetworkContract], type[Any]]] = {
+MODELS: dict[str, tuple[type[TrainedNetwork], type[Any]]] = {
     "unet": (UNet, UNetSettings),
     "spectral": (Spectral, SpectralSettings),
     "nuwave2": (NuWave2, NuWave2Settings),
 }
-
-# The model that comes with the package.
-SHIPPED = Path(__file__).parents[1] / "shipped"
-
-# Raised when a saved model's JSON changes its meaning.
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -73,16 +78,9 @@ def save(net: Network, name: str, folder: Path, about: dict[str, Any]) -> None:
         if torch.equal(weights[own], weights[own.removeprefix(SIDE)]):
             del weights[own]
     # safetensors would write a file that only its owner may read.
-    (folder / "weights.safetensors").write_bytes(serialized(weights))
+    (folder / WEIGHTS).write_bytes(serialized(weights))
     card = {"format": FORMAT, "name": name, "settings": asdict(net.settings), "about": about}
-    (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-
-
-def check_folder(folder: Path) -> None:
-    """Raise unless a folder has the files of a saved network."""
-    for name in ("model.json", "weights.safetensors"):
-        if not (folder / name).is_file():
-            raise OvertoneError(f"{folder} holds no model: {name} is missing")
+    (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
@@ -92,41 +90,21 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
         OvertoneError: the folder holds no model, or a damaged one, or one of another version.
     """
     folder = Path(folder)
-    check_folder(folder)
+    saved = read_model(folder)
+    if saved.name not in MODELS:
+        raise other_version(folder)
+    network, settings = MODELS[saved.name]
+    if not saved.settings.keys() <= {field.name for field in fields(settings)}:
+        raise other_version(folder)
+    weights, side = split_side(saved.weights)
     try:
-        card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        weights = load_file(folder / "weights.safetensors")
-    except (OSError, SafetensorError, ValueError) as error:
-        raise OvertoneError(f"the model in {folder} is damaged: {error}") from None
-    if not _of_this_version(card):
-        raise OvertoneError(f"the model in {folder} is of another version of overtone; train it again")
-    network, settings = MODELS[card["name"]]
-    try:
-        values = {key: tuple(v) if isinstance(v, list) else v for key, v in card["settings"].items()}
-        net = cast(Network, network(settings(**values)))
-        side = {name.removeprefix(SIDE): weights.pop(name) for name in list(weights) if name.startswith(SIDE)}
-        net.load_state_dict(weights)
+        net = cast(Network, network(settings(**saved.settings)))
+        net.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
         if side:
-            cast(Spectral, net).give_side(side)
-        about = dict(card["about"])
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError, OvertoneError) as error:
+            cast(Spectral, net).give_side({name: torch.from_numpy(value) for name, value in side.items()})
+    except (AttributeError, RuntimeError, TypeError, ValueError, OvertoneError) as error:
         raise OvertoneError(f"the model in {folder} is damaged: {str(error).splitlines()[0]}") from None
-    return net.eval(), about
-
-
-def for_side(net: Network) -> Network:
-    """Return the network for the side of stereo: the same one, unless it has other weights there."""
-    return net.side if isinstance(net, Spectral) and net.side is not None else net
-
-
-def _of_this_version(card: Any) -> bool:
-    """Return whether a saved model's JSON has this format, and names a network and settings known here."""
-    if not isinstance(card, dict) or card.get("format") != FORMAT or card.get("name") not in list(MODELS):
-        return False
-    known = {field.name for field in fields(MODELS[card["name"]][1])}
-    given = card.get("settings")
-    # Settings that are no mapping are damaged in any version.
-    return not isinstance(given, dict) or given.keys() <= known
+    return net.eval(), saved.about
 
 
 @functools.cache

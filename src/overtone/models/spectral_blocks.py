@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-KERNEL = 7
-DILATIONS = (1, 2, 4)
+from overtone.models.spectral_settings import KERNEL, SpectralSettings
 
 
 class Block(nn.Module):
@@ -46,13 +45,36 @@ class Blocks(nn.ModuleList):
         reaches: of each block.
     """
 
-    def __init__(self, features: int, expansion: int, count: int) -> None:
-        dilations = [DILATIONS[number % len(DILATIONS)] for number in range(count)]
-        super().__init__([Block(features, expansion, dilation) for dilation in dilations])
-        self.reaches = [KERNEL // 2 * dilation for dilation in dilations]
+    def __init__(self, settings: SpectralSettings) -> None:
+        features, expansion = settings.features, settings.expansion
+        super().__init__([Block(features, expansion, dilation) for dilation in settings.dilations])
+        self.reaches, self.features = settings.reaches, features
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, frames, features) to the same shape."""
         for block, reach in zip(self, self.reaches, strict=True):
             x = block(nn.functional.pad(x, (0, 0, reach, reach)))
+        return x
+
+
+class BlockStream:
+    """Runs all blocks over the frames of one signal, some at a time, as `Blocks` does over all of them.
+
+    Every block keeps the last frames that it was given, so the output lags behind the input.
+    """
+
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = blocks
+        scale = next(blocks.parameters())
+        # Silence before the start.
+        self._before = [scale.new_zeros(1, reach, blocks.features) for reach in blocks.reaches]
+
+    def __call__(self, x: Tensor, last: bool) -> Tensor:
+        """Take (1, frames, features), any number; return those that are ready, at the last call all."""
+        for number, (block, reach) in enumerate(zip(self._blocks, self._blocks.reaches, strict=True)):
+            x = torch.cat([self._before[number], x], dim=1)
+            if last:
+                x = nn.functional.pad(x, (0, 0, 0, reach))
+            self._before[number] = x[:, -2 * reach :]
+            x = block(x) if x.shape[1] > 2 * reach else x[:, :0]
         return x

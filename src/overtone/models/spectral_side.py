@@ -6,11 +6,11 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-# The names of weights for the side of stereo begin with this.
-SIDE = "side."
+from overtone.models.saved import SIDE
+from overtone.models.torch_network import TorchNetwork
 
 
-class SideWeights(nn.Module):
+class SideWeights(TorchNetwork):
     """A network that may have weights of its own for the side of stereo.
 
     Attributes:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from overtone.core.params import check
+from overtone.models.torch_network import TorchNetwork
 from overtone.models.windowed import Windows
 
 KERNEL, UP_KERNEL, SLOPE = 15, 16, 0.2
@@ -27,7 +28,7 @@ class UNetSettings:
         check(fits, "model.unet.channels", list(self.channels), "four numbers of channels, each 1 or more")
 
 
-class UNet(nn.Module):
+class UNet(TorchNetwork):
     """Four convolutions down, three transposed ones up, joined by skip connections.
 
     ::
@@ -69,9 +70,9 @@ class UNet(nn.Module):
         )
         self.last = nn.Conv1d(2 * c[0], 1, KERNEL, 1, KERNEL // 2)
 
-    def stream(self, cutoff: float) -> Windows:
-        """Return what restores a signal of any length, a block at a time, as `forward` does in one call."""
-        return Windows(self, cutoff, next(self.parameters()).device)
+    def signal_stream(self, cutoff: float) -> Windows:
+        """Open the stream of one signal, of tensors on the network's device."""
+        return Windows(self, cutoff, self.device)
 
     @property
     def context(self) -> int:

@@ -104,7 +104,7 @@ def spectrograms(
 def mean_spectra(versions: Mapping[str, Tensor], rate: int, cutoff: float, path: str | Path) -> None:
     """Draw the mean power of each frequency in dB, for several versions of the same music, by name."""
     figure, axis = _by_frequency(cutoff, rate / 2)
-    frequencies = stft.frequencies(rate).numpy()
+    frequencies = stft.frequencies(rate)
     spectra = {name: _power(samples).mean(dim=-1).numpy() for name, samples in versions.items()}
     loudest = max(float(power.max()) for power in spectra.values())
     for (name, power), colour in zip(spectra.items(), COLOURS, strict=False):
@@ -153,7 +153,8 @@ def _power(samples: Tensor) -> Tensor:
     rows = samples.reshape(-1, samples.shape[-1]).numpy()
     # NumPy mirrors a signal shorter than the margin repeatedly; torch refuses to.
     mirrored = np.pad(rows, ((0, 0), (stft.N_FFT, stft.N_FFT)), mode="reflect")
-    return stft.stft(torch.from_numpy(mirrored))[..., frames:-frames].abs().square().mean(dim=0)
+    spectrum: Tensor = stft.stft(torch.from_numpy(mirrored))[..., frames:-frames]
+    return spectrum.abs().square().mean(dim=0)
 
 
 def _by_frequency(cutoff: float, top: float) -> tuple[Figure, Axes]:

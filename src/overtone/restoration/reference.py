@@ -22,14 +22,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from overtone.audio import stft
 from overtone.audio.bandwidth import music_end
 from overtone.core.errors import OvertoneError
 from overtone.core.rates import MODEL_RATE
 from overtone.formats import UNKNOWN
-from overtone.models.registry import Network
+from overtone.models.network import Network
 from overtone.restoration.files import decode
 from overtone.restoration.stream.added_band import OFF, Band, Controls, GainCurve
 from overtone.restoration.stream.analysis import Analysis, analyze, open_restorer
@@ -107,7 +106,7 @@ def open_reference(
     samples = Resampler(rate, MODEL_RATE, len(samples))(np.ascontiguousarray(samples), True)
     if not np.abs(samples).max() > SILENT:
         raise OvertoneError(f"the reference {name} is silent")
-    return Recording(name, samples, music_end(torch.from_numpy(samples), MODEL_RATE), _balance(samples))
+    return Recording(name, samples, music_end(samples, MODEL_RATE), _balance(samples))
 
 
 def _read_middle(path: Path) -> tuple[np.ndarray, int]:
@@ -155,7 +154,7 @@ def measure_error(recording: Recording, cutoff: float, net: Network) -> tuple[Ba
             f"is missing above {cutoff / 1000:.1f} kHz; take one in full band"
         )
     # It ends where the added band begins, as the input does.
-    degraded = keep_low_band(torch.from_numpy(recording.samples), cutoff - CROSSOVER_HZ).numpy()
+    degraded = keep_low_band(recording.samples, cutoff - CROSSOVER_HZ)
     restorer = open_restorer(analyze(degraded, MODEL_RATE, cutoff), net, MODEL_RATE)
     starts = range(0, degraded.shape[1], BLOCK)
     blocks = [restorer.process(degraded[:, start : start + BLOCK]) for start in starts]
@@ -166,19 +165,20 @@ def measure_error(recording: Recording, cutoff: float, net: Network) -> tuple[Ba
 
 def _mean_difference(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
     """Average the difference of log power in dB over frames and channels, (bins of `stft.stft`,)."""
-    total, count = torch.zeros(stft.N_FFT // 2 + 1, dtype=torch.float64), 0
-    signals = (torch.from_numpy(original), torch.from_numpy(restored))
-    for true, made in zip(*map(stft.stft_blocks, signals), strict=True):
-        logs = [spectrum.abs().square().clamp_min(FLOOR).log10() for spectrum in (true, made)]
+    total, count = np.zeros(stft.N_FFT // 2 + 1), 0
+    for true, made in zip(*map(stft.stft_blocks, (original, restored)), strict=True):
+        powers = [spectrum.real**2 + spectrum.imag**2 for spectrum in (true, made)]
+        logs = [np.log10(np.maximum(power, FLOOR)) for power in powers]
         difference = logs[0] - logs[1]
-        total += difference.sum(dim=(0, 2), dtype=torch.float64)
+        total += difference.sum(axis=(0, 2), dtype=np.float64)
         count += difference.shape[0] * difference.shape[2]
-    return (10 * total / count).numpy()
+    mean: np.ndarray = 10 * total / count
+    return mean
 
 
 def _bands(difference: np.ndarray, cutoff: float) -> tuple[Band, ...]:
     """Average the bins of every band, but for the crossover's own fall, and limit the mean."""
-    hertz = stft.frequencies(MODEL_RATE).numpy()
+    hertz = stft.frequencies(MODEL_RATE)
     count = max(1, round((HIGHEST_HZ - cutoff) / BAND_HZ))
     edges = np.linspace(cutoff, max(HIGHEST_HZ, cutoff + LEAST_ABOVE_HZ), count + 1)
     bands = []

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from overtone.audio.cutoff import Cutoff
-from overtone.models.registry import Network
+from overtone.models.network import Network
 from overtone.restoration.passes import SourceFile, measure, restored_blocks
 from overtone.restoration.result import describe_source
 from overtone.restoration.stream.analysis import RestorerOptions, open_restorer

@@ -1,14 +1,13 @@
 """Restore samples in memory: NumPy arrays and tensors of any shape and type."""
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
+from array_api_compat import is_torch_array
 
 from overtone.core.errors import OvertoneError
-from overtone.models.registry import Network
+from overtone.models.network import Network
 from overtone.restoration.reference import Recording, gain_curve, open_reference
 from overtone.restoration.stream.added_band import Controls
 from overtone.restoration.stream.analysis import RestorerOptions, analyze, open_restorer
@@ -17,7 +16,11 @@ from overtone.restoration.stream.load import open_model
 from overtone.restoration.stream.narrowband import check_alone
 from overtone.restoration.stream.resampling import Unchanged
 
-Samples = TypeVar("Samples", np.ndarray, Tensor)
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Samples = TypeVar("Samples", np.ndarray, "Tensor")
 
 
 def restore(
@@ -27,9 +30,9 @@ def restore(
     cutoff: float | None = None,
     model: str | Path | Network | None = None,
     out_rate: int | None = None,
-    device: str | torch.device | None = None,
+    device: "str | torch.device | None" = None,
     parts: bool = False,
-    like: str | Path | np.ndarray | Tensor | Recording | None = None,
+    like: "str | Path | np.ndarray | Tensor | Recording | None" = None,
     strength: float | None = None,
     brightness: float = 0.0,
     amount: float = 0.0,
@@ -48,7 +51,7 @@ def restore(
         model: a folder that the pipeline's train stage wrote, or a network; by default the shipped one.
         out_rate: the output's rate in Hz; by default 48,000 if the input's rate is of that family, else
             44,100 (``default_rate``).
-        device: of the network; by default a GPU if there is one.
+        device: of the network; by default the processor for the shipped one, else a GPU if there is one.
         parts: whether to look for narrowband passages (`overtone.restoration.stream.narrowband`) and restore
             those alone; if there are none, everything is restored.
         like: a reference, of whose kind the added band is to be: a file, or samples at the same rate.
@@ -66,16 +69,15 @@ def restore(
             cannot be used.
 
     Example:
-        >>> from overtone.models.registry import Spectral, SpectralSettings
-        >>> net = Spectral(SpectralSettings(features=8, blocks=1, expansion=1)).eval()
         >>> speech = np.random.default_rng(0).normal(0, 3000, (2, 16000)).astype(np.int16)
-        >>> restored = restore(speech, 8000, model=net)
+        >>> restored = restore(speech, 8000)
         >>> restored.shape, restored.dtype
         ((2, 96000), dtype('int16'))
     """
     wave = _to_wave(samples, rate)
     controls = Controls(strength, brightness, amount, top)
-    recording = open_reference(_to_wave(like, rate) if isinstance(like, np.ndarray | Tensor) else like, rate)
+    reference: Any = _to_wave(like, rate) if _is_array(like) else like
+    recording = open_reference(reference, rate)
     if parts:
         check_alone(cutoff)
     analysis = analyze(wave, rate, cutoff, parts, balance=recording is not None)
@@ -83,7 +85,7 @@ def restore(
     curve = None if net is None else gain_curve(analysis, net, controls, recording)
     stream = open_restorer(analysis, net, out_rate, RestorerOptions(curve=curve))
     if isinstance(stream, Unchanged) and stream.out_rate == rate:
-        return samples.clone() if isinstance(samples, Tensor) else samples.copy()
+        return samples.clone() if is_torch_array(samples) else samples.copy()
     blocks: list[np.ndarray] = [
         stream.process(wave[:, at : at + BLOCK]) for at in range(0, wave.shape[1], BLOCK)
     ]
@@ -97,7 +99,7 @@ def _to_wave(samples: Any, rate: int) -> np.ndarray:
     Raises:
         OvertoneError: their kind, shape or type, or their rate, cannot be used.
     """
-    if not isinstance(samples, np.ndarray | Tensor):
+    if not _is_array(samples):
         raise OvertoneError(f"the samples are a {type(samples).__name__}; it is a NumPy array or a tensor")
     shape = tuple(samples.shape)
     if len(shape) not in (1, 2) or 0 in shape or shape[-1] < 2:
@@ -110,12 +112,17 @@ def _to_wave(samples: Any, rate: int) -> np.ndarray:
             f"up to {MAX_CHANNELS} channels: transpose them"
         )
     check_rate(rate)
-    return np.atleast_2d(_to_float(samples.detach().cpu() if isinstance(samples, Tensor) else samples))
+    return np.atleast_2d(_to_float(samples.detach().cpu() if is_torch_array(samples) else samples))
+
+
+def _is_array(samples: Any) -> bool:
+    """Return whether samples are a NumPy array or a tensor, without importing PyTorch."""
+    return isinstance(samples, np.ndarray) or is_torch_array(samples)
 
 
 def _to_float(samples: Any) -> np.ndarray:
     """Convert a NumPy array or a tensor to float32, integers to -1 to 1."""
-    if isinstance(samples, Tensor):
+    if is_torch_array(samples):
         samples = samples.float().numpy() if samples.is_floating_point() else samples.numpy()
     if samples.dtype.kind == "f":
         with np.errstate(over="ignore"):
@@ -129,14 +136,20 @@ def _to_float(samples: Any) -> np.ndarray:
 
 def _from_wave(wave: np.ndarray, samples: Samples) -> Samples:
     """Convert a float32 wave to the kind, type and device of the samples."""
-    if isinstance(samples, Tensor):
+    if is_torch_array(samples):
         if samples.is_floating_point():
-            return torch.from_numpy(wave).to(samples)
+            return _tensor(wave).to(samples)
         kind = samples[:0].cpu().numpy().dtype
-        return torch.from_numpy(_to_integer(wave, kind)).to(samples.device)
+        return _tensor(_to_integer(wave, kind)).to(samples.device)
     if samples.dtype.kind == "f":
         return wave.astype(samples.dtype)
     return _to_integer(wave, samples.dtype)
+
+
+def _tensor(wave: np.ndarray) -> "Tensor":
+    import torch
+
+    return torch.from_numpy(wave)
 
 
 def _to_integer(wave: np.ndarray, kind: np.dtype) -> np.ndarray:

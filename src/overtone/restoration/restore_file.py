@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from overtone.core.errors import OvertoneError
-from overtone.models.registry import Network
+from overtone.models.network import Network
 from overtone.restoration.files.encode import ALL_FORMATS, check_target, check_target_rate, suited_rate, write
 from overtone.restoration.files.film import FilmSound, check_film, place_in_target
 from overtone.restoration.files.formats import default_target
@@ -31,6 +30,9 @@ from overtone.restoration.stream.separation import Separator
 from overtone.restoration.stream.stems import StemsRestorer
 from overtone.version import __version__
 
+if TYPE_CHECKING:
+    import torch
+
 # What the encoder's tag begins with.
 MAKER = "overtone"
 
@@ -43,7 +45,7 @@ def restore_file(
     model: str | Path | Network | None = None,
     out_rate: int | None = None,
     bits: int = 24,
-    device: str | torch.device | None = None,
+    device: "str | torch.device | None" = None,
     force: bool = False,
     progress: Callable[[float], None] | None = None,
     separator: Separator | None = None,
@@ -68,7 +70,7 @@ def restore_file(
         out_rate: the target's rate in Hz; by default 48,000 if the source's is of that family, else 44,100;
             the source's own if nothing is added.
         bits: 16 or 24 for flac and mkv; 16, 24 or 32 (float) for wav and mov; without effect for others.
-        device: of the network; by default a GPU if there is one.
+        device: of the network; by default the processor for the shipped one, else a GPU if there is one.
         force: whether to overwrite the target.
         progress: is called with the share that is done, 0 to 1.
         separator: of `overtone.restoration.stream.separation.open_separator`, to restore stem by stem.
@@ -130,7 +132,7 @@ class _Job:
         return self.out_rate or suited_rate(self.target, analysis.rate, not analysis.needs_restoring)
 
 
-def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.device | None) -> Report:
+def _restore(job: _Job, model: str | Path | Network | None, device: "str | torch.device | None") -> Report:
     """Run both passes."""
     began = time.monotonic()
     measured, path = measure(job.source), job.source.path
@@ -149,7 +151,9 @@ def _restore(job: _Job, model: str | Path | Network | None, device: str | torch.
     output = restored_blocks(job.source, measured, stream)
     try:
         clipped = write(job.target, output, rate, channels, job.bits, length, metadata)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # PyTorch's
+            raise
         raise OvertoneError(f"{path}: the device is out of memory; take another, such as cpu") from None
     job.source.progress(1.0)
     seconds = analysis.samples / analysis.rate

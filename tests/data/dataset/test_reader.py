@@ -36,13 +36,13 @@ def test_lossy_music_ends_at_its_codecs_cliff_not_where_its_ragged_bands_do(rng)
         frames, np.hanning(512) / np.hanning(512).sum(), mode="same"
     )  # as a codec's window does
     lossy = np.round(32768 * (music[: len(frames)] + ragged[: len(frames)] * frames)) / 32768
-    lossy = torch.from_numpy(lossy.astype(np.float32))[None]
+    lossy = lossy.astype(np.float32)[None]
     assert measure_bandwidth(lossy, RATE) == pytest.approx(19000, abs=400)
     assert music_end(lossy, RATE) == pytest.approx(0.985 * 16000, rel=0.02)
 
 
 def test_music_that_reaches_the_rates_own_end_goes_on_to_there(rng):
-    full = torch.from_numpy(rng.normal(0, 0.1, (1, 20 * RATE)).astype(np.float32))
+    full = rng.normal(0, 0.1, (1, 20 * RATE)).astype(np.float32)
     assert music_end(full, RATE) == RATE / 2
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from overtone.core.errors import OvertoneError
 from overtone.restoration.stream.analysis import Analyzer, RestorerOptions, analyze, open_restorer
@@ -95,7 +94,7 @@ def test_the_restorer_follows_from_the_analysis(net, low, rng):
     for unchanged in (open_restorer(full, net, 48000), open_restorer(full, None, 48000)):
         assert isinstance(unchanged, Unchanged)
         assert unchanged.out_rate == 48000
-    separator = Separator("one", ("all",), RATE, 2, 5000, lambda wave: torch.stack([wave]))
+    separator = Separator("one", ("all",), RATE, 2, 5000, lambda wave: np.stack([wave]))
     findings = Findings("one", ("all",))
     stems = open_restorer(limited, net, options=RestorerOptions(separator, findings))
     assert isinstance(stems, StemsRestorer)

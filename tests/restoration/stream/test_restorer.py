@@ -9,9 +9,9 @@ import soxr
 import torch
 
 from overtone.core.errors import OvertoneError
-from overtone.models import registry, windowed
-from overtone.restoration.stream import load, stereo_balance
+from overtone.models import device, registry, windowed
 from overtone.restoration.stream import restorer as restorer_module
+from overtone.restoration.stream import stereo_balance
 from overtone.restoration.stream.load import open_model
 from overtone.restoration.stream.resampling import Unchanged
 from overtone.restoration.stream.restorer import Restorer
@@ -211,12 +211,12 @@ def test_a_model_on_another_device_is_a_copy(monkeypatch):
     """Others may be at work with it where it is."""
     net = make("spectral")
     there = torch.device("meta")
-    monkeypatch.setattr(load, "choose_device", lambda asked: there)
+    monkeypatch.setattr(device, "choose_device", lambda asked: there)
     moved = open_model(net, "meta")
-    assert next(moved.parameters()).device == there
-    assert next(net.parameters()).device.type == "cpu"
-    open_model(None, None)
-    assert next(registry.load_shipped()[0].parameters()).device.type == "cpu"
+    assert moved.device == there
+    assert net.device.type == "cpu"
+    assert open_model(None, "meta").device == there
+    assert registry.load_shipped()[0].device.type == "cpu"
 
 
 def test_more_channels_are_restored_each_for_itself(net, low):

@@ -81,7 +81,7 @@ class ShardWriter:
         last = first + PART_SECONDS * settings.rate if after else None
         if not original[:, first:last].numel():
             return 0.0
-        reach = music_end(original, settings.rate)
+        reach = music_end(original.numpy(), settings.rate)
         halves = [original, degrade(original, settings)] if settings.store else [original]
         kept = torch.stack([half[:, first:last] for half in halves], dim=-1)
         for channel, frames in enumerate(kept.numpy()):

@@ -81,7 +81,7 @@ class Results:
 
     def distances(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Map each row to frequencies in Hz and the distance there: rms within a track, mean of tracks."""
-        frequencies = stft.frequencies(self._rate)
+        frequencies = torch.from_numpy(stft.frequencies(self._rate))
         found = {}
         for name, outputs in self.rows().items():
             of_tracks = []

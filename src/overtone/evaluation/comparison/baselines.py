@@ -84,11 +84,15 @@ def _octave(cutoff: float, rate: int) -> tuple[int, int]:
 
 def _tilt(cutoff: float, rate: int, first: int) -> Tensor:
     """Compute the amplitude (fc / f)^2 of each bin from the first above the cutoff on, shape (bins, 1)."""
-    return (cutoff / stft.frequencies(rate)[first:, None]).square().float()
+    hertz = torch.from_numpy(stft.frequencies(rate))
+    return (cutoff / hertz[first:, None]).square().float()
 
 
 def _synthesis(added: Tensor, length: int, cutoff: float, rate: int) -> Tensor:
     """Synthesize samples from the bins above the cutoff: (channels, bins, frames) -> (channels, length)."""
     below = stft.N_FFT // 2 + 1 - added.shape[-2]
     spectrum = torch.nn.functional.pad(added, (0, 0, below, 0))
-    return stft.keep_high_band(stft.istft(spectrum, length), cutoff, rate)
+    window = torch.hann_window(stft.N_FFT)
+    samples = torch.istft(spectrum, stft.N_FFT, stft.HOP, window=window, length=length)
+    filtered: Tensor = stft.keep_high_band(samples, cutoff, rate)
+    return filtered

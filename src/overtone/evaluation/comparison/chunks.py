@@ -196,7 +196,7 @@ def measure(
         scale: ``segment.scale``.
         visqol: whether to compute ViSQOL.
     """
-    bandwidth = measure_bandwidth(chunk.original, rate)
+    bandwidth = measure_bandwidth(chunk.original.numpy(), rate)
     values = distances.measure(chunk.original, estimate, rate, cutoff, bandwidth)
     if visqol and estimate.shape[-1] >= VISQOL_MIN_SECONDS * rate:
         true, restored = (

@@ -26,7 +26,7 @@ from overtone.evaluation.comparison.baselines import BASELINES
 from overtone.evaluation.comparison.chunks import Chunk
 from overtone.evaluation.comparison.runtime_cost import Cost
 from overtone.evaluation.comparison.systems import Baseline, Model, Outside, Stems, System, file_name
-from overtone.models import registry
+from overtone.models import registry, saved
 from overtone.restoration.stream.separation import demucs_named, open_separator
 
 TRAINED = "data/model"
@@ -124,7 +124,7 @@ def check_names(names: Iterable[str]) -> None:
 def _check_folder(name: str) -> None:
     """Raise unless a folder holds a model."""
     try:
-        registry.check_folder(Path(name))
+        saved.check_folder(Path(name))
     except OvertoneError as error:
         raise OvertoneError(f"evaluate.systems names {name!r}: {error}") from None
 

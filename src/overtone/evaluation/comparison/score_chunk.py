@@ -95,7 +95,7 @@ class _ChunkScorer:
 
     def __init__(self, run: RunSettings, chunk: Chunk, cutoff: float, rate: int, excerpts: bool) -> None:
         self._run, self._chunk, self._cutoff, self._rate = run, chunk, cutoff, rate
-        self._bandwidth = measure_bandwidth(chunk.original, rate)
+        self._bandwidth = measure_bandwidth(chunk.original.numpy(), rate)
         self._outputs: dict[str, Output] = {}
         self._failed: dict[str, str] = {}
         self._excerpts: dict[str, np.ndarray] = {}
@@ -142,7 +142,7 @@ class _ChunkScorer:
             scores=chunks.measure(
                 chunk, samples, self._rate, self._cutoff, self._run.scale, self._run.visqol
             ),
-            distance=distances.distance_by_frequency(chunk.original, samples).numpy(),
+            distance=distances.distance_by_frequency(chunk.original, samples),
             features=self._features(samples),
         )
 

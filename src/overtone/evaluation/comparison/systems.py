@@ -192,8 +192,8 @@ def with_low_band(output: Tensor, samples: Tensor, cutoff: float, rate: int) -> 
     Shape:
         (channels, time) float32 twice -> the same.
     """
-    added = torch.from_numpy(resample.resample((output - samples).numpy(), rate, MODEL_RATE))
-    high = resample.resample(keep_high_band(added, cutoff).numpy(), MODEL_RATE, rate)[:, : samples.shape[1]]
+    added = resample.resample((output - samples).numpy(), rate, MODEL_RATE)
+    high = resample.resample(keep_high_band(added, cutoff), MODEL_RATE, rate)[:, : samples.shape[1]]
     return samples + torch.from_numpy(np.pad(high, ((0, 0), (0, samples.shape[1] - high.shape[1]))))
 
 

@@ -90,7 +90,7 @@ def _correct(real: Mapping[str, np.ndarray], restored: Mapping[str, np.ndarray])
 
 def _band_weights(rate: int, low: float, high: float) -> Tensor:
     """Compute the weight of each bin in each mel band, (BANDS, bins); the weights of a band sum to 1."""
-    hertz = stft.frequencies(rate)
+    hertz = torch.from_numpy(stft.frequencies(rate))
     mel = 2595 * (1 + torch.tensor([low, high], dtype=torch.float64) / 700).log10()
     edges = 700 * (
         10 ** (torch.linspace(float(mel[0]), float(mel[1]), BANDS + 1, dtype=torch.float64) / 2595) - 1

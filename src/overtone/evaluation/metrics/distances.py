@@ -1,19 +1,21 @@
 """Distances between a reference and an estimate; each is a finite number.
 
-Conventions: `reference` and `estimate` are float32, full scale = 1, shaped (..., time) alike; channels count
-as one longer signal. Spectra are computed block by block, so a track of minutes needs little memory; sums are
-float64. `overtone.evaluation.metrics.registry.SCORES` has what each metric rewards and what it misses.
+Conventions: `reference` and `estimate` are float32, full scale = 1, shaped (..., time) alike, arrays of NumPy
+or tensors; channels count as one longer signal. Spectra are computed block by block, so a track of minutes
+needs little memory; sums are float64. `overtone.evaluation.metrics.registry.SCORES` has what each metric
+rewards and what it misses.
 """
 
 import math
 from collections.abc import Callable, Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
+from array_api_compat import array_namespace, size
 
 from overtone.audio import stft
+from overtone.core.arrays import Array
 from overtone.evaluation.metrics import high_band
-from overtone.evaluation.metrics.high_band import log_power
+from overtone.evaluation.metrics.high_band import log_power, mean, total
 
 # (n_fft, hop, window) of the paper's evaluation. It gives sizes and hops but no window lengths: these
 # are the ones that its hops come with in Parallel WaveGAN (arXiv 1910.11480), so they are our choice.
@@ -23,7 +25,7 @@ MIN_HIGH_BAND_HZ = 500.0  # Hz from the cutoff to the bandwidth; below that ther
 
 
 def measure(
-    reference: Tensor, estimate: Tensor, rate: int, cutoff: float, bandwidth: float
+    reference: Array, estimate: Array, rate: int, cutoff: float, bandwidth: float
 ) -> dict[str, float]:
     """Compute the metrics of full tracks, by the keys of `overtone.evaluation.metrics.registry.SCORES`.
 
@@ -59,7 +61,7 @@ def measure(
 
 
 def measure_high_band(
-    reference: Tensor, estimate: Tensor, rate: int, low: float, high: float
+    reference: Array, estimate: Array, rate: int, low: float, high: float
 ) -> dict[str, float]:
     """Compute the metrics of `overtone.evaluation.metrics.high_band`, by key, from low to high in Hz."""
     band = (reference, estimate, rate, low, high)
@@ -74,7 +76,7 @@ def measure_high_band(
     return values
 
 
-def measure_paper(reference: Tensor, estimate: Tensor) -> dict[str, float]:
+def measure_paper(reference: Array, estimate: Array) -> dict[str, float]:
     """Compute the paper's three metrics. They depend on the scale: segments must have the paper's."""
     return {
         "l1": l1(reference, estimate),
@@ -83,17 +85,17 @@ def measure_paper(reference: Tensor, estimate: Tensor) -> dict[str, float]:
     }
 
 
-def l1(reference: Tensor, estimate: Tensor) -> float:
+def l1(reference: Array, estimate: Array) -> float:
     """Compute the mean absolute difference of the samples."""
-    return float((reference - estimate).abs().mean(dtype=torch.float64))
+    return mean(abs(reference - estimate))
 
 
-def mse(reference: Tensor, estimate: Tensor) -> float:
+def mse(reference: Array, estimate: Array) -> float:
     """Compute the mean squared difference of the samples."""
-    return float((reference - estimate).square().mean(dtype=torch.float64))
+    return mean((reference - estimate) ** 2)
 
 
-def paper_stft(reference: Tensor, estimate: Tensor) -> float:
+def paper_stft(reference: Array, estimate: Array) -> float:
     """Compute the STFT loss of the paper's evaluation: the mean over RESOLUTIONS of C + M.
 
     With linear magnitudes |R| and |E|, C = norm(|R| - |E|) / norm(|R|) in the Frobenius norm (spectral
@@ -106,33 +108,33 @@ def paper_stft(reference: Tensor, estimate: Tensor) -> float:
 
 
 def _mean_distance(
-    reference: Tensor, estimate: Tensor, scales: Callable[[Tensor], tuple[Tensor, Tensor]]
+    reference: Array, estimate: Array, scales: Callable[[Array], tuple[Array, Array]]
 ) -> float:
     distances = (_stft_distance(reference, estimate, sizes, scales) for sizes in RESOLUTIONS)
     return sum(distances) / len(RESOLUTIONS)
 
 
 def _stft_distance(
-    reference: Tensor,
-    estimate: Tensor,
+    reference: Array,
+    estimate: Array,
     sizes: tuple[int, int, int],
-    scales: Callable[[Tensor], tuple[Tensor, Tensor]],
+    scales: Callable[[Array], tuple[Array, Array]],
 ) -> float:
     """Compute C + M at one resolution; ``scales`` maps a spectrum to the values in C and those in M."""
-    absolute = squared = power = 0.0
+    absolute = squared = energy = 0.0
     count = 0
     pairs = zip(stft.stft_blocks(reference, *sizes), stft.stft_blocks(estimate, *sizes), strict=True)
     for pair in pairs:
         (true, true_level), (estimated, estimated_level) = map(scales, pair)
-        absolute += float((true_level - estimated_level).abs().sum(dtype=torch.float64))
-        squared += float((true - estimated).square().sum(dtype=torch.float64))
-        power += float(true.square().sum(dtype=torch.float64))
-        count += true.numel()
-    convergence = math.sqrt(squared / power) if power > 0 else float(squared > 0)
+        absolute += total(abs(true_level - estimated_level))
+        squared += total((true - estimated) ** 2)
+        energy += total(true**2)
+        count += size(true)
+    convergence = math.sqrt(squared / energy) if energy > 0 else float(squared > 0)
     return convergence + absolute / count
 
 
-def multi_resolution_stft(reference: Tensor, estimate: Tensor) -> float:
+def multi_resolution_stft(reference: Array, estimate: Array) -> float:
     """Compute the multi-resolution STFT loss with auraloss's constants: the mean over RESOLUTIONS of C + M.
 
     C = norm(|R| - |E|) / norm(|R|) in the Frobenius norm over all channels, M = mean(abs(ln |R| - ln |E|)),
@@ -142,18 +144,18 @@ def multi_resolution_stft(reference: Tensor, estimate: Tensor) -> float:
     return _mean_distance(reference, estimate, _magnitude_and_log)
 
 
-def _magnitude_and_itself(spectrum: Tensor) -> tuple[Tensor, Tensor]:
-    magnitude = spectrum.abs()
+def _magnitude_and_itself(spectrum: Array) -> tuple[Array, Array]:
+    magnitude = array_namespace(spectrum).abs(spectrum)
     return magnitude, magnitude
 
 
-def _magnitude_and_log(spectrum: Tensor) -> tuple[Tensor, Tensor]:
+def _magnitude_and_log(spectrum: Array) -> tuple[Array, Array]:
     log = log_power(spectrum) * (math.log(10) / 2)
-    return log.exp(), log
+    return array_namespace(log).exp(log), log
 
 
 def log_spectral_distance(
-    reference: Tensor, estimate: Tensor, rate: int, low: float = 0, high: float | None = None
+    reference: Array, estimate: Array, rate: int, low: float = 0, high: float | None = None
 ) -> float:
     """Compute the log-spectral distance (LSD) in bels of power (1.0 is 10 dB).
 
@@ -166,40 +168,37 @@ def log_spectral_distance(
 
 
 def log_spectral_distances(
-    reference: Tensor, estimate: Tensor, rate: int, ranges: Sequence[tuple[float, float | None]]
+    reference: Array, estimate: Array, rate: int, ranges: Sequence[tuple[float, float | None]]
 ) -> list[float]:
     """Compute `log_spectral_distance` over several ranges (low, high) at the cost of one."""
-    chosen = []
-    for low, high in ranges:
-        top = torch.zeros(1, dtype=torch.bool) if high is None else stft.bins_above(high, rate)
-        chosen.append(stft.bins_above(low, rate) & ~top)
-    total = torch.zeros(len(ranges), dtype=torch.float64)
-    count = 0
+    chosen = [stft.bins_between(low, high, rate) for low, high in ranges]
+    sums, count = [0.0] * len(ranges), 0
     for true, estimated in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
-        squares = (log_power(true) - log_power(estimated)).square()
+        squares = (log_power(true) - log_power(estimated)) ** 2
+        xp = array_namespace(squares)
         for number, bins in enumerate(chosen):
-            total[number] += squares[..., bins, :].mean(dim=-2).sqrt().sum(dtype=torch.float64)
-        count += squares[..., 0, :].numel()
-    return [float(value) / count for value in total]
+            sums[number] += total(xp.sqrt(xp.mean(squares[..., bins, :], axis=-2)))
+        count += size(squares[..., 0, :])
+    return [value / count for value in sums]
 
 
-def distance_by_frequency(reference: Tensor, estimate: Tensor) -> Tensor:
+def distance_by_frequency(reference: Array, estimate: Array) -> np.ndarray:
     """Compute the log-spectral difference of each bin, root mean square over time and channels, in bels.
 
     Shape:
         (..., time) twice -> (1025,), float64; the bins are those of `overtone.audio.stft.frequencies`.
     """
-    squared = torch.zeros(stft.N_FFT // 2 + 1, dtype=torch.float64)
-    count = 0
+    squared, count = np.zeros(stft.N_FFT // 2 + 1), 0
     for true, estimated in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
-        difference = (log_power(true) - log_power(estimated)).square()
-        difference = difference.transpose(-1, -2).reshape(-1, squared.numel())
-        squared += difference.sum(dim=0, dtype=torch.float64).cpu()
-        count += difference.shape[0]
-    return (squared / count).sqrt()
+        difference = np.moveaxis(np.asarray(log_power(true) - log_power(estimated)), -2, -1)
+        difference = difference.reshape(-1, len(squared))
+        squared += (difference**2).sum(axis=0, dtype=np.float64)
+        count += len(difference)
+    distance: np.ndarray = np.sqrt(squared / count)
+    return distance
 
 
-def snr(reference: Tensor, estimate: Tensor) -> float:
+def snr(reference: Array, estimate: Array) -> float:
     """Compute the signal-to-noise ratio in dB: 10 log10(sum(r^2) / sum((r - e)^2)), within +-LIMIT.
 
     A silent estimate has 0 dB, a perfect one LIMIT, sound in place of silence -LIMIT.
@@ -208,23 +207,25 @@ def snr(reference: Tensor, estimate: Tensor) -> float:
     return LIMIT if error == 0 else _decibels(_energy(reference), error)
 
 
-def si_sdr(reference: Tensor, estimate: Tensor) -> float:
+def si_sdr(reference: Array, estimate: Array) -> float:
     """Compute the scale-invariant signal-to-distortion ratio in dB, within +-LIMIT.
 
     10 log10(sum((a r)^2) / sum((a r - e)^2)) with a = sum(r e) / sum(r^2) (Le Roux et al., "SDR - half-baked
     or well done?", arXiv 1811.02508; no mean is removed). An estimate that is orthogonal to the reference has
     -LIMIT, and so has silence; a perfect one has LIMIT, at any level and of either sign.
     """
-    common = float((reference.double() * estimate).sum())
+    xp = array_namespace(reference)
+    exact = xp.astype(reference, xp.float64)
+    common = total(exact * estimate)
     if common == 0:
         return -LIMIT
-    target = reference.double() * (common / _energy(reference))
+    target = exact * (common / _energy(reference))
     error = _energy(target - estimate)
     return LIMIT if error == 0 else _decibels(_energy(target), error)
 
 
-def _energy(samples: Tensor) -> float:
-    return float(samples.square().sum(dtype=torch.float64))
+def _energy(samples: Array) -> float:
+    return total(samples**2)
 
 
 def _decibels(signal: float, error: float) -> float:

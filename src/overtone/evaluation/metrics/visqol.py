@@ -7,9 +7,9 @@ import functools
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from overtone.audio import resample
+from overtone.core.arrays import Array
 from overtone.core.errors import OvertoneError, need
 
 RATE = 48000  # Hz; the audio mode is trained at this rate
@@ -17,7 +17,7 @@ WORST = 1.0  # the lowest mean opinion score; the scale ends at 5
 EXCERPT_SECONDS = 10  # seconds from the middle of a signal that are scored: they take 1.3 s of one core
 
 
-def visqol(reference: Tensor, estimate: Tensor, rate: int) -> float:
+def visqol(reference: Array, estimate: Array, rate: int) -> float:
     """Compute the mean opinion score in ViSQOL's audio mode, from 1 (bad) to about 4.73 (no difference).
 
     The mean of the channels is resampled to 48 kHz. The package's defaults apply (32 gammatone bands from
@@ -33,7 +33,7 @@ def visqol(reference: Tensor, estimate: Tensor, rate: int) -> float:
         OvertoneError: the package is not installed, or the signal is too short.
     """
     true, restored = (
-        resample.resample(samples.mean(0, keepdim=True).numpy(), rate, RATE)[0].astype(np.float64)
+        resample.resample(np.asarray(samples).mean(axis=0, keepdims=True), rate, RATE)[0].astype(np.float64)
         for samples in (reference, estimate)
     )
     if not restored.any() or not true.any():

@@ -16,7 +16,7 @@ import numpy as np
 
 from overtone.audio.cutoff import Cutoff, SpectrumMeter
 from overtone.core.errors import OvertoneError
-from overtone.models.registry import Network
+from overtone.models.network import Network
 from overtone.restoration.stream.added_band import GainCurve
 from overtone.restoration.stream.limits import BLOCK, MAX_PEAK, needs_restoring
 from overtone.restoration.stream.narrowband import PassageMeter

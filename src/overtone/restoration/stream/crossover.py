@@ -1,8 +1,7 @@
 """Split a signal at the cutoff by a linear-phase high-pass, and keep digital silence silent."""
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from numpy.lib.stride_tricks import sliding_window_view
 
 from overtone.core.rates import MODEL_RATE
 
@@ -21,20 +20,21 @@ SILENCE_FADE = 512
 MARGIN = max(TAPS, SILENCE_FADE)
 
 
-def keep_high_band(samples: Tensor, cutoff: float) -> Tensor:
+def keep_high_band(samples: np.ndarray, cutoff: float) -> np.ndarray:
     """Filter (channels, time) at MODEL_RATE by the crossover, without delay, to the same shape."""
     response = crossover_response(cutoff)
-    return torch.cat([apply_crossover(channel[None], response) for channel in samples])
+    return np.concatenate([apply_crossover(channel[None], response) for channel in samples])
 
 
-def keep_low_band(samples: Tensor, cutoff: float) -> Tensor:
+def keep_low_band(samples: np.ndarray, cutoff: float) -> np.ndarray:
     """Keep of (channels, time) at MODEL_RATE what the crossover takes away; the same shape."""
-    return samples - keep_high_band(samples, cutoff)
+    low: np.ndarray = samples - keep_high_band(samples, cutoff)
+    return low
 
 
-def crossover_response(cutoff: float) -> Tensor:
+def crossover_response(cutoff: float) -> np.ndarray:
     """Transform the crossover's taps at a cutoff in Hz for `apply_crossover`."""
-    response: Tensor = torch.fft.rfft(torch.from_numpy(highpass_taps(cutoff)), n=CROSSOVER_FFT)
+    response: np.ndarray = np.fft.rfft(highpass_taps(cutoff), n=CROSSOVER_FFT)
     return response
 
 
@@ -62,29 +62,39 @@ def lowpass_taps(cutoff: float, rate: int = MODEL_RATE) -> np.ndarray:
     return normalised
 
 
-def apply_crossover(signal: Tensor, response: Tensor) -> Tensor:
+def apply_crossover(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
     """Filter (1, time) by the crossover's response (`crossover_response`), without delay."""
     time, step = signal.shape[-1], CROSSOVER_FFT - 2 * TAPS
     blocks = -(-time // step)
-    padded = nn.functional.pad(signal[0], (TAPS, blocks * step - time + TAPS))
-    spectrum = torch.fft.rfft(padded.unfold(0, CROSSOVER_FFT, step))
+    padded = np.pad(signal[0], (TAPS, blocks * step - time + TAPS))
+    spectrum = np.fft.rfft(sliding_window_view(padded, CROSSOVER_FFT)[::step])
+    spectrum *= response
     # The first 2 * TAPS samples of a block are wrapped around.
-    filtered: Tensor = torch.fft.irfft(spectrum * response, n=CROSSOVER_FFT)[:, 2 * TAPS :]
+    filtered: np.ndarray = np.fft.irfft(spectrum, n=CROSSOVER_FFT)[:, 2 * TAPS :]
     return filtered.reshape(1, -1)[:, :time]
 
 
-def silence_gate(signals: Tensor) -> Tensor:
+def silence_gate(signals: np.ndarray) -> np.ndarray:
     """Compute gains that are 1 near sound and 0 in digital silence, with fades between.
 
     Shape:
         (channels, time) -> (channels, time).
     """
-    # Pooling costs a seventh of a run. A silence that it would find holds a block of this size, and most
-    # music has none. (The maximum of magnitudes takes a fifth of the time of any() of booleans.)
+    # A silence that would be found holds a block of this size, and most music has none.
     block = SILENCE_FADE // 2
     end = signals.shape[-1] // block * block
-    if (signals[:, :end].abs().reshape(len(signals), -1, block).amax(-1) > 0).all():
-        return torch.ones_like(signals)
-    sound = (signals != 0).to(signals.dtype)
-    near = nn.functional.max_pool1d(sound[None], SILENCE_FADE + 1, 1, SILENCE_FADE // 2)
-    return nn.functional.avg_pool1d(near, SILENCE_FADE + 1, 1, SILENCE_FADE // 2, count_include_pad=False)[0]
+    blocks = signals[:, :end].reshape(len(signals), -1, block)
+    if ((blocks.max(axis=-1) > 0) | (blocks.min(axis=-1) < 0)).all():
+        return np.ones_like(signals)
+    near = _moving_mean(signals != 0) > 0
+    return _moving_mean(near).astype(np.float32)
+
+
+def _moving_mean(flags: np.ndarray) -> np.ndarray:
+    """Average (channels, time) over SILENCE_FADE + 1 samples around each, fewer at the ends."""
+    half, time = SILENCE_FADE // 2, flags.shape[1]
+    sums = np.pad(np.cumsum(flags, axis=1), ((0, 0), (1, 0)))
+    first = np.maximum(np.arange(time) - half, 0)
+    end = np.minimum(np.arange(time) + half + 1, time)
+    mean: np.ndarray = (sums[:, end] - sums[:, first]) / (end - first)
+    return mean

@@ -1,7 +1,7 @@
 """Cut a stream of samples into frames, whatever the blocks that it comes in."""
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 
 class Framer:
@@ -27,24 +27,24 @@ class Framer:
 
     Example:
         >>> framer = Framer(4, 2)
-        >>> framer(torch.arange(5)[None])
-        tensor([[[0, 1, 2, 3]]])
-        >>> framer(torch.arange(5, 8)[None])
-        tensor([[[2, 3, 4, 5],
-                 [4, 5, 6, 7]]])
+        >>> framer(np.arange(5)[None])
+        array([[[0, 1, 2, 3]]])
+        >>> framer(np.arange(5, 8)[None])
+        array([[[2, 3, 4, 5],
+                [4, 5, 6, 7]]])
     """
 
     def __init__(self, size: int, hop: int, padding: int = 0) -> None:
         self._size, self._hop, self._padding = size, hop, padding
-        self._rest: Tensor | None = None
+        self._rest: np.ndarray | None = None
         self.samples = 0
 
     @property
-    def rest(self) -> Tensor:
+    def rest(self) -> np.ndarray:
         """The samples after the start of the next frame, (channels, time): fewer than a frame."""
-        return torch.zeros(0, 0) if self._rest is None else self._rest
+        return np.zeros((0, 0), np.float32) if self._rest is None else self._rest
 
-    def __call__(self, samples: Tensor, last: bool = False) -> Tensor:
+    def __call__(self, samples: np.ndarray, last: bool = False) -> np.ndarray:
         """Take the next samples and return the frames that are complete.
 
         Args:
@@ -55,14 +55,19 @@ class Framer:
             (channels, frames, size), a view of the samples where there is no need to copy them.
         """
         self.samples += samples.shape[1]
-        before = samples.new_zeros(len(samples), self._padding) if self._rest is None else self._rest
+        before = _zeros(samples, self._padding) if self._rest is None else self._rest
         waiting = [before, samples] if before.shape[1] else [samples]
         if last:
-            waiting.append(samples.new_zeros(len(samples), -self.samples % self._hop + self._padding))
-        joined = waiting[0] if len(waiting) == 1 else torch.cat(waiting, dim=1)
+            waiting.append(_zeros(samples, -self.samples % self._hop + self._padding))
+        joined = waiting[0] if len(waiting) == 1 else np.concatenate(waiting, axis=1)
         count = max(0, (joined.shape[1] - self._size) // self._hop + 1)
         # A copy: the samples may be a block that the caller changes later, or one far longer than a frame.
-        self._rest = joined[:, count * self._hop :].clone()
+        self._rest = joined[:, count * self._hop :].copy()
         if not count:
-            return joined.new_zeros(len(joined), 0, self._size)
-        return joined.unfold(1, self._size, self._hop)
+            return np.zeros((len(joined), 0, self._size), joined.dtype)
+        frames: np.ndarray = sliding_window_view(joined, self._size, axis=1)[:, :: self._hop]
+        return frames
+
+
+def _zeros(samples: np.ndarray, count: int) -> np.ndarray:
+    return np.zeros((len(samples), count), samples.dtype)

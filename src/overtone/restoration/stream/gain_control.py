@@ -5,8 +5,8 @@ passage, or the side of a stereo recording, lies further down, and there they do
 60 and 61).
 """
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from overtone.restoration.stream.framer import Framer
 
@@ -21,31 +21,29 @@ TARGET = 10 ** (-8 / 20)
 class GainControl:
     """Brings a stream to the training level before a network, and the network's stream back after it.
 
-    Args:
-        device: of the samples.
-
     Attributes:
         latency: how many samples the output of `apply` lags behind at most.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._envelope = Envelope(device)
+    def __init__(self) -> None:
+        self._envelope = Envelope()
         # Samples whose gain is not known yet, and the gains of samples that are inside the network.
-        self._waiting = self._gains = torch.zeros(1, 0, device=device)
+        self._waiting = self._gains = np.zeros((1, 0), np.float32)
         self.latency = self._envelope.latency
 
-    def apply(self, samples: Tensor, last: bool) -> Tensor:
+    def apply(self, samples: np.ndarray, last: bool) -> np.ndarray:
         """Take (1, time) samples; return them times their gains as far as known, at the last call all."""
-        gains = TARGET / self._envelope(samples, last)
-        self._waiting = torch.cat([self._waiting, samples], dim=-1)
-        ready, self._waiting = self._waiting.tensor_split([gains.shape[-1]], dim=-1)
-        self._gains = torch.cat([self._gains, gains], dim=-1)
+        gains = np.float32(TARGET) / self._envelope(samples, last)
+        self._waiting = np.concatenate([self._waiting, samples], axis=1)
+        ready, self._waiting = np.split(self._waiting, [gains.shape[1]], axis=1)
+        self._gains = np.concatenate([self._gains, gains], axis=1)
         return ready * gains
 
-    def undo(self, output: Tensor) -> Tensor:
+    def undo(self, output: np.ndarray) -> np.ndarray:
         """Divide a network's output, (1, time), by the gains of the input samples in the same places."""
-        gains, self._gains = self._gains.tensor_split([output.shape[-1]], dim=-1)
-        return output / gains
+        gains, self._gains = np.split(self._gains, [output.shape[1]], axis=1)
+        restored: np.ndarray = output / gains
+        return restored
 
 
 class Envelope:
@@ -53,27 +51,25 @@ class Envelope:
 
     The largest absolute sample of all blocks within reach; the mean of its logarithm over as many blocks,
     under a Hann window; linear interpolation from one block's middle to the next.
-
-    Args:
-        device: of the samples.
     """
 
     # How many samples the output lags behind at most.
     latency = (2 * REACH + 2) * HOP
 
-    def __init__(self, device: torch.device) -> None:
-        window = torch.hann_window(2 * REACH + 3, periodic=False, device=device)[1:-1]
-        self._window = (window / window.sum())[None, None]
-        self._ramp = torch.arange(HOP, device=device) / HOP
+    def __init__(self) -> None:
+        window = np.hanning(2 * REACH + 3)[1:-1]
+        self._window = window / window.sum()
+        self._ramp = np.arange(HOP, dtype=np.float32) / np.float32(HOP)
         self._framer = Framer(HOP, HOP)
         # Of every block the logarithm of its largest sample: 4 bytes for 93 ms.
-        self._peaks = torch.zeros(0, device=device)
+        self._peaks = np.zeros(0, np.float32)
         self._done = 0  # samples whose level was returned
 
-    def __call__(self, samples: Tensor, last: bool) -> Tensor:
+    def __call__(self, samples: np.ndarray, last: bool) -> np.ndarray:
         """Take (1, time) samples; return the levels that are known, (1, time), at the last call all."""
         blocks = self._framer(samples, last)[0]
-        self._peaks = torch.cat([self._peaks, blocks.abs().amax(1).clamp_min(FLOOR).log()])
+        peaks = np.maximum(blocks.max(axis=1, initial=0), -blocks.min(axis=1, initial=0))
+        self._peaks = np.concatenate([self._peaks, np.log(np.maximum(peaks, np.float32(FLOOR)))])
         total = len(self._peaks)
         ready = total if last else total - 2 * REACH
         end = self._framer.samples if last else max(ready * HOP - HOP // 2, 0)
@@ -82,11 +78,11 @@ class Envelope:
         # Either no level was returned yet, or all up to the middle of this block.
         first = self._done // HOP
         # The first and the last block's peaks continue beyond the ends.
-        near = torch.arange(first - 2 * REACH, ready + 2 * REACH, device=self._peaks.device)
-        largest = nn.functional.max_pool1d(self._peaks[near.clamp(0, total - 1)][None], 2 * REACH + 1, 1)
-        smooth = nn.functional.conv1d(largest[None], self._window)[0, 0].exp()
-        lines = torch.lerp(smooth[:-1, None], smooth[1:, None], self._ramp).flatten()
-        levels = torch.cat([smooth[:1].expand(HOP // 2), lines, smooth[-1:].expand(HOP)])
+        near = np.clip(np.arange(first - 2 * REACH, ready + 2 * REACH), 0, total - 1)
+        largest = sliding_window_view(self._peaks[near], 2 * REACH + 1).max(axis=1)
+        smooth = np.exp(np.convolve(largest, self._window, "valid")).astype(np.float32)
+        lines = smooth[:-1, None] + (smooth[1:] - smooth[:-1])[:, None] * self._ramp
+        levels = np.concatenate([np.repeat(smooth[:1], HOP // 2), lines.ravel(), np.repeat(smooth[-1:], HOP)])
         start = first * HOP
         out = levels[None, self._done - start : end - start]
         self._done = end

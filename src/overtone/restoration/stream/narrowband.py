@@ -10,7 +10,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from overtone.audio.cutoff import Cutoff, SpectrumMeter, band_levels, hann
 from overtone.core.errors import OvertoneError
@@ -79,8 +78,8 @@ class PassageMeter:
 
     def add(self, block: np.ndarray) -> None:
         """Measure the next samples, (channels, time) float32, any number of them."""
-        for window in self._framer(torch.tensor(block)).unbind(1):
-            self._measure_window(window.numpy())
+        for window in self._framer(block).swapaxes(0, 1):
+            self._measure_window(window)
 
     def _measure_window(self, samples: np.ndarray) -> None:
         """Measure the cutoff of a window and the levels of its frames."""
@@ -93,7 +92,7 @@ class PassageMeter:
 
     def passages(self) -> Passages | None:
         """Find the passages of all samples; None if there are none for certain. Call it once, at the end."""
-        rest = self._framer.rest.numpy()
+        rest = self._framer.rest
         left = rest.shape[1] % self._frame
         if rest.shape[1] > left:
             self._measure_window(rest[:, : rest.shape[1] - left])

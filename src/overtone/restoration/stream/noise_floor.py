@@ -20,9 +20,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
+from overtone.core.arrays import hann_window
 from overtone.core.rates import MODEL_RATE
 from overtone.restoration.stream.framer import Framer
 
@@ -67,10 +66,11 @@ class NoiseFloor(NamedTuple):
     density: float
     slope: float
 
-    def at(self, hertz: Tensor) -> Tensor:
+    def at(self, hertz: np.ndarray) -> np.ndarray:
         """Return the density at frequencies in Hz."""
-        decibels: Tensor = self.slope * (hertz / self.cutoff).log2()
-        return self.density * 10 ** (decibels / 10)
+        decibels = self.slope * np.log2(hertz / self.cutoff)
+        density: np.ndarray = self.density * 10 ** (decibels / 10)
+        return density
 
 
 class NoiseFloorMeter:
@@ -88,8 +88,8 @@ class NoiseFloorMeter:
         count = max(0, int(BANDS_PER_OCTAVE * math.log2(frame / 2 / lowest)))
         self._edges = np.round(lowest * 2 ** (np.arange(count + 1) / BANDS_PER_OCTAVE)).astype(int)
         self._hertz = self._edges * rate / frame
-        self._window = torch.hann_window(frame)
-        self._scale = 10 * math.log10(float(self._window.square().sum()) * rate)
+        self._window = hann_window(frame)
+        self._scale = 10 * math.log10(float((self._window**2).sum()) * rate)
         self._framer = Framer(FRAMES_PER_GROUP * frame, FRAMES_PER_GROUP * frame)
         # Of every group: (2, signals, bands), the mean of a band's levels and the level of its mean, in dB.
         self._groups: list[np.ndarray] = []
@@ -98,7 +98,7 @@ class NoiseFloorMeter:
 
     def add(self, block: np.ndarray) -> None:
         """Measure the next samples, (channels, time) float32, any number of them."""
-        groups = self._framer(torch.tensor(block))
+        groups = self._framer(block)
         while groups.shape[1]:
             # As many at once as there are: measured one by one, they take three times as long.
             room = (MAX_GROUPS - len(self._groups)) * self._stride
@@ -121,18 +121,18 @@ class NoiseFloorMeter:
         widths = np.diff(self._edges)[inside]
         return [_floor(mean, of_mean, middles, widths, cutoff) for mean, of_mean in zip(*levels, strict=True)]
 
-    def _measure(self, groups: Tensor) -> np.ndarray:
+    def _measure(self, groups: np.ndarray) -> np.ndarray:
         """Measure the levels of groups' bands: (channels, groups, time) to (groups, 2, signals, bands)."""
-        signals = groups.transpose(0, 1)
+        signals = groups.swapaxes(0, 1)
         if self._channels == 2:
-            signals = torch.stack([signals[:, 0] + signals[:, 1], signals[:, 0] - signals[:, 1]], dim=1) / 2
+            signals = np.stack([signals[:, 0] + signals[:, 1], signals[:, 0] - signals[:, 1]], axis=1) / 2
         frames = signals.reshape(*signals.shape[:2], FRAMES_PER_GROUP, -1) * self._window
-        spectrum = torch.fft.rfft(frames)[..., : self._edges[-1]]
-        power = spectrum.real.square() + spectrum.imag.square()
-        silent = (power.amax(-1) < TINY).any(-1, keepdim=True)
-        power = power.clamp_min(TINY)
-        levels = torch.where(silent, -torch.inf, 10 * power.log10().mean(2))
-        of_bins = torch.stack([levels, power.mean(2)], dim=1).numpy()
+        spectrum = np.fft.rfft(frames)[..., : self._edges[-1]]
+        power = spectrum.real**2 + spectrum.imag**2
+        silent = (power.max(axis=-1) < TINY).any(axis=-1, keepdims=True)
+        power = np.maximum(power, np.float32(TINY))
+        levels = np.where(silent, -np.inf, 10 * np.log10(power).mean(axis=2))
+        of_bins = np.stack([levels, power.mean(axis=2)], axis=1)
         bands: np.ndarray = np.add.reduceat(of_bins, self._edges[:-1], axis=-1) / np.diff(self._edges)
         bands[:, 1] = 10 * np.log10(bands[:, 1])
         return bands - self._scale
@@ -200,61 +200,62 @@ class NoiseFill:
         cutoff: in Hz, above which noise is added.
         rate: of the samples, in Hz.
         seed: of the noise.
-        device: of the samples.
     """
 
     # How many samples the output lags behind at most.
     latency = SIZE
 
-    def __init__(self, floor: NoiseFloor, cutoff: float, rate: int, seed: int, device: torch.device) -> None:
-        hertz = torch.fft.rfftfreq(SIZE, 1 / rate)
+    def __init__(self, floor: NoiseFloor, cutoff: float, rate: int, seed: int) -> None:
+        hertz = np.fft.rfftfreq(SIZE, 1 / rate)
         self._first = math.ceil(cutoff * SIZE / rate)
-        self._power = (floor.at(hertz[self._first :]) * rate).to(device)
-        self._window = torch.hann_window(SIZE, device=device)
+        self._power = (floor.at(hertz[self._first :]) * rate).astype(np.float32)
+        self._window = hann_window(SIZE)
         self._random = np.random.default_rng(seed)
         # Samples that noise is still to be added to.
-        self._waiting = torch.zeros(1, 0, device=device)
+        self._waiting = np.zeros((1, 0), np.float32)
         # Frame by frame, the samples and white noise. Half of the first frame lies before the start.
         self._framer, self._noise_framer = Framer(SIZE, HOP, padding=HOP), Framer(SIZE, HOP)
         self._noise_framer(self._draw(HOP))
         # The second half of the last frame of shaped noise.
-        self._tail = torch.zeros(0, HOP, device=device)
+        self._tail = np.zeros((0, HOP), np.float32)
 
-    def __call__(self, samples: Tensor, last: bool) -> Tensor:
+    def __call__(self, samples: np.ndarray, last: bool) -> np.ndarray:
         """Take (1, time) samples; return those that are done, at the last call all."""
-        self._waiting = torch.cat([self._waiting, samples], dim=-1)
+        self._waiting = np.concatenate([self._waiting, samples], axis=1)
         frames = self._framer(samples, last)[0]
         count = len(frames)
         if not count:
             return self._waiting[:, :0]
         noise = self._noise_framer(self._draw(count * HOP))[0]
-        gain = self._gain(self._spectrum(frames))
-        shaped = torch.fft.irfft(self._spectrum(noise) * gain, n=SIZE)
-        seconds = torch.cat([self._tail, shaped[:, HOP:]])
+        shaped = self._spectrum(noise)[:, self._first :] * self._gain(self._spectrum(frames))
+        shaped = np.fft.irfft(np.pad(shaped, ((0, 0), (self._first, 0))), n=SIZE)
+        seconds = np.concatenate([self._tail, shaped[:, HOP:]])
         self._tail = seconds[-1:]
         # A hop is the second half of one frame and the first of the next; before the first frame is none.
         hops = len(seconds) - 1
         added = (seconds[:hops] + shaped[count - hops :, :HOP]).reshape(1, -1)
-        out, self._waiting = self._waiting.tensor_split([added.shape[-1]], dim=-1)
-        filled: Tensor = out + added[:, : out.shape[-1]]
+        out, self._waiting = np.split(self._waiting, [added.shape[1]], axis=1)
+        filled: np.ndarray = out + added[:, : out.shape[1]]
         return filled
 
-    def _draw(self, count: int) -> Tensor:
+    def _draw(self, count: int) -> np.ndarray:
         """Draw the next samples of white noise, (1, count)."""
-        noise = self._random.standard_normal(count, np.float32)
-        return torch.from_numpy(noise)[None].to(self._window.device)
+        return self._random.standard_normal((1, count), np.float32)
 
-    def _spectrum(self, frames: Tensor) -> Tensor:
+    def _spectrum(self, frames: np.ndarray) -> np.ndarray:
         """Compute the spectra of windowed frames: (frames, SIZE) to (frames, bins)."""
-        spectrum: Tensor = torch.fft.rfft(frames * self._window)
+        spectrum: np.ndarray = np.fft.rfft(frames * self._window)
         return spectrum
 
-    def _gain(self, spectrum: Tensor) -> Tensor:
-        """Compute the gains by frame and bin that bring white noise to what is missing of the floor."""
-        energy = torch.view_as_real(spectrum[:, self._first :]).square().sum(-1)
-        present = energy / self._window.square().sum()
-        smooth = nn.functional.avg_pool1d(
-            present[:, None], SMOOTHING_BINS, 1, SMOOTHING_BINS // 2, count_include_pad=False
-        )
-        missing = (self._power - smooth[:, 0]).clamp_min(0).sqrt()
-        return nn.functional.pad(missing, (self._first, 0))
+    def _gain(self, spectrum: np.ndarray) -> np.ndarray:
+        """Compute the gains by frame and bin above the cutoff that bring white noise to what is missing."""
+        above = spectrum[:, self._first :]
+        present = (above.real**2 + above.imag**2) / (self._window**2).sum()
+        # The mean of neighbours, of those that there are at the ends, as a difference of sums.
+        half, count = SMOOTHING_BINS // 2, present.shape[1]
+        sums = np.pad(np.cumsum(present, axis=1, dtype=np.float64), ((0, 0), (1, 0)))
+        first = np.maximum(np.arange(count) - half, 0)
+        end = np.minimum(np.arange(count) + half + 1, count)
+        smooth = (sums[:, end] - sums[:, first]) / (end - first)
+        gain: np.ndarray = np.sqrt(np.maximum(self._power - smooth, 0)).astype(np.float32)
+        return gain

@@ -14,12 +14,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-import torch
 
 from overtone.core.errors import OvertoneError
 from overtone.core.rates import MODEL_RATE
-from overtone.models import registry
-from overtone.models.registry import Network
+from overtone.models.network import Network, for_side
 from overtone.restoration.stream.added_band import GainCurve, impulse_response
 from overtone.restoration.stream.crossover import crossover_response
 from overtone.restoration.stream.curve_filter import CurveFilter
@@ -52,7 +50,7 @@ class Restorer:
     Output samples lag ``latency`` seconds behind the input; memory does not grow with the stream's length.
 
     Args:
-        net: a network of ``overtone.models.registry``, in evaluation mode, on the device to run on.
+        net: a network, as `overtone.models.network` says, ready to run.
         rate: the input's rate in Hz, 8,000 to 192,000.
         channels: 1 for mono, 2 for stereo (restored as mid and side), or more (each for itself).
         cutoff: frequency in Hz above which to predict the band; at rates under 44,100 Hz the band begins at
@@ -96,19 +94,22 @@ class Restorer:
         self._dry = Resampler(rate, self.out_rate, channels)
         self._to_model = Resampler(rate, MODEL_RATE, channels)
         self._to_out = Resampler(MODEL_RATE, self.out_rate, channels)
-        start, device = restored_from(cutoff, rate), next(net.parameters()).device
+        start = restored_from(cutoff, rate)
         # Twice mid and side of stereo, or the channels.
-        nets = [net, registry.for_side(net)] if channels == 2 else [net] * channels
-        response = crossover_response(start).to(device) if keep_low else None
-        fills = _open_fills(floors or [None] * channels, start, self._peak, device)
+        nets = [net, for_side(net)] if channels == 2 else [net] * channels
+        response = crossover_response(start) if keep_low else None
+        fills = _open_fills(floors or [None] * channels, start, self._peak)
+        workers = min(AT_ONCE, net.threads, channels)
         self._signals = [
-            SignalRestorer(net, start, response, fill) for net, fill in zip(nets, fills, strict=True)
+            SignalRestorer(net.stream(start, net.threads // workers), response, fill)
+            for net, fill in zip(nets, fills, strict=True)
         ]
         self._balance = StereoBalance(start, MODEL_RATE) if channels == 2 and keep_low else None
         self._filter = (
             None if curve is None else CurveFilter(impulse_response(curve, self.out_rate), channels)
         )
-        self._workers = _open_workers(channels, device)
+        # A signal keeps its worker to the end.
+        self._workers = [ThreadPoolExecutor(1, "restorer") for _ in range(workers)]
         # The chunks that are being processed: each signal's result, and whether it is the last chunk.
         self._running: deque[tuple[list[Future[np.ndarray]], bool]] = deque()
         # Samples at the networks' rate that are no whole chunk yet; output that waits for its other half.
@@ -216,16 +217,13 @@ class Restorer:
         return added if self._balance is None else self._balance.apply(added, samples, last)
 
 
-def _open_fills(
-    floors: Sequence[NoiseFloor | None], start: float, peak: float, device: torch.device
-) -> list[NoiseFill | None]:
+def _open_fills(floors: Sequence[NoiseFloor | None], start: float, peak: float) -> list[NoiseFill | None]:
     """Open the noise fill of every signal.
 
     Args:
         floors: of the signals.
         start: in Hz, above which noise is added.
         peak: that the signals' samples are divided by.
-        device: of the samples.
     """
     if not any(floors):
         return [None] * len(floors)
@@ -234,21 +232,7 @@ def _open_fills(
         floor._replace(density=floor.density / peak**2) if floor else NoiseFloor(start, 0.0, 0.0)
         for floor in floors
     ]
-    return [NoiseFill(floor, start, MODEL_RATE, seed, device) for seed, floor in enumerate(scaled)]
-
-
-def _open_workers(channels: int, device: torch.device) -> list[ThreadPoolExecutor]:
-    """Open a thread for each signal that is processed at once; a signal keeps its worker to the end."""
-    threads = torch.get_num_threads()
-    count = min(AT_ONCE, threads, channels) if device.type == "cpu" else 1
-    workers = [
-        ThreadPoolExecutor(1, "restorer", torch.set_num_threads, (threads // count,)) for _ in range(count)
-    ]
-    # A worker sets its own number of threads, and with it that of threads yet to come.
-    for worker in workers:
-        worker.submit(int).result()
-    torch.set_num_threads(threads)
-    return workers
+    return [NoiseFill(floor, start, MODEL_RATE, seed) for seed, floor in enumerate(scaled)]
 
 
 def _span_gain(spans: Sequence[tuple[float, float]], start: int, count: int, rate: int) -> np.ndarray:

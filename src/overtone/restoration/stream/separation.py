@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from overtone.core.errors import OvertoneError, need
-from overtone.models.device import choose_device
 from overtone.restoration.stream.crossover import silence_gate
+
+if TYPE_CHECKING:
+    import torch
 
 MODEL = "htdemucs"
 HOME = "its own repository (huggingface.co/adefossez, then dl.fbaipublicfiles.com)"
@@ -39,7 +39,7 @@ class Separator:
         rate: the rate that it works at, in Hz.
         channels: of its input.
         segment: samples of its input, the length that it was trained on.
-        separate: (channels, segment) -> (stems, channels, segment), on any device.
+        separate: (channels, segment) -> (stems, channels, segment).
     """
 
     name: str
@@ -47,7 +47,7 @@ class Separator:
     rate: int
     channels: int
     segment: int
-    separate: Callable[[Tensor], Tensor]
+    separate: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass
@@ -98,7 +98,7 @@ def demucs_named() -> str:
     return str(Path(named).absolute()) if "/" in named else named
 
 
-def open_separator(device: str | torch.device | None = None, named: str | None = None) -> Separator:
+def open_separator(device: "str | torch.device | None" = None, named: str | None = None) -> Separator:
     """Load one of Demucs's models onto a device; Demucs may download it.
 
     Args:
@@ -111,8 +111,10 @@ def open_separator(device: str | torch.device | None = None, named: str | None =
     named = named or os.environ.get("OVERTONE_DEMUCS", MODEL)
     folder = Path(named).parent if "/" in named else None
     name = Path(named).name
+    api, torch = need("stems", "demucs.api"), need("stems", "torch")
+    from overtone.models.device import choose_device
+
     chosen = choose_device(None if device is None else str(device))
-    api = need("stems", "demucs.api")
     # It logs its retries in eleven lines; the error below has their reason.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
@@ -130,9 +132,9 @@ def open_separator(device: str | torch.device | None = None, named: str | None =
     length = int(min(part.segment for part in getattr(model, "models", [model])) * demucs.samplerate)
     stems = tuple(model.sources)
 
-    def separate(wave: Tensor) -> Tensor:
-        _, separated = demucs.separate_tensor(wave)
-        return torch.stack([separated[stem] for stem in stems])
+    def separate(wave: np.ndarray) -> np.ndarray:
+        _, separated = demucs.separate_tensor(torch.from_numpy(wave))
+        return np.stack([separated[stem].cpu().numpy() for stem in stems])
 
     return Separator(name, stems, demucs.samplerate, demucs.audio_channels, length, separate)
 
@@ -189,24 +191,24 @@ class Separation:
         lead = missing // 2
         before = self._before[:, self._before.shape[1] - lead :]
         segment = np.pad(np.concatenate([before, samples], axis=1), ((0, 0), (0, missing - lead)))
-        stems = self._separate(torch.from_numpy(segment))[..., lead : lead + time]
+        stems = self._separate(segment)[..., lead : lead + time]
         self._sum[..., :time] += self._triangle[:time] * stems
         self._weight[:time] += self._triangle[:time]
 
-    def _separate(self, segment: Tensor) -> np.ndarray:
+    def _separate(self, segment: np.ndarray) -> np.ndarray:
         """Separate one segment, (channels, time); where it is digitally silent, so are its stems."""
         began = time.perf_counter()
         separator = self._separator
         if len(segment) == separator.channels:
-            stems = separator.separate(segment).cpu()
+            stems = separator.separate(segment)
         else:
             by_channel = [
-                separator.separate(channel.repeat(separator.channels, 1)).cpu().mean(1, keepdim=True)
+                separator.separate(np.tile(channel, (separator.channels, 1))).mean(axis=1, keepdims=True)
                 for channel in segment
             ]
-            stems = torch.cat(by_channel, dim=1)
+            stems = np.concatenate(by_channel, axis=1)
         self._findings.seconds += time.perf_counter() - began
-        gated: np.ndarray = (stems * silence_gate(segment)).numpy()
+        gated: np.ndarray = stems * silence_gate(segment)
         return gated
 
 

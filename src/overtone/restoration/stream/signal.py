@@ -7,11 +7,8 @@
 """
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from overtone.models.device import fast_in_bfloat16
-from overtone.models.registry import Network
+from overtone.models.network import Stream
 from overtone.restoration.stream.crossover import MARGIN, apply_crossover, silence_gate
 from overtone.restoration.stream.gain_control import GainControl
 from overtone.restoration.stream.noise_floor import NoiseFill
@@ -21,21 +18,18 @@ class SignalRestorer:
     """Predicts the band that is added to a signal at the networks' rate and scale, chunk by chunk.
 
     Args:
-        net: in evaluation mode, on the device to run on.
-        cutoff: in Hz.
-        response: of the crossover, on that device; None keeps the network's change in all bands.
+        stream: the network's, of this signal.
+        response: of the crossover; None keeps the network's change in all bands.
         fill: of the signal's noise floor, if it has one.
     """
 
-    def __init__(self, net: Network, cutoff: float, response: Tensor | None, fill: NoiseFill | None) -> None:
-        self._device = next(net.parameters()).device
-        self._half = net.half_precision and fast_in_bfloat16(self._device)
-        self._stream = net.stream(cutoff)
-        self._gain_control = GainControl(self._device)
+    def __init__(self, stream: Stream, response: np.ndarray | None, fill: NoiseFill | None) -> None:
+        self._stream = stream
+        self._gain_control = GainControl()
         self._fill = fill
         self._response = response
         # From sample `_start` on: the signal, and the network's change of it, which comes later.
-        self._signal = self._change = torch.zeros(1, 0, device=self._device)
+        self._signal = self._change = np.zeros((1, 0), np.float32)
         self._start = self._done = 0
 
     @property
@@ -44,27 +38,24 @@ class SignalRestorer:
         fill = self._fill.latency if self._fill else 0
         return self._gain_control.latency + self._stream.latency + fill + MARGIN
 
-    @torch.inference_mode()
     def __call__(self, samples: np.ndarray, last: bool) -> np.ndarray:
         """Take the next (time,) samples and return the added band as far as it is known.
 
         Returns:
             (2, time): the added band and the samples that it is added to; at the last call all that are left.
         """
-        signal = torch.from_numpy(samples)[None].to(self._device)
+        signal = samples[None]
         output = self._run(signal, last)
-        self._signal = torch.cat([self._signal, signal], dim=-1)
+        self._signal = np.concatenate([self._signal, signal], axis=1)
         known = self._change.shape[-1]
         change = output - self._signal[:, known : known + output.shape[-1]]
-        self._change = torch.cat([self._change, change], dim=-1)
+        self._change = np.concatenate([self._change, change], axis=1)
         return self._next(self._change.shape[-1], last)
 
-    def _run(self, signal: Tensor, last: bool) -> Tensor:
+    def _run(self, signal: np.ndarray, last: bool) -> np.ndarray:
         """Run the network, between gain control and noise fill; its output lags behind the signal."""
         level = self._gain_control.apply(signal, last)
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
-            output = self._stream(level, last)
-        output = self._gain_control.undo(output)
+        output = self._gain_control.undo(self._stream(level, last))
         return self._fill(output, last) if self._fill else output
 
     def _next(self, known: int, last: bool) -> np.ndarray:
@@ -76,12 +67,11 @@ class SignalRestorer:
         if self._response is not None:
             # Mid and side are gated here, so that the side of mono in two channels stays silent.
             added = apply_crossover(added, self._response) * silence_gate(self._signal[:, :known])
-        both = torch.cat([added[:, first:end], self._signal[:, first:end]])
+        both = np.concatenate([added[:, first:end], self._signal[:, first:end]])
         self._done = self._start + end
         # The crossover looks back by its margin.
         start = max(self._done - MARGIN, 0)
         self._signal = self._signal[:, start - self._start :]
         self._change = self._change[:, start - self._start :]
         self._start = start
-        out: np.ndarray = both.cpu().numpy()
-        return out
+        return both

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from overtone.models.registry import Network
+from overtone.models.network import Network
 from overtone.restoration.stream import limits
 from overtone.restoration.stream.added_band import GainCurve
 from overtone.restoration.stream.fifo import Fifo
