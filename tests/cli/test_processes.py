@@ -26,7 +26,9 @@ def squares(folder, several=True):
 def square(folder, number, progress):
     if number < 0:
         os.kill(os.getpid(), signal.SIGKILL)
-    while number == MEETS and len(list(Path(folder).glob("[0-9]*"))) < 2:
+    Path(folder, f"worked-{os.getpid()}").touch()
+    until = time.monotonic() + 2
+    while number == MEETS and len(list(Path(folder).glob("[0-9]*"))) < 2 and time.monotonic() < until:
         time.sleep(0.01)
     try:
         for step in range(number):
@@ -51,7 +53,7 @@ def test_results_are_in_the_tasks_order_and_progress_is_known(tmp_path):
     seen = []
     results = list(pool.run([MEETS, 1, 2, 3], lambda: seen.append(list(pool.shares))))
     assert results == [(400, 3), (1, 3), (4, 3), (9, 3)]
-    assert len(list(tmp_path.iterdir())) == 2  # processes
+    assert len(list(tmp_path.glob("worked-*"))) == 2
     assert any(0 < shares[0] < 1 and shares[3] == 1 for shares in seen)
     assert pool.shares == [1, 1, 1, 1]
 
@@ -59,7 +61,7 @@ def test_results_are_in_the_tasks_order_and_progress_is_known(tmp_path):
 def test_one_process_is_enough_where_the_first_says_so(tmp_path):
     pool = Pool(functools.partial(squares, tmp_path, False), 3, {"THREADS": "1"})
     assert run(pool, [1, 2, 3]) == [(1, 1), (4, 1), (9, 1)]
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("worked-*"))) == 1
 
 
 def test_a_process_that_dies_fails_its_task_alone(tmp_path):
@@ -71,6 +73,11 @@ def test_a_process_that_dies_fails_its_task_alone(tmp_path):
         failure,
         (16, 1),
     ]
+
+
+def test_processes_that_die_before_they_are_open_are_an_error():
+    with pytest.raises(OvertoneError, match=r"no process .* can be opened: its process ended with 7"):
+        run(Pool(functools.partial(os._exit, 7), 2, {}), [1, 2])
 
 
 def test_work_that_cannot_be_opened_is_one_error():
@@ -86,7 +93,7 @@ def test_breaking_off_ends_all_and_lets_them_clean_up(tmp_path):
         time.sleep(0.01)
     results.close()
     assert not (tmp_path / "half-1000").exists()
-    for process in tmp_path.iterdir():
+    for process in tmp_path.glob("[0-9]*"):
         with pytest.raises(ProcessLookupError):
             os.kill(int(process.name), 0)
 

@@ -4,7 +4,7 @@
 
     parent ─┬─ task ──► worker      opened once, then a task after the other
             │ ◄─ shares, result ─
-            └─ task ──► worker      opened when the first says that there may be several
+            └─ task ──► worker      ended if the first that is open says that one is enough
 
 A worker that dies, as for lack of memory, fails its task alone; another one takes its place. A worker whose
 parent is gone ends at its next progress, and removes what it has half written.
@@ -61,7 +61,7 @@ class Pool:
 
     def __init__(self, open_work: Callable[[], Work], count: int, variables: dict[str, str]) -> None:
         self._open_work, self._count, self._variables = open_work, count, variables
-        self._workers: dict[Connection, _Worker] = {}
+        self._workers: dict[Any, _Worker] = {}  # by their connections
         self._results: dict[int, Any] = {}
         self.shares: list[float] = []
 
@@ -78,16 +78,17 @@ class Pool:
         self.shares = [0.0] * len(tasks)
         waiting = list(range(len(tasks)))
         try:
-            self._start()
+            for _ in range(min(self._count, len(tasks))):
+                self._start()
             for number in range(len(tasks)):
                 while number not in self._results:
                     for ready in connection.wait(list(self._workers)):
-                        assert isinstance(ready, Connection)
-                        self._receive(self._workers[ready], tasks, waiting)
+                        if worker := self._workers.get(ready):
+                            self._receive(worker, tasks, waiting)
                         progress()
                 yield self._results.pop(number)
         finally:
-            self._end()
+            self._end(list(self._workers.values()))
 
     def _start(self) -> None:
         own, other = multiprocessing.Pipe()
@@ -117,9 +118,8 @@ class Pool:
             raise OvertoneError(message.line)
         if isinstance(message, bool):
             worker.is_open = True
-            more = min(self._count, len(waiting)) if message else 1
-            while len(self._workers) < more:
-                self._start()
+            if not message:
+                self._end([other for other in self._workers.values() if other is not worker])
         else:
             assert worker.task is not None
             self._finish(worker.task, message[0])
@@ -130,7 +130,11 @@ class Pool:
                 worker.connection.send(tasks[worker.task])
 
     def _replace(self, worker: "_Worker", waiting: list[int]) -> None:
-        """Fail the task of a worker that has died, and start another in its place."""
+        """Fail the task of a worker that has died, and start another in its place.
+
+        Raises:
+            OvertoneError: it died before it was open, and there is no other.
+        """
         del self._workers[worker.connection]
         worker.connection.close()
         worker.process.join()
@@ -138,31 +142,29 @@ class Pool:
         died = (
             f"its process ended by signal {-code}" if code and code < 0 else f"its process ended with {code}"
         )
-        if not worker.is_open:
-            raise OvertoneError(
-                f"a process for several files at once cannot be started: {died}; try --jobs 1"
-            )
         if worker.task is not None:
             self._finish(worker.task, Failure(f"{died}; is there memory for --jobs {self._count}?"))
-        if waiting:
+        if waiting and worker.is_open:
             self._start()
+        elif waiting and not self._workers:
+            raise OvertoneError(f"no process for several files at once can be opened: {died}; try --jobs 1")
 
     def _finish(self, task: int, result: Any) -> None:
         self._results[task], self.shares[task] = result, 1.0
 
-    def _end(self) -> None:
-        """End all workers, and give them time to clean up."""
-        for worker in self._workers.values():
+    def _end(self, workers: "list[_Worker]") -> None:
+        """End workers, and give them time to clean up."""
+        for worker in workers:
+            del self._workers[worker.connection]
             # It ends by this alone, too, but later: Windows has no signal for it.
             worker.connection.close()
             if os.name == "posix":
                 worker.process.terminate()
-        for worker in self._workers.values():
+        for worker in workers:
             worker.process.join(PATIENCE)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
-        self._workers.clear()
 
 
 class _Worker:
