@@ -35,12 +35,16 @@ def write_files(folder: Path, channels: int, count: int, minutes: float) -> list
 
 
 def restore(paths: list[Path], target: Path, jobs: int) -> float:
-    """Restore files by the command; return the seconds that it took."""
+    """Restore files by the command; return the seconds that it took. With no jobs, one thread does it all."""
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     environment.pop("OMP_NUM_THREADS", None)
+    if not jobs:
+        environment["OMP_NUM_THREADS"] = "1"
     command = [sys.executable, "-m", "overtone", "restore", *paths, "-o", f"{target}/", "--force"]
     began = time.perf_counter()
-    subprocess.run([*command, "--jobs", str(jobs)], env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*command, "--jobs", str(max(1, jobs))], env=environment, check=True, stdout=subprocess.DEVNULL
+    )
     return time.perf_counter() - began
 
 
@@ -51,7 +55,7 @@ def main() -> None:
     parser.add_argument("--to", default="jobs", metavar="NAME", help="of the results")
     args = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
-    counts = sorted({1, cores, *(2**power for power in range(1, cores.bit_length()) if 2**power < cores)})
+    counts = sorted({0, 1, cores, *(2**power for power in range(1, cores.bit_length()) if 2**power < cores)})
     rows = []
     with tempfile.TemporaryDirectory(prefix="overtone-jobs-") as name:
         for channels, label in ((1, "mono"), (2, "stereo")):
@@ -63,10 +67,11 @@ def main() -> None:
                     taken[count].append(restore(paths, Path(name, "out"), count))
                     print(label, count, f"{taken[count][-1]:.1f} s", flush=True)
             for count in counts:
-                ratios = [one / many for one, many in zip(taken[1], taken[count], strict=True)]
+                ratios = [one / many for one, many in zip(taken[0], taken[count], strict=True)]
                 seconds = statistics.median(taken[count])
                 rows.append(
-                    f"| {label} | {count} | {seconds:.1f} | {60 * len(paths) / seconds:.1f} | "
+                    f"| {label} | {count or '1, by one thread'} | {seconds:.1f} | "
+                    f"{60 * len(paths) / seconds:.1f} | "
                     f"{len(paths) * args.minutes * 60 / seconds:.0f} | {statistics.median(ratios):.2f} |"
                 )
     save(
@@ -77,9 +82,10 @@ def main() -> None:
 
 `python bench/jobs.py`: {FILES * cores} MP3 of {args.minutes:g} min at 44.1 kHz that end at 8 kHz, restored
 to FLAC by `overtone restore` with so many files at once (`--jobs`), the start of the command and of its
-processes included; medians of {ROUNDS} rounds.
+processes included; medians of {ROUNDS} rounds. A file alone uses all processors that it can: scaling is
+against one file by one thread.
 
-| | files at once | seconds | files per minute | times real time | times as fast as one |
+| | files at once | seconds | files per minute | times real time | times one thread |
 | --- | ---: | ---: | ---: | ---: | ---: |
 {chr(10).join(rows)}
 """,

@@ -92,8 +92,8 @@ def _one_by_one(jobs: list[Job], args: argparse.Namespace, bar: Bar) -> "_Result
 
 def _in_processes(jobs: list[Job], args: argparse.Namespace, bar: Bar, count: int) -> "_Results":
     """Yield the reports of files in their order, of which several are restored at once."""
-    threads = max(1, processor_count() // count)
-    pool = Pool(functools.partial(_open_work, args), count, {"OMP_NUM_THREADS": str(threads)})
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, processor_count() // count))
+    pool = Pool(functools.partial(_open_work, args), count, {"OMP_NUM_THREADS": threads})
     sizes = [max(1, os.path.getsize(job.source)) if job.source.is_file() else 1 for job in jobs]
     bar.start("")
 
