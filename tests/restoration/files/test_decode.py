@@ -10,9 +10,10 @@ import pytest
 import soundfile
 
 from overtone.core.errors import OvertoneError
-from overtone.restoration.files import layouts
+from overtone.restoration.files import flac, layouts
 from overtone.restoration.files.decode import open_sound
 from overtone.restoration.files.ffmpeg import FFmpegFile
+from overtone.restoration.files.file_bytes import FileBytes
 from tests.helpers.sound import write_by_ffmpeg
 
 RATE = 44100
@@ -325,3 +326,31 @@ def test_a_wav_with_two_chunks_of_sound_is_refused(tmp_path, music):
     (tmp_path / "x.wav").write_bytes(data + b"data" + struct.pack("<I", 8000) + bytes(8000))
     with pytest.raises(OvertoneError, match=r"is damaged: its sound is in 2 chunks"):
         read(tmp_path / "x.wav")
+
+
+@pytest.mark.parametrize("size", [60, 4096, 4097, RATE])
+def test_a_flac_header_that_tells_less_than_its_frames_is_corrected(tmp_path, music, size):
+    soundfile.write(tmp_path / "x.flac", music[:size], RATE)
+    assert read(tmp_path / "x.flac")[1].notes == []
+    data = bytearray((tmp_path / "x.flac").read_bytes())
+    with FileBytes(tmp_path / "x.flac") as before:
+        patches = flac.count_patch(before, 0, size // 2)
+    for at, patch in patches.items():
+        data[at : at + len(patch)] = patch
+    (tmp_path / "x.flac").write_bytes(data)
+    samples, file = read(tmp_path / "x.flac")
+    assert samples.shape[1] == size
+    assert file.notes[0].startswith("its header tells of ")
+
+
+@pytest.mark.parametrize("name", ["y.ogg", "y.mp3", "y.wav", "y.m4a"])
+def test_another_file_behind_a_flac_is_named(tmp_path, music, name):
+    soundfile.write(tmp_path / "x.flac", music, RATE)
+    if name == "y.m4a":
+        write_by_ffmpeg(tmp_path / name, music, RATE, "aac")
+    else:
+        soundfile.write(tmp_path / name, music, RATE)
+    joined = (tmp_path / "x.flac").read_bytes() + (tmp_path / name).read_bytes()
+    (tmp_path / "x.flac").write_bytes(joined)
+    with pytest.raises(OvertoneError, match="another sound file follows its last frame"):
+        read(tmp_path / "x.flac")

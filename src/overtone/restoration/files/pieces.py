@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from overtone.restoration.files import mpeg, ogg, riff, structure
+from overtone.restoration.files import flac, mpeg, ogg, riff, structure
 from overtone.restoration.files.file_bytes import FileBytes
 
 
@@ -118,7 +118,31 @@ def _plan_other(data: FileBytes) -> Plan:
     ends = [*starts[1:], len(data)]
     made = Plan([Piece(start, end) for start, end in zip(starts, ends, strict=True)])
     made.cut = structure.shortage(data)
+    made.pieces = [_check_flac(data, piece, made) for piece in made.pieces]
     return made
+
+
+def _check_flac(data: FileBytes, piece: Piece, made: Plan) -> Piece:
+    """Compare the header of a FLAC with its last frame, and look at what follows that; other formats pass."""
+    begin = piece.start
+    while tag := mpeg.tag_size(data, begin) if data[begin : begin + 3] == b"ID3" else 0:
+        begin += tag
+    if data[begin : begin + 4] != b"fLaC":
+        return piece
+    info, end = flac.read_info(data, begin), flac.sound_end(data, piece.end)
+    last = flac.last_frame(data, begin, end)
+    rest = data[last.at if last else max(begin + 4, end - flac.TAIL) : end]
+    if 0 <= data.find(b"OggS\0\2", begin) < end or structure.holds_sound(rest):
+        made.fault = "another sound file follows its last frame"
+    elif last and info.samples and last.end > info.samples and info.rate:
+        patches = flac.count_patch(data, begin, last.end)
+        made.notes.append(
+            f"its header tells of {info.samples / info.rate:.1f} s, and {last.end / info.rate:.1f} s are "
+            "there: all were read"
+        )
+        shift = begin - piece.start
+        return Piece(piece.start, piece.end, {at + shift: patch for at, patch in patches.items()})
+    return piece
 
 
 def _check_end(path: Path, data: FileBytes, made: Plan) -> None:

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterator
 
 from overtone.restoration.files.file_bytes import FileBytes
-from overtone.restoration.files.mpeg import parse, tag_size
+from overtone.restoration.files.mpeg import CONFIRMED, parse, tag_size
 
 # How files begin that are searched for in one another: enough bytes that none of these come about by chance.
 SIGNATURES = [
@@ -53,6 +53,26 @@ def foreign(data: FileBytes, at: int) -> bool:
         or data[at + 4 : at + 8] == b"ftyp"
         or (frame is not None and parse(data[at + frame.size : at + frame.size + 4]) is not None)
     )
+
+
+def holds_sound(data: bytes) -> bool:
+    """Return whether a sound file begins anywhere in these bytes."""
+    if re.search(rb"\0\0\0.ftyp[A-Za-z0-9 ]{4}", data, re.DOTALL):
+        return True
+    if any(signature.search(data) for signature in SIGNATURES):
+        return True
+    return any(_are_mpeg(data, match.start()) for match in re.finditer(rb"\xff[\xe2-\xf7\xfa-\xff]", data))
+
+
+def _are_mpeg(data: bytes, at: int) -> bool:
+    """Return whether frames of MPEG audio begin at a byte: more in a row than come about by chance."""
+    first = frame = parse(data[at : at + 4])
+    for _ in range(CONFIRMED):
+        if first is None or frame is None or frame.kind != first.kind:
+            return False
+        at += frame.size
+        frame = parse(data[at : at + 4])
+    return frame is not None and first is not None and frame.kind == first.kind
 
 
 def shortage(data: FileBytes) -> str:
