@@ -20,7 +20,7 @@ _BLOCKS = {1: 192} | {code: 576 << code - 2 for code in range(2, 6)} | {n: 256 <
 
 
 class Info(NamedTuple):
-    """What the file's header says of all frames."""
+    """Describe all frames, as the file's header does; `samples` is 0 if it does not say."""
 
     block: int
     rate: int
@@ -29,7 +29,7 @@ class Info(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A frame's first byte, its first sample, and the sample behind its last."""
+    """Describe a frame: its first byte, its first sample, and the sample behind its last."""
 
     at: int
     sample: int
