@@ -58,7 +58,8 @@ def measure_levels(spectrum: Array, first: Array) -> Levels:
     bins = xp.arange(magnitude.shape[-1], device=device(magnitude))
     inside = xp.astype(bins < first[:, None], magnitude.dtype)[:, None]
     octave = inside * xp.astype(bins >= (first // 2)[:, None], magnitude.dtype)[:, None]
-    level = (magnitude @ xp.permute_dims(octave, (0, 2, 1))) / xp.sum(octave, axis=-1, keepdims=True)
+    # No product of matrices, which autocast would round to bfloat16.
+    level = xp.sum(magnitude * octave, axis=-1, keepdims=True) / xp.sum(octave, axis=-1, keepdims=True)
     return Levels((magnitude - level) * inside, inside, level)
 
 
