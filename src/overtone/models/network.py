@@ -38,7 +38,7 @@ class Network(Protocol):
 
     @property
     def on_processor(self) -> bool:
-        """Whether it runs on the processor, and not on a GPU."""
+        """True if it runs on the processor, not on a GPU."""
         ...
 
     @property

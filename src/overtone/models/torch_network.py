@@ -44,7 +44,7 @@ class TorchNetwork(nn.Module):
 
     @property
     def on_processor(self) -> bool:
-        """Whether it runs on the processor, and not on a GPU."""
+        """True if it runs on the processor, not on a GPU."""
         return self.device.type == "cpu"
 
     @property
