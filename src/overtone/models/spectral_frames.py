@@ -7,7 +7,7 @@ import math
 
 from array_api_compat import array_namespace, device
 
-from overtone.core.arrays import Array, frames, gather_bins, pad
+from overtone.core.arrays import Array, frames, gather_bins, pad, windowed_rfft
 
 N_FFT, HOP = 2048, 512
 BINS = N_FFT // 2 + 1
@@ -19,7 +19,7 @@ FLOOR = 1e-3
 
 def analyse(samples: Array, window: Array) -> Array:
     """Transform (batch, time) to complex (batch, frames, BINS): all frames that lie inside."""
-    return array_namespace(samples).fft.rfft(frames(samples, N_FFT, HOP) * window)
+    return windowed_rfft(frames(samples, N_FFT, HOP), window)
 
 
 def synthesize(spectrum: Array, window: Array) -> Array:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from overtone.core.arrays import hann_window
+from overtone.core.arrays import hann_window, windowed_rfft
 from overtone.core.rates import MODEL_RATE
 from overtone.restoration.stream.framer import Framer
 
@@ -126,8 +126,8 @@ class NoiseFloorMeter:
         signals = groups.swapaxes(0, 1)
         if self._channels == 2:
             signals = np.stack([signals[:, 0] + signals[:, 1], signals[:, 0] - signals[:, 1]], axis=1) / 2
-        frames = signals.reshape(*signals.shape[:2], FRAMES_PER_GROUP, -1) * self._window
-        spectrum = np.fft.rfft(frames)[..., : self._edges[-1]]
+        frames = signals.reshape(*signals.shape[:2], FRAMES_PER_GROUP, -1)
+        spectrum = windowed_rfft(frames, self._window)[..., : self._edges[-1]]
         power = spectrum.real**2 + spectrum.imag**2
         silent = (power.max(axis=-1) < TINY).any(axis=-1, keepdims=True)
         power = np.maximum(power, np.float32(TINY))
@@ -244,7 +244,7 @@ class NoiseFill:
 
     def _spectrum(self, frames: np.ndarray) -> np.ndarray:
         """Compute the spectra of windowed frames: (frames, SIZE) to (frames, bins)."""
-        spectrum: np.ndarray = np.fft.rfft(frames * self._window)
+        spectrum: np.ndarray = windowed_rfft(frames, self._window)
         return spectrum
 
     def _gain(self, spectrum: np.ndarray) -> np.ndarray:

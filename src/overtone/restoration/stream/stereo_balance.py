@@ -13,7 +13,7 @@ the gain is 1.
 
 import numpy as np
 
-from overtone.core.arrays import hann_window
+from overtone.core.arrays import hann_window, windowed_rfft
 from overtone.restoration.stream.fifo import Fifo
 from overtone.restoration.stream.framer import Framer
 
@@ -70,7 +70,7 @@ class StereoBalance:
 
     def _measure(self, frames: np.ndarray) -> np.ndarray:
         """Compute the channels' gains in every frame: (2, frames, SIZE) to (2, frames)."""
-        octave = np.fft.rfft(frames * self._window)[..., self._octave]
+        octave = windowed_rfft(frames, self._window)[..., self._octave]
         power = (octave.real**2 + octave.imag**2).sum(axis=-1)
         loudest = np.maximum(power.max(axis=0), 1e-30)
         gains: np.ndarray = np.minimum(1, np.sqrt(power / loudest) * 10 ** (MARGIN / 20)).astype(np.float32)
