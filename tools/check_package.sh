@@ -32,7 +32,8 @@ empty/bin/python -c "import importlib.util as u, sys; sys.exit(u.find_spec('torc
 empty/bin/overtone restore clip.mp3 --cutoff 7000 --rate 44100
 test -s clip.restored.flac
 empty/bin/overtone score clip.mp3 clip.restored.flac --cutoff 7000
-empty/bin/overtone models | head -2
+empty/bin/overtone models > models.txt
+head -2 models.txt
 # What needs PyTorch says which extra has it, in one line.
 for option in "--device cuda" "--model empty"; do
   # shellcheck disable=SC2086
