@@ -350,14 +350,20 @@ def test_a_file_beyond_the_limit_is_refused_and_nothing_stays(client, tmp_path):
     assert [path for path in (tmp_path / "work").rglob("*") if path.is_file()] == []
 
 
+def wait_until(condition, seconds=10):
+    """Wait until a condition holds; returns whether it came to hold in time."""
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.02)
+    return condition()
+
+
 def test_an_upload_that_breaks_off_leaves_nothing(client, tmp_path):
     with socket.create_connection(("127.0.0.1", client.port)) as raw:
         head = f"POST /tabs/{client.tab}/files?name=a.wav HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         raw.sendall(f"{head}Content-Length: 1000000\r\n\r\n".encode() + bytes(300000))
-    until = time.monotonic() + 5
-    while time.monotonic() < until and list((tmp_path / "work").rglob("source*")):
-        time.sleep(0.02)
-    assert list((tmp_path / "work").rglob("source*")) == []
+        assert wait_until(lambda: list((tmp_path / "work").rglob("source*")) != [])
+    assert wait_until(lambda: list((tmp_path / "work").rglob("source*")) == [])
     assert client.files() == []
 
 

@@ -138,16 +138,17 @@ class Worker:
 def _fail(item: Item, message: str) -> None:
     """Set an item's state and a message without folders of this machine."""
     name = item.name
-    item.state = library.FAILED
     for path, shown in (
         (item.source, name),
         (item.folder, "the work folder"),
     ):
         message = message.replace(str(path), shown)
-    item.message = message
     # A full disk leaves stretches of samples that nothing would use.
     for part in item.folder.glob("*.part"):
         part.unlink(missing_ok=True)
+    # The state comes last: who sees it finds all else done.
+    item.message = message
+    item.state = library.FAILED
 
 
 def _report(item: Item, share: float) -> None:
