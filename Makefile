@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 # DVC runs a stage's `python` from the path: this environment's must come first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Tests and stages start hundreds of processes: byte code is kept, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: all scm repro quick test check docs table paper paper-first bench clean
 all: repro

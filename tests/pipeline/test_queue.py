@@ -93,5 +93,5 @@ def test_two_workers_run_a_queue_side_by_side_as_each_would_alone(workspace, tmp
         "unfinished runs were kept here, now they are done"
     )
     workspace.set("train", lr=float(rates[0]))
-    workspace.run(sys.executable, "-m", "stages.train")
+    workspace.stage("train")
     assert {path: (workspace.folder / path).read_text() for path in made[rates[0]]} == made[rates[0]]
