@@ -610,7 +610,7 @@ def test_a_break_is_quiet_and_leaves_nothing(here, long_run, breaks):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_being_told_to_end_leaves_nothing(here, long_run, number):
     long_run.send_signal(number)
-    assert long_run.wait(timeout=60) == 128 + number
+    assert long_run.wait(timeout=60) == 128 + number, long_run.stderr.read()
     assert files(here) == ["long.wav", "talk.wav"]
 
 
