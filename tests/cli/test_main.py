@@ -581,10 +581,10 @@ def test_names_with_odd_characters_stay_on_one_line(here, model, overtone, low):
 
 
 @pytest.fixture
-def long_run(here, model, low):
-    """The command at work on a file of minutes: its output is begun."""
+def long_run(here, low):
+    """The command at work on a file of minutes with the shipped model: its output is begun."""
     soundfile.write("long.wav", np.tile(low, (150, 1)), RATE)
-    command = [*COMMAND, "restore", "long.wav", "--cutoff", "6000", "--model", model]
+    command = [*COMMAND, "restore", "long.wav", "--cutoff", "6000"]
     # Tests that a shell runs in the background ignore Ctrl-C, and so would their children.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
