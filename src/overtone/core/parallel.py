@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 
 from overtone.core import cluster
 from overtone.core.errors import OvertoneError
+from overtone.core.machine import processor_count
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,7 +26,7 @@ def worker_count() -> int:
     """Return the number of processes: ``OVERTONE_JOBS``, or the cores that this process may use."""
     asked = os.environ.get("OVERTONE_JOBS")
     if asked is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return processor_count()
     if not asked.isdigit() or asked == "0":
         raise OvertoneError(f"OVERTONE_JOBS is {asked!r}; it is a whole number, 1 or more")
     return int(asked)
