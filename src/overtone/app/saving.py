@@ -11,6 +11,7 @@ from overtone.app.mixing import BLOCK, mixed_blocks
 from overtone.core import atomic
 from overtone.core.errors import OvertoneError
 from overtone.restoration.files.encode import FORMATS, holds_rate, write
+from overtone.restoration.files.formats import SoundForm
 from overtone.restoration.files.metadata import read_metadata
 from overtone.restoration.stream.limits import default_rate
 from overtone.restoration.stream.resampling import Unchanged
@@ -45,12 +46,10 @@ def save(item: Item, suffix: str, taps: np.ndarray) -> tuple[Path, int]:
         )
     own = item.facts["rate"]
     rate = own if holds_rate(target, own) else default_rate(own)
-    blocks, length = (
-        _at_rate(mixed_blocks(item, taps), own, rate, dry.channels),
-        round(dry.length * rate / own),
-    )
+    blocks = _at_rate(mixed_blocks(item, taps), own, rate, dry.channels)
+    form = SoundForm(rate, dry.channels, BITS, round(dry.length * rate / own))
     try:
-        clipped = write(target, blocks, rate, dry.channels, BITS, length, metadata)
+        clipped = write(target, blocks, form, metadata)
     except OvertoneError as error:
         raise OvertoneError(str(error).replace(str(target), target_name(item, suffix))) from None
     return target, clipped

@@ -14,7 +14,7 @@ from overtone.core.errors import OvertoneError
 from overtone.models.network import Network
 from overtone.restoration.files.encode import ALL_FORMATS, check_target, check_target_rate, suited_rate, write
 from overtone.restoration.files.film import FilmSound, check_film, place_in_target
-from overtone.restoration.files.formats import default_target
+from overtone.restoration.files.formats import SoundForm, default_target
 from overtone.restoration.files.metadata import Metadata, read_metadata
 from overtone.restoration.passes import SourceFile, measure, restored_blocks
 from overtone.restoration.reference import Recording, gain_curve, open_reference
@@ -138,7 +138,7 @@ def _restore(job: _Job, model: str | Path | Network | None, device: "str | torch
     measured, path = measure(job.source), job.source.path
     analysis, file = measured.analysis, measured.reader
     rate, channels = job.target_rate(analysis), analysis.channels
-    length = _output_length(job, analysis, rate)
+    form = SoundForm(rate, channels, job.bits, _output_length(job, analysis, rate))
     net = open_model(model, device) if analysis.needs_restoring else None
     try:
         curve = None if net is None else gain_curve(analysis, net, job.controls, job.recording)
@@ -150,7 +150,7 @@ def _restore(job: _Job, model: str | Path | Network | None, device: "str | torch
     metadata = _metadata(job, analysis, added, film)
     output = restored_blocks(job.source, measured, stream)
     try:
-        clipped = write(job.target, output, rate, channels, job.bits, length, metadata)
+        clipped = write(job.target, output, form, metadata)
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # PyTorch's
             raise

@@ -10,6 +10,7 @@ import soundfile
 from overtone.restoration.files import riff
 from overtone.restoration.files.chapters import Chapter
 from overtone.restoration.files.encode import write
+from overtone.restoration.files.formats import SoundForm
 from overtone.restoration.files.layouts import Layout
 from overtone.restoration.files.metadata import Metadata, read_metadata
 
@@ -19,7 +20,7 @@ SUFFIXES = [".flac", ".wav", ".ogg", ".mp3"]
 
 def written(path, metadata, rate=RATE, channels=2, bits=16):
     blocks = iter([np.zeros((channels, rate // 2), np.float32)])
-    write(path, blocks, rate, channels, bits, rate // 2, metadata)
+    write(path, blocks, SoundForm(rate, channels, bits, rate // 2), metadata)
     return read_metadata(path)
 
 

@@ -12,6 +12,7 @@ import soundfile
 from overtone.core.errors import OvertoneError
 from overtone.formats import SUFFIXES
 from overtone.restoration.files.encode import write
+from overtone.restoration.files.formats import SoundForm
 from overtone.restoration.files.metadata import Metadata
 from overtone.restoration.files.tags import LARGEST, MOST_TEXT, read_tags, write_tags
 from overtone.restoration.restore_file import restore_file
@@ -121,7 +122,7 @@ def test_the_sound_is_the_same_with_tags_and_without(tmp_path, rng, suffix, rate
     # MP3 at 8 kHz is of a kind that mutagen knows by its suffix alone.
     blocks = [rng.normal(0, 0.1, (2, rate)).astype(np.float32)]
     for name, tags in (("plain", {}), ("said", SAID | {"images": [picture(500_000)]})):
-        write(tmp_path / f"{name}{suffix}", iter(blocks), rate, 2, 16, rate, Metadata(tags))
+        write(tmp_path / f"{name}{suffix}", iter(blocks), SoundForm(rate, 2, 16, rate), Metadata(tags))
     plain, said = (soundfile.read(tmp_path / f"{name}{suffix}")[0] for name in ("plain", "said"))
     np.testing.assert_array_equal(plain, said)
     assert read_tags(tmp_path / f"plain{suffix}").keys() <= {"encoder"}

@@ -15,7 +15,7 @@ from overtone.core.errors import OvertoneError
 from overtone.restoration.files import layouts, riff
 from overtone.restoration.files.decode import BLOCK
 from overtone.restoration.files.film import RATES
-from overtone.restoration.files.formats import FILM_FORMATS, Format
+from overtone.restoration.files.formats import FILM_FORMATS, Format, SoundForm
 from overtone.restoration.files.layouts import Layout
 from overtone.restoration.files.metadata import Metadata, write_metadata
 from overtone.restoration.files.sndfile import LockedFile
@@ -110,15 +110,7 @@ def _either(choices: Iterable[int]) -> str:
     return " or ".join(str(choice) for choice in choices)
 
 
-def write(
-    target: Path,
-    blocks: Iterator[np.ndarray],
-    rate: int,
-    channels: int,
-    bits: int,
-    length: int,
-    metadata: Metadata,
-) -> int:
+def write(target: Path, blocks: Iterator[np.ndarray], form: SoundForm, metadata: Metadata) -> int:
     """Write blocks to a temporary name beside the target, then rename; return the samples clipped.
 
     A target that is a symbolic link stays one: what it points to is written.
@@ -126,10 +118,7 @@ def write(
     Args:
         target: what `check_target` has found nothing wrong with; its folder is made if need be.
         blocks: (channels, time) float32 in the order of WAV's mask, none longer than BLOCK.
-        rate: in Hz.
-        channels: at most as many as the format holds.
-        bits: as for `check_target`.
-        length: samples per channel that the blocks have in all.
+        form: of the sound that the blocks have in all; bits as for `check_target`.
         metadata: written as far as the format holds it; a WAV of 4 GiB or more has none.
 
     Raises:
@@ -139,7 +128,8 @@ def write(
         # It brings PyAV, which takes a while to load.
         from overtone.restoration.files.film_writer import write_film
 
-        return write_film(target, blocks, rate, channels, bits, length, metadata)
+        return write_film(target, blocks, form, metadata)
+    rate, channels, bits, length = form
     suffix = target.suffix.lower()
     _, subtypes, _ = FORMATS[suffix]
     kind = _kind(suffix, metadata.layout, channels, length * channels * bits // 8)

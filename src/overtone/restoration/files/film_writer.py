@@ -28,7 +28,7 @@ from overtone.restoration.files.encode import encode_in_thread, writing_whole
 from overtone.restoration.files.film import FilmSound, held_codecs, is_cover, open_container
 from overtone.restoration.files.film_sound import SoundEncoder
 from overtone.restoration.files.film_tags import film_tags, has_keys, image_kind, track_tags, write_mp4_tags
-from overtone.restoration.files.formats import FILM_FORMATS
+from overtone.restoration.files.formats import FILM_FORMATS, SoundForm
 from overtone.restoration.files.matroska_aspect import ROOM, write_aspects
 from overtone.restoration.files.metadata import Metadata
 
@@ -38,24 +38,13 @@ MOST_TICKS = (1 << 31) - 1
 BUFFER = 1 << 20
 
 
-def write_film(
-    target: Path,
-    blocks: Iterator[np.ndarray],
-    rate: int,
-    channels: int,
-    bits: int,
-    length: int,
-    metadata: Metadata,
-) -> int:
+def write_film(target: Path, blocks: Iterator[np.ndarray], form: SoundForm, metadata: Metadata) -> int:
     """Write a film with restored sound, as `overtone.restoration.files.encode.write` writes sound.
 
     Args:
         target: mp4, mov, mkv or webm, that `overtone.restoration.files.film.check_film` has found to fit.
         blocks: (channels, time) float32 in the order of WAV's mask; not read where the sound is copied.
-        rate: in Hz.
-        channels: at most as many as the format holds.
-        bits: of mov and mkv.
-        length: samples per channel that the blocks have in all.
+        form: of the sound that the blocks have in all; bits count for mov and mkv.
         metadata: with the sound's place in the film; what the target does not hold is added to ``unheld``.
 
     Raises:
@@ -64,13 +53,13 @@ def write_film(
     film, tag = metadata.film, metadata.tags.get("encoder", "")
     assert film is not None
     suffix, clipped = target.suffix.lower(), 0
-    encoder = None if film.copied else SoundEncoder(suffix, rate, channels, bits, metadata)
+    encoder = None if film.copied else SoundEncoder(suffix, form.rate, form.channels, form.bits, metadata)
     with writing_whole(target) as temporary:
         try:
             with _Remuxer(film, temporary, encoder, tag) as remuxer:
                 if encoder is not None:
                     clipped = encode_in_thread(blocks, remuxer.add)
-                    if encoder.samples != length:
+                    if encoder.samples != form.length:
                         raise OvertoneError(f"{target} was not written whole")
                 remuxer.finish()
         except (av.FFmpegError, ValueError) as error:

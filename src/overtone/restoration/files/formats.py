@@ -1,7 +1,7 @@
 """Name the formats that can be written, and the default output of a file."""
 
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from overtone.formats import FILMS
 
@@ -16,6 +16,22 @@ FILM_FORMATS: dict[str, Format] = {
     ".webm": ("webm", None, 8),
 }
 OUTPUTS = (".flac", ".wav", ".ogg", ".mp3", *FILM_FORMATS)
+
+
+class SoundForm(NamedTuple):
+    """Describe the sound of a file that is written.
+
+    Attributes:
+        rate: in Hz.
+        channels: at most as many as the format holds.
+        bits: of a sample; without effect where the format has no choice.
+        length: samples per channel.
+    """
+
+    rate: int
+    channels: int
+    bits: int
+    length: int
 
 
 def default_target(source: Path) -> Path:
