@@ -23,24 +23,24 @@ both=(
   -S train.precision=float32 -S train.augment.filters=true
 )
 dvc exp run train "${both[@]}" -S download.folder="$first" -S segment.per_track=null \
-  -S model.spectral.blocks=8 -S 'train.augment.kinds=[butterworth]' -S '~train.loss.stft' -S +train.loss.treble=1.0 -S train.epochs=3
+  -S model.spectral.blocks=8 -S 'train.augment.kinds=[butterworth]' -S '~train.loss.stft' -S +train.loss.high_band=1.0 -S train.epochs=3
 rm -rf .runs/first && mkdir -p .runs && cp -r data/model .runs/first
 dvc exp run train "${both[@]}" -S download.folder="$train" -S segment.per_track=40 \
   -S 'train.augment.kinds=[butterworth,chebyshev1,elliptic,sinc]' -S train.augment.coded=0.2 \
-  -S train.from=.runs/first -S train.loss.treble=0.5 -S +train.loss.lsd=1.0 \
+  -S train.from=.runs/first -S train.loss.high_band=0.5 -S +train.loss.lsd=1.0 \
   -S train.lr=0.0005 -S train.epochs=1
 rm -rf .runs/second && cp -r data/model .runs/second
 dvc exp run train "${both[@]}" -S download.folder="$train" -S segment.per_track=76 \
   -S 'train.augment.kinds=[butterworth,chebyshev1,elliptic,sinc]' -S train.augment.coded=0.25 \
   -S train.augment.coded_whole=0.2 -S train.augment.speed=1 -S train.augment.tilt_db=0 -S train.augment.mix=0 \
-  -S model.spectral.blocks=12 -S train.from=.runs/second -S train.loss.treble=0.5 -S train.loss.lsd=1.0 \
+  -S model.spectral.blocks=12 -S train.from=.runs/second -S train.loss.high_band=0.5 -S train.loss.lsd=1.0 \
   -S train.lr=0.0005 -S train.epochs=1
 rm -rf .runs/third && cp -r data/model .runs/third
 dvc exp run train "${both[@]}" -S download.folder="$train" -S degrade.channels=side -S segment.per_track=15 \
   -S 'train.augment.kinds=[butterworth,chebyshev1,elliptic,sinc]' -S train.augment.coded=0.3 \
   -S train.augment.coded_whole=0.4 -S train.augment.speed=1 -S train.augment.tilt_db=0 -S train.augment.mix=0 \
   -S model.spectral.blocks=12 -S train.from=.runs/third -S 'train.freeze=[wide.weight,narrow.weight]' \
-  -S train.loss.treble=0.5 -S train.loss.lsd=1.0 -S train.lr=0.0005 -S train.epochs=1
+  -S train.loss.high_band=0.5 -S train.loss.lsd=1.0 -S train.lr=0.0005 -S train.epochs=1
 # The side shares the blocks' wide matrices. Harmonics belong to no weights: how they go on was found on the
 # validation tracks afterwards.
 python - <<'END'

@@ -295,7 +295,7 @@ def test_training_finds_the_noise(train_settings):
 
 def test_train_loss_has_no_say(train_settings):
     settings = train_settings(epochs=1)
-    other = dataclasses.replace(settings, loss={"treble": 1.0})
+    other = dataclasses.replace(settings, loss={"high_band": 1.0})
     assert fit(fresh(), settings) == fit(fresh(), other)
 
 

@@ -71,18 +71,18 @@ def spectral():
 CASES = {
     "batch norm": (unet, {"loss": {"l1": 1.0, "stft": 0.1}}, "float32"),
     "micro-batches": (unet, {"loss": {"stft_magnitude": 1.0}, "batch": 8, "lr": 1e-5}, "float32"),
-    "damage": (spectral, {"loss": {"treble": 1.0}, "augment": DAMAGE}, "float32"),
+    "damage": (spectral, {"loss": {"high_band": 1.0}, "augment": DAMAGE}, "float32"),
     "discriminators": (
         spectral,
         {
-            "loss": {"treble": 1.0, "lsd": 1.0},
+            "loss": {"high_band": 1.0, "lsd": 1.0},
             "batch": 8,
             "schedule": "cosine",
             "adversarial": AdversarialSettings(weight=1.0, feature_matching=1.0, lr=0.001, start=1),
         },
         "float32",
     ),
-    "bfloat16": (spectral, {"loss": {"treble": 1.0}}, "bfloat16"),
+    "bfloat16": (spectral, {"loss": {"high_band": 1.0}}, "bfloat16"),
 }
 
 
@@ -178,7 +178,7 @@ def parted(together, whole, request):
 # Rounding alone does as much in one process. Biases ahead of a batch norm have no gradient but rounding,
 # which Adam makes steps of, and the running mean lags behind: first weights 1e-7 larger do as much. And
 # of four segments, each of four ranks has one: a network run on one at a time in one process rounds
-# otherwise too, and the gradient of `treble` on this noise then differs by 0.1 %.
+# otherwise too, and the gradient of `high_band` on this noise then differs by 0.1 %.
 @pytest.mark.parametrize(
     ("name", "two", "four"),
     [

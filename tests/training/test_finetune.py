@@ -50,7 +50,7 @@ def saved(tmp_path):
 
 
 def test_two_steps_from_a_saved_model_begin_with_its_loss(saved, tmp_path, train_settings):
-    settings = train_settings(epochs=2, loss={"treble": 1.0}, lr=0.01)  # four segments: a step an epoch
+    settings = train_settings(epochs=2, loss={"high_band": 1.0}, lr=0.01)  # four segments: a step an epoch
     net, _ = start(str(saved), SETTINGS, tmp_path / "model")
     before = {key: value.clone() for key, value in net.state_dict().items()}
     history = Trainer(net, settings, CPU, "float32").fit(Noise(0), Noise(1)).history

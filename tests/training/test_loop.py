@@ -143,7 +143,7 @@ def test_the_same_seed_gives_the_same_losses(net, train_settings):
 @pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
 def test_a_compiled_run_of_many_lengths_ends_as_one_that_is_not_compiled(train_settings, monkeypatch):
     drawn = dataclasses.replace(train_settings().augment, filters=True, speed=1.25)
-    settings = train_settings(epochs=2, loss={"treble": 1.0}, augment=drawn)
+    settings = train_settings(epochs=2, loss={"high_band": 1.0}, augment=drawn)
     # Once with gradients and once without, whatever the length.
     monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)
     monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)

@@ -72,16 +72,18 @@ def test_gradients_are_finite_for_silence(name):
 
 
 def test_a_weighted_sum_is_one(pair):
-    both = losses.weighted({"l1": 2.0, "stft": 0.5, "treble": 0.1})
+    both = losses.weighted({"l1": 2.0, "stft": 0.5, "high_band": 0.1})
     band = torch.full((2,), 4000.0), torch.full((2,), 16000.0)
-    expected = 2 * losses.LOSSES["l1"](*pair) + 0.5 * losses.stft(*pair) + 0.1 * losses.treble(*pair, *band)
+    expected = (
+        2 * losses.LOSSES["l1"](*pair) + 0.5 * losses.stft(*pair) + 0.1 * losses.high_band(*pair, *band)
+    )
     torch.testing.assert_close(both(*pair, *band), expected)
 
 
-def treble(estimate, original, cutoff=4000.0, bandwidth=22050.0):
+def high_band(estimate, original, cutoff=4000.0, bandwidth=22050.0):
     count = len(original)
     return float(
-        losses.treble(estimate, original, torch.full((count,), cutoff), torch.full((count,), bandwidth))
+        losses.high_band(estimate, original, torch.full((count,), cutoff), torch.full((count,), bandwidth))
     )
 
 
@@ -92,24 +94,55 @@ def band(samples, low, high):
     return torch.fft.irfft(spectrum * ((frequency >= low) & (frequency < high)), n=samples.shape[-1])
 
 
-def test_the_treble_loss_is_nothing_for_a_perfect_estimate_and_deaf_below_the_cutoff(pair):
+def test_the_high_band_loss_is_nothing_for_a_perfect_estimate_and_deaf_below_the_cutoff(pair):
     original = pair[1]
-    assert treble(original, original) == pytest.approx(0, abs=1e-6)
+    assert high_band(original, original) == pytest.approx(0, abs=1e-6)
     low = band(pair[0], 0, 3000)
-    assert treble(original + low, original) < 0.01 < treble(original + band(pair[0], 6000, 9000), original)
+    assert (
+        high_band(original + low, original) < 0.01 < high_band(original + band(pair[0], 6000, 9000), original)
+    )
 
 
-def test_the_treble_loss_of_a_wrong_level_is_its_logarithm(pair):
+def test_the_high_band_loss_of_a_wrong_level_is_its_logarithm(pair):
     # 20 dB too soft: one unit of log10 in magnitude, and 0.3 times 90 % of linear error.
-    assert treble(pair[1] * 0.1, pair[1]) == pytest.approx(1 + 0.3 * 0.9, rel=0.02)
+    assert high_band(pair[1] * 0.1, pair[1]) == pytest.approx(1 + 0.3 * 0.9, rel=0.02)
 
 
 def test_what_no_recording_shows_is_held_down_and_not_learnt(pair):
     original = band(pair[1], 0, 16000)
     soft = original + 0.05 * band(pair[0], 16500, 22050)
     loud = original + 20 * band(pair[0], 16500, 22050)
-    assert treble(soft, original, bandwidth=16000.0) < 0.1
-    assert treble(loud, original, bandwidth=16000.0) > 0.5
+    assert high_band(soft, original, bandwidth=16000.0) < 0.1
+    assert high_band(loud, original, bandwidth=16000.0) > 0.5
+
+
+def level(estimate, original, cutoff=4000.0, bandwidth=16000.0):
+    count = len(original)
+    edges = torch.full((count,), cutoff), torch.full((count,), bandwidth)
+    return float(losses.level(estimate, original, *edges))
+
+
+@pytest.mark.parametrize("decibels", [-20, -6, 10])
+def test_the_level_loss_is_the_level_error_in_bels(pair, decibels):
+    assert level(pair[1] * 10 ** (decibels / 20), pair[1]) == pytest.approx(abs(decibels) / 10, rel=0.01)
+
+
+def test_the_level_loss_sees_only_the_band_and_no_phase(pair):
+    original = pair[1]
+    assert level(-original, original) == pytest.approx(0, abs=1e-6)
+    # Side lobes of the window reach a little over the edges.
+    outside = band(pair[0], 0, 3500) + band(pair[0], 16500, 22050)
+    assert level(original + outside, original) < 0.01 < level(original + band(pair[0], 6000, 9000), original)
+
+
+def test_the_level_loss_is_least_at_the_power_of_noise_and_not_at_its_mean_logarithm(pair):
+    """White noise has 2.5 dB more power than its mean log power says: 10 log10(e) times Euler's constant."""
+    # A click has the same magnitude in every bin of a frame: a spectrum without peaks.
+    clicks = torch.zeros_like(pair[1])
+    clicks[:, ::512] = 1.0
+    power, mean = (float(losses._stft(x, 2048)[..., 8:-8].abs().square().mean()) for x in (pair[1], clicks))
+    flat = clicks * (power / mean) ** 0.5
+    assert level(flat, pair[1]) < level(flat * 10 ** (-2.5 / 20), pair[1])
 
 
 def lsd(estimate, original, cutoff, bandwidth):
@@ -152,10 +185,14 @@ def test_the_distance_counts_a_recording_that_ends_below_the_cutoff_for_nothing(
     [
         (
             {},
-            "train.loss is {}; it is one or more of l1, l2, stft, stft_magnitude, treble, lsd, "
+            "train.loss is {}; it is one or more of l1, l2, stft, stft_magnitude, high_band, lsd, level, "
             "each with a weight",
         ),
-        ({"mel": 1.0}, "train.loss is 'mel'; it is one of l1, l2, stft, stft_magnitude, treble, lsd"),
+        (
+            {"mel": 1.0},
+            "train.loss is 'mel'; it is one of l1, l2, stft, stft_magnitude, high_band, lsd, level",
+        ),
+        ({"treble": 1.0}, "train.loss.treble is called train.loss.high_band now: rename it"),
         ({"l1": 0.0}, "train.loss.l1 is 0.0; it is a weight above 0"),
     ],
 )

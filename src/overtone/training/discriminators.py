@@ -24,7 +24,7 @@ from overtone.training.distributed import sum_over_ranks, wrap_network
 FFTS = (512, 1024, 2048)
 # Samples of every segment that discriminators see, from a position drawn for every step: 0.28 s.
 CROP = 12288
-# Hz left out under the bandwidth, as in the treble loss: coders fade there.
+# Hz left out under the bandwidth, as in the high_band loss: coders fade there.
 EDGE = 300.0
 # Music falls by about 12 dB an octave; this much is given back from TILT_FROM Hz on. The median of 48
 # segments of the training music then stands at 6 to 9 dB everywhere from 4 to 19 kHz.

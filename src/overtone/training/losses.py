@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch.nn import functional as F
 
+from overtone.core.errors import OvertoneError
 from overtone.core.params import check, check_choice
 from overtone.core.rates import MODEL_RATE
 from overtone.training.distributed import norm, sum_over_ranks
@@ -16,11 +17,15 @@ BandLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], to
 # The authors' code: FFT sizes with a hop of a quarter.
 MAGNITUDE_FFTS = (512, 1024, 2048, 4096)
 COMPLEX_FFT = 2048
-TREBLE_FFTS = (512, 2048)
+HIGH_BAND_FFTS = (512, 2048)
 # Its window in this project, with a hop of a quarter.
 LSD_FFT = 2048
-# The power floor of the log-spectral distance, as a magnitude.
-TREBLE_FLOOR = 1e-4
+# The power floor of log magnitudes and band levels, as a magnitude.
+LEVEL_FLOOR = 1e-4
+# The bands of the level: the factor from one edge to the next, and how many, from 570 Hz on. Their power is
+# the mean over so many frames, and a band has so many bins at least.
+LEVEL_BAND, LEVEL_BANDS = 1.0794, 48
+LEVEL_FRAMES, LEAST_BINS = 3, 4
 # Keeps the square root's gradient finite where a bin is empty.
 POWER_FLOOR = 1e-7
 
@@ -61,7 +66,7 @@ def stft_magnitude(estimate: torch.Tensor, original: torch.Tensor) -> torch.Tens
     return total / len(MAGNITUDE_FFTS)
 
 
-def treble(
+def high_band(
     estimate: torch.Tensor, original: torch.Tensor, cutoff: torch.Tensor, bandwidth: torch.Tensor
 ) -> torch.Tensor:
     """Compute the level error of every bin above the cutoff, on a log scale; blind to phase.
@@ -77,9 +82,9 @@ def treble(
         bandwidth: (batch,) in Hz, where the original ends.
     """
     total = estimate.new_zeros(())
-    for n_fft in TREBLE_FFTS:
+    for n_fft in HIGH_BAND_FFTS:
         ours, theirs = (
-            _stft(samples, n_fft).abs().clamp_min(TREBLE_FLOOR) for samples in (estimate, original)
+            _stft(samples, n_fft).abs().clamp_min(LEVEL_FLOOR) for samples in (estimate, original)
         )
         inside = _band(n_fft, cutoff, bandwidth)
         edge = _band(n_fft, bandwidth - 2000, bandwidth - 300)
@@ -98,7 +103,7 @@ def treble(
         distance, bins, linear, size, excess, bins_beyond = sum_over_ranks(torch.stack(sums))
         total = total + distance / bins.clamp_min(1) + 0.3 * (linear / size.clamp_min(1e-3))
         total = total + excess / bins_beyond.clamp_min(1)
-    return total / len(TREBLE_FFTS)
+    return total / len(HIGH_BAND_FFTS)
 
 
 def lsd(
@@ -106,14 +111,14 @@ def lsd(
 ) -> torch.Tensor:
     """Compute the log-spectral distance from the cutoff to the recording's own bandwidth, in bels.
 
-    Root mean square over a frame's bins of ``log10 |E|^2 - log10 |O|^2``, mean over frames. Where ``treble``
-    weights every bin equally, this weights a frame with a wrong level more than one with a wrong texture. It
-    ignores what lies above the bandwidth: use it beside ``treble``.
+    Root mean square over a frame's bins of ``log10 |E|^2 - log10 |O|^2``, mean over frames. Where
+    ``high_band`` weights every bin equally, this weights a frame with a wrong level more than one with a
+    wrong texture. It ignores what lies above the bandwidth: use it beside ``high_band``.
 
-    Args: as those of ``treble``.
+    Args: as those of ``high_band``.
     """
     ours, theirs = (
-        _stft(samples, LSD_FFT).abs().clamp_min(TREBLE_FLOOR).log10() for samples in (estimate, original)
+        _stft(samples, LSD_FFT).abs().clamp_min(LEVEL_FLOOR).log10() for samples in (estimate, original)
     )
     inside = _band(LSD_FFT, cutoff, bandwidth)
     count = inside.sum(1)
@@ -126,6 +131,36 @@ def lsd(
     return mean_distance
 
 
+def level(
+    estimate: torch.Tensor, original: torch.Tensor, cutoff: torch.Tensor, bandwidth: torch.Tensor
+) -> torch.Tensor:
+    """Compute the level error of bands of a ninth of an octave, from the cutoff to the recording's bandwidth.
+
+    Mean of ``|log10 P_E - log10 P_O|``, in bels; P is a band's power over LEVEL_FRAMES frames. A spectrum
+    with the mean log magnitude of music, which ``lsd`` and ``high_band`` ask for, has less power than music,
+    whose spectrum has peaks. This loss brings the power back.
+
+    Args: as those of ``high_band``.
+    """
+    frequency = torch.arange(LSD_FFT // 2 + 1, device=cutoff.device) * (MODEL_RATE / LSD_FFT)
+    edges = MODEL_RATE / 2 / LEVEL_BAND ** torch.arange(LEVEL_BANDS, -1, -1, device=cutoff.device)
+    bands = ((frequency >= edges[:-1, None]) & (frequency < edges[1:, None])).to(torch.float32)
+    inside = _band(LSD_FFT, cutoff, bandwidth)
+    width = bands @ inside
+    powers = [
+        F.avg_pool1d(bands @ (_stft(samples, LSD_FFT).abs().square() * inside), LEVEL_FRAMES, 2)
+        for samples in (estimate, original)
+    ]
+    floor = LEVEL_FLOOR**2 * width.clamp_min(1)
+    difference = ((powers[0] + floor).log10() - (powers[1] + floor).log10()).abs()
+    # Narrower bands follow single partials.
+    wide = (width >= LEAST_BINS).to(torch.float32)
+    sums = (difference * wide).sum(), wide.sum() * difference.shape[-1]
+    distance, count = sum_over_ranks(torch.stack(sums))
+    mean: torch.Tensor = distance / count.clamp_min(1)
+    return mean
+
+
 LOSSES: dict[str, Loss] = {
     "l1": F.l1_loss,
     "l2": F.mse_loss,
@@ -133,15 +168,18 @@ LOSSES: dict[str, Loss] = {
     "stft_magnitude": stft_magnitude,
 }
 # Losses that must know where the input's band and the original's end.
-BAND_LOSSES: dict[str, BandLoss] = {"treble": treble, "lsd": lsd}
+BAND_LOSSES: dict[str, BandLoss] = {"high_band": high_band, "lsd": lsd, "level": level}
 
 # The largest window of those that look at spectra.
 LARGEST_FFT = {
     "stft": COMPLEX_FFT,
     "stft_magnitude": max(MAGNITUDE_FFTS),
-    "treble": max(TREBLE_FFTS),
+    "high_band": max(HIGH_BAND_FFTS),
     "lsd": LSD_FFT,
+    "level": LSD_FFT,
 }
+# Names that losses had before.
+FORMER = {"treble": "high_band"}
 
 
 def shortest(weights: Iterable[str]) -> int:
@@ -154,6 +192,8 @@ def check_weights(weights: dict[str, float]) -> None:
     names = ", ".join(LOSSES | BAND_LOSSES)
     check(bool(weights), "train.loss", weights, f"one or more of {names}, each with a weight")
     for name, weight in weights.items():
+        if name in FORMER:
+            raise OvertoneError(f"train.loss.{name} is called train.loss.{FORMER[name]} now: rename it")
         check_choice("train.loss", name, LOSSES | BAND_LOSSES)
         check(weight > 0, f"train.loss.{name}", weight, "a weight above 0; leave a loss out to switch it off")
 
