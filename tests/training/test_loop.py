@@ -146,6 +146,8 @@ def test_a_compiled_run_of_many_lengths_ends_as_one_that_is_not_compiled(train_s
     settings = train_settings(epochs=2, loss={"high_band": 1.0}, augment=drawn)
     # Once with gradients and once without, whatever the length.
     monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)
+    # Without compiling trial programs that only tell which instructions the processor has.
+    monkeypatch.setattr(torch._inductor.config.cpp, "vec_isa_ok", True)
     monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
     histories, lengths, augment = [], set(), batches.augment
 

@@ -8,7 +8,7 @@ would have taken, up to the rounding of sums in another order, for any number of
 All functions are the identity in a process without other ranks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -87,10 +87,21 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def _sum(values: Tensor) -> Tensor:
+def _add_up(values: Tensor) -> Tensor:
     total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
     return total
+
+
+_sum: Callable[[Tensor], Tensor] = _add_up
+
+
+def leave_sums_uncompiled() -> None:
+    """Exclude sums over ranks from `torch.compile`.
+
+    Call it once there are ranks: it loads PyTorch's compiler, which takes a second or more.
+    """
+    global _sum
+    _sum = torch.compiler.disable(_add_up)
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from torch import distributed as dist
 from overtone.core.errors import OvertoneError
 from overtone.core.parallel import worker_count
 from overtone.models.device import choose_device
+from overtone.training import distributed
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -115,6 +116,7 @@ def join() -> torch.device:
     os.environ.setdefault("OVERTONE_JOBS", str(max(1, worker_count() // ranks_here)))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)
+    distributed.leave_sums_uncompiled()
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     return device
 
