@@ -6,15 +6,22 @@
     python recipes/voices.py VOICES
     python bench/quality.py VOICES --seconds 15 --to quality_voices
 
+    python bench/quality.py RECORDINGS --set test         # to be run once, for a model that is to ship
+    python bench/quality.py RECORDINGS --set validation   # to choose by
+
 FOLDER is the music to judge by, each MODEL a model folder, whose name is its row's; by default the model
 that comes with overtone. Every track gives so many seconds of its middle, low-passed by a zero-phase elliptic
-filter at four cutoffs. OVERTONE_JOBS tracks are scored at a time. Writes bench/results/quality.md,
-quality.csv (every track), and quality.json for the model's card; a slow network is scored on less of the
-music, all other rows with it, into files of another name. ViSQOL takes most of the time: where the table
-that is there already has a row whose other scores come out the same, its ViSQOL is kept. Without that table,
-all is scored again. --keep NAME leaves the rows of a model whose weights are gone as that table has them, if
-what needs no training scores there what it does now, so that they are of the same sound; the probe, which
-needs the sound itself, has no figure then.
+filter at four cutoffs. RECORDINGS holds real recordings with their voices (recipes/music.md);
+bench/recordings.py says which excerpts of them are taken, 12 s each. A row is then a mean over artists, and
+the files are quality_real and quality_validation.
+
+OVERTONE_JOBS tracks are scored at a time. Writes bench/results/quality.md, quality.csv (every track), and
+quality.json for the model's card; a slow network is scored on less of the music, all other rows with it, into
+files of another name. ViSQOL takes most of the time: where the table that is there already has a row whose
+other scores come out the same, its ViSQOL is kept. Without that table, all is scored again. --keep NAME
+leaves the rows of a model whose weights are gone as that table has them, if what needs no training scores
+there what it does now, so that they are of the same sound; the probe, which needs the sound itself, has no
+figure then.
 """
 
 import argparse
@@ -24,6 +31,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import quality_tables
+import recordings
 import soundfile
 import torch
 
@@ -31,7 +40,6 @@ from overtone import formats
 from overtone.audio import resample
 from overtone.audio.bandwidth import measure_bandwidth
 from overtone.core import parallel
-from overtone.evaluation.comparison import intervals
 from overtone.evaluation.comparison.baselines import BASELINES
 from overtone.evaluation.comparison.chunks import lowpass, middle
 from overtone.evaluation.comparison.systems import run_network
@@ -40,58 +48,42 @@ from overtone.models import registry
 
 RATE = 44100
 CUTOFFS = (4000, 5500, 8000, 11000)
-SURE = ("lsd_high", "visqol")  # shown with intervals and paired tests
-RESAMPLES = 5000  # more than the 2^12 patterns of signs of a dozen tracks
 SAME = 2e-4  # two scores of one signal, rounded to four places, on two processors
 REAL = "original"  # its features are what the probe compares with
-
-NOTES = """\
-LSD high, LSD: log-spectral distance in bels, from the cutoff and from 0 Hz to each track's own bandwidth.
-ViSQOL: 1 to 4.73, on the middle 10 s at most, channels mixed. Level: error of the level above the cutoff in
-dB. Onsets: correlation of onset strengths above the cutoff. Flatness: error of the spectral flatness in dB,
-in half-octave bands. Partials: correlation of bins' levels over their neighbours'. Image and coherence:
-error of the level difference in dB, and of the coherence, between left and right in half-octave bands.
-Probe: how many of 100 seconds a linear classifier tells from real ones, on tracks it did not learn from; 50
-is best. docs/metrics.md says what each misses."""
-
-COLUMNS = {
-    "lsd_high": "LSD high",
-    "lsd": "LSD",
-    "snr": "SNR dB",
-    "visqol": "ViSQOL",
-    "level_error": "level dB",
-    "onsets": "onsets",
-    "flatness_error": "flatness dB",
-    "partials": "partials",
-    "image_level": "image dB",
-    "image_coherence": "coherence",
-    "probe": "probe %",
-}
 
 
 def load(path, seconds):
     """The seconds in a file's middle, (1 or 2, time) at 44.1 kHz."""
+    return at_model_rate(*read_middle(path, seconds))
+
+
+def read_middle(path, seconds):
+    """The seconds in a file's middle, (channels, time), and their rate."""
     with soundfile.SoundFile(path) as file:
         length = min(file.frames, seconds * file.samplerate)
         file.seek((file.frames - length) // 2)
-        samples = file.read(length, dtype="float32", always_2d=True).T[:2]
-        samples = resample.resample(np.ascontiguousarray(samples), file.samplerate, RATE)
-    return torch.from_numpy(samples)
+        return file.read(length, dtype="float32", always_2d=True).T, file.samplerate
+
+
+def at_model_rate(samples, rate):
+    """The first two channels of (channels, time), at 44.1 kHz."""
+    return torch.from_numpy(resample.resample(np.ascontiguousarray(samples[:2]), rate, RATE))
 
 
 def score(original, estimate, cutoff, reach, known):
     """The columns of one row but for the probe; ``known`` is the row that there is already, if any."""
-    both, ranges = (original, estimate), [(cutoff, reach), (0, reach)]
+    both, ranges = (original, estimate), [(cutoff, reach), (0, cutoff), (0, reach)]
     by_range = distances.log_spectral_distances(*both, RATE, ranges)
     values = {
         "lsd_high": by_range[0],
-        "lsd": by_range[1],
+        "lsd_low": by_range[1],
+        "lsd": by_range[2],
         "snr": distances.snr(*both),
         "visqol": None,  # its place among the columns
         **distances.measure_high_band(*both, RATE, cutoff, reach),
     }
     same = known is not None and all(
-        abs(value - known[key]) <= SAME for key, value in values.items() if key != "visqol"
+        abs(value - known[key]) <= SAME for key, value in values.items() if key != "visqol" and key in known
     )
     values["visqol"] = (
         known["visqol"]
@@ -132,11 +124,12 @@ def restored(damaged, cutoff, nets):
     return made | {name: run_network(net, damaged, cutoff, RATE) for name, net in nets.items()}
 
 
-def judge(track_id, path, folders, seconds, known):
+def judge(track_id, path, folders, seconds, louder, known):
     """One track under every system and cutoff: its rows, and what the probe sees of each."""
     torch.set_num_threads(1)
     nets = {name: registry.load(folder)[0] for name, folder in folders.items()}
-    original = load(path, seconds)
+    read = recordings.read_excerpt(path, seconds) if louder else read_middle(path, seconds)
+    original = at_model_rate(*read)
     reach = measure_bandwidth(original.numpy(), RATE)
     rows, seen = [], {}
     for cutoff in CUTOFFS:
@@ -160,42 +153,6 @@ def name_rows(folders):
     }
 
 
-def compared(table, first):
-    """Intervals by cutoff, and the paired test of each system against one, as lines of Markdown."""
-    heads = [f"{COLUMNS[key]} | minus {first}" for key in SURE]
-    lines = ["| cutoff | system | " + " | ".join(heads) + " |", "| --- " * (2 + 2 * len(SURE)) + "|"]
-    for cutoff, rows in table.groupby("cutoff"):
-        by_system = {
-            name: of_system.set_index("track")[list(SURE)].to_dict("index")
-            for name, of_system in rows.groupby("system", sort=False)
-        }
-        genres = dict.fromkeys(rows["track"], "")
-        found = intervals.summarize(by_system, genres, RESAMPLES, against=first)
-        for name, values in found["systems"].items():
-            cells = []
-            for key in SURE:
-                cells.append("{mean:.2f} [{low:.2f}, {high:.2f}]".format(**values[key]))
-                difference = found["paired"]["systems"].get(name, {}).get(key)
-                cells.append("{mean:+.2f}, p = {p:.4f}".format(**difference) if difference else "")
-            lines.append(f"| {cutoff} | {name} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def by_source(table):
-    """Means over cutoffs and tracks by folder of the music (of the test music: a game) and system."""
-    source = table["track"].str.rpartition("/")[0].rename("source")
-    means = table.groupby([source, "system"], sort=False)[list(SURE)].mean().round(3)
-    count = table.groupby(source)["track"].nunique()
-    return {
-        name: {"tracks": int(count[name])}
-        | {
-            system: {COLUMNS[key]: value for key, value in row.items()}
-            for system, row in rows.droplevel(0).to_dict("index").items()
-        }
-        for name, rows in means.groupby(level=0, sort=False)
-    }
-
-
 def music_and_models(description, seconds):
     """A command line of music to judge by, models, and seconds of every track."""
     parser = argparse.ArgumentParser(
@@ -209,23 +166,53 @@ def music_and_models(description, seconds):
 
 def arguments():
     """What is asked for."""
-    parser = music_and_models(__doc__, 30)
+    parser = music_and_models(__doc__, None)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth track only")
-    parser.add_argument("--to", default="quality", metavar="NAME", help="bench/results/NAME.md and so on")
+    parser.add_argument("--set", choices=recordings.SETS, help="FOLDER holds these real recordings")
+    parser.add_argument(
+        "--per-artist",
+        type=int,
+        default=recordings.PER_ARTIST,
+        metavar="N",
+        help="recordings of each, of a set",
+    )
+    parser.add_argument("--to", metavar="NAME", help="bench/results/NAME.md and so on")
     parser.add_argument("--keep", action="append", default=[], metavar="NAME", help="leave this model's rows")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    asked.to = asked.to or {None: "quality", "test": "quality_real"}.get(asked.set, f"quality_{asked.set}")
+    asked.seconds = asked.seconds or (12 if asked.set else 30)
+    return asked
 
 
-def main():
-    """Score every system at every cutoff and write the results."""
-    began = time.monotonic()
-    asked = arguments()
-    folders = name_rows(asked.models)
+def tracks_of(asked):
+    """Name -> sound file of every track that is asked for."""
+    if asked.set:
+        chosen = recordings.choose(asked.set, asked.music, asked.per_artist)[:: asked.every]
+        return dict(chosen)
     paths = sorted(path for path in asked.music.rglob("*") if formats.is_sound(path))
-    folder = Path(__file__).parent / "results"
-    known = known_rows(folder / f"{asked.to}.csv")
-    names = {path: str(path.relative_to(asked.music)) for path in paths[:: asked.every]}
-    calls = [(name, path, folders, asked.seconds, known.get(name, {})) for path, name in names.items()]
+    return {str(path.relative_to(asked.music)): path for path in paths[:: asked.every]}
+
+
+def by_artist(table, seen):
+    """Excerpts' rows and the probe's features, by artist: the mean of the rows, all features."""
+    artists = table["track"].str.rpartition("/")[0]
+    means = table.assign(track=artists).groupby(["cutoff", "system", "track"], sort=False).mean()
+    joined = {}
+    for key, by_track in seen.items():
+        for track, features in by_track.items():
+            joined.setdefault(key, {}).setdefault(track.rpartition("/")[0], []).append(features)
+    return means.reset_index(), {
+        key: {artist: np.concatenate(parts) for artist, parts in of_artists.items()}
+        for key, of_artists in joined.items()
+    }
+
+
+def score_all(asked, folders, known):
+    """Score every track: all rows, and (cutoff, system) -> track -> what the probe sees."""
+    calls = [
+        (name, path, folders, asked.seconds, bool(asked.set), known.get(name, {}))
+        for name, path in tracks_of(asked).items()
+    ]
     rows, seen = [], {}
     for call, (scored, features) in zip(calls, parallel.run_all(judge, calls), strict=True):
         rows += scored
@@ -234,7 +221,17 @@ def main():
         for key, value in features.items():
             seen.setdefault(key, {})[call[0]] = value
         print(call[0], flush=True)
-    table = pd.DataFrame(rows)
+    return pd.DataFrame(rows), seen
+
+
+def main():
+    """Score every system at every cutoff and write the results."""
+    began = time.monotonic()
+    asked = arguments()
+    folders = name_rows(asked.models)
+    folder = Path(__file__).parent / "results"
+    excerpts, seen = score_all(asked, folders, known_rows(folder / f"{asked.to}.csv"))
+    table, seen = by_artist(excerpts, seen) if asked.set else (excerpts, seen)
     means = table.drop(columns="track").groupby(["cutoff", "system"], sort=False).mean()
     for cutoff, name in means.index:
         if name in asked.keep:
@@ -242,40 +239,35 @@ def main():
         accuracy = c2st.accuracy(seen[cutoff, REAL], seen[cutoff, name])
         means.loc[(cutoff, name), "probe"] = 100 * accuracy
     # Mono has no place between the channels.
-    columns = {key: name for key, name in COLUMNS.items() if key in means}
+    columns = {key: name for key, name in quality_tables.COLUMNS.items() if key in means}
     means = means[list(columns)].sort_index(level="cutoff", sort_remaining=False)
     tracks = table.groupby("cutoff")["track"].nunique()
+    unit = f"Artists of the {asked.set} set of real recordings" if asked.set else "Test tracks"
+    of_each = f", {excerpts['track'].nunique()} excerpts" if asked.set else ""
     left = f" Rows of {', '.join(asked.keep)} are an earlier run's." if asked.keep else ""
+    sources = quality_tables.by_source(table)
+    first = next(iter(folders))
     text = [
         __doc__.splitlines()[0],
         "",
-        f"Test tracks by cutoff: {tracks.to_dict()}, {asked.seconds} s of each. "
+        f"{unit} by cutoff: {tracks.to_dict()}{of_each}, {asked.seconds} s of each. "
         f"Took {(time.monotonic() - began) / 60:.1f} minutes on {parallel.worker_count()} cores.{left}",
         "",
-        NOTES,
+        quality_tables.NOTES,
         "",
-        "| cutoff | system | " + " | ".join(columns.values()) + " |",
-        "| --- " * (len(columns) + 2) + "|",
-    ]
-    for (cutoff, name), row in means.iterrows():
-        cells = ["" if np.isnan(value) else f"{value:.2f}" for value in row]
-        text.append(f"| {cutoff} | {name} | " + " | ".join(cells) + " |")
-    first = next(iter(folders))
-    text += [
+        *quality_tables.of_means(means),
         "",
-        f"95 % intervals (bootstrap over tracks), and the mean difference to {first} track by track with the",
+        f"95 % intervals (bootstrap over {'artists' if asked.set else 'tracks'}), and the mean difference to "
+        f"{first}, one by one, with the",
         "two-sided p of the sign-flip test (not corrected for the number of comparisons):",
         "",
-        *compared(table, first),
+        *quality_tables.compared(table, first),
+        "",
+        "By source, means over the cutoffs (LSD high / ViSQOL):",
+        "",
+        *quality_tables.of_sources(sources, list(table["system"].unique())),
     ]
-    sources = by_source(table)
-    systems = list(table["system"].unique())
-    text += ["", "By source, means over the cutoffs (LSD high / ViSQOL):", ""]
-    text += ["| source | tracks | " + " | ".join(systems) + " |", "| --- " * (len(systems) + 2) + "|"]
-    for name, values in sources.items():
-        cells = [" / ".join(f"{value:.2f}" for value in values[system].values()) for system in systems]
-        text.append(f"| {name} | {values['tracks']} | " + " | ".join(cells) + " |")
-    table.round(4).to_csv(folder / f"{asked.to}.csv", index=False)
+    excerpts.round(4).to_csv(folder / f"{asked.to}.csv", index=False)
     (folder / f"{asked.to}.md").write_text("\n".join(text) + "\n")
     figures = {
         str(cutoff): {
