@@ -43,7 +43,7 @@ from overtone.core import parallel
 from overtone.evaluation.comparison.baselines import BASELINES
 from overtone.evaluation.comparison.chunks import lowpass, middle
 from overtone.evaluation.comparison.systems import run_network
-from overtone.evaluation.metrics import c2st, distances, visqol
+from overtone.evaluation.metrics import balance, c2st, distances, visqol
 from overtone.models import registry
 
 RATE = 44100
@@ -80,6 +80,7 @@ def score(original, estimate, cutoff, reach, known):
         "lsd": by_range[2],
         "snr": distances.snr(*both),
         "visqol": None,  # its place among the columns
+        "clipped": distances.clipped(estimate, RATE),
         **distances.measure_high_band(*both, RATE, cutoff, reach),
     }
     same = known is not None and all(
@@ -125,23 +126,26 @@ def restored(damaged, cutoff, nets):
 
 
 def judge(track_id, path, folders, seconds, louder, known):
-    """One track under every system and cutoff: its rows, and what the probe sees of each."""
+    """One track under every system and cutoff: its rows, what the probe sees of each, and their seams."""
     torch.set_num_threads(1)
     nets = {name: registry.load(folder)[0] for name, folder in folders.items()}
     read = recordings.read_excerpt(path, seconds) if louder else read_middle(path, seconds)
     original = at_model_rate(*read)
     reach = measure_bandwidth(original.numpy(), RATE)
-    rows, seen = [], {}
+    rows, seen, profiles = [], {}, {}
     for cutoff in CUTOFFS:
         if reach < cutoff + 2000:
             continue
         damaged = lowpass(original, cutoff, RATE)
         seen[cutoff, REAL] = c2st.features(original, RATE, cutoff, reach)
+        true = balance.mean_powers(original, RATE, cutoff, reach)
         for name, estimate in restored(damaged, cutoff, nets).items():
             values = score(original, estimate, cutoff, reach, known.get((cutoff, name)))
             rows.append({"cutoff": cutoff, "system": name, "track": track_id, **values})
             seen[cutoff, name] = c2st.features(estimate, RATE, cutoff, reach)
-    return rows, seen
+            made = balance.mean_powers(estimate, RATE, cutoff, reach)
+            profiles[cutoff, name] = balance.seam_profile(true, made, RATE, cutoff, reach)
+    return rows, seen, profiles
 
 
 def name_rows(folders):
@@ -208,20 +212,22 @@ def by_artist(table, seen):
 
 
 def score_all(asked, folders, known):
-    """Score every track: all rows, and (cutoff, system) -> track -> what the probe sees."""
+    """Score every track: rows, what the probe sees by cutoff, system and track, and the mean seams."""
     calls = [
         (name, path, folders, asked.seconds, bool(asked.set), known.get(name, {}))
         for name, path in tracks_of(asked).items()
     ]
-    rows, seen = [], {}
-    for call, (scored, features) in zip(calls, parallel.run_all(judge, calls), strict=True):
+    rows, seen, profiles = [], {}, {}
+    for call, (scored, features, seams) in zip(calls, parallel.run_all(judge, calls), strict=True):
         rows += scored
         for name in asked.keep:
             rows += kept(name, scored, known.get(call[0], {}))
         for key, value in features.items():
             seen.setdefault(key, {})[call[0]] = value
+        for key, value in seams.items():
+            profiles.setdefault(key, []).append(value)
         print(call[0], flush=True)
-    return pd.DataFrame(rows), seen
+    return pd.DataFrame(rows), seen, {key: np.mean(found, axis=0) for key, found in profiles.items()}
 
 
 def main():
@@ -230,7 +236,7 @@ def main():
     asked = arguments()
     folders = name_rows(asked.models)
     folder = Path(__file__).parent / "results"
-    excerpts, seen = score_all(asked, folders, known_rows(folder / f"{asked.to}.csv"))
+    excerpts, seen, profiles = score_all(asked, folders, known_rows(folder / f"{asked.to}.csv"))
     table, seen = by_artist(excerpts, seen) if asked.set else (excerpts, seen)
     means = table.drop(columns="track").groupby(["cutoff", "system"], sort=False).mean()
     for cutoff, name in means.index:
@@ -256,6 +262,10 @@ def main():
         quality_tables.NOTES,
         "",
         *quality_tables.of_means(means),
+        "",
+        quality_tables.SIGN_NOTES,
+        "",
+        *quality_tables.of_means(quality_tables.signs(table, profiles)),
         "",
         f"95 % intervals (bootstrap over {'artists' if asked.set else 'tracks'}), and the mean difference to "
         f"{first}, one by one, with the",

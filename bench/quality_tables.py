@@ -1,8 +1,10 @@
 """Tables of bench/quality.py: columns, intervals, and means by source."""
 
 import numpy as np
+import pandas as pd
 
 from overtone.evaluation.comparison import intervals
+from overtone.evaluation.metrics.balance import largest_step
 
 SURE = ("lsd_high", "visqol")  # shown with intervals and paired tests
 RESAMPLES = 5000  # more than the 2^12 patterns of signs of a dozen tracks
@@ -33,10 +35,59 @@ COLUMNS = {
 }
 
 
+SIGN_NOTES = """\
+Errors with their sign: 0 is best; above 0 is too loud, too wide, too flat. Level: of the first and the second
+octave above the cutoff in dB, medians, and means of the absolute values. Bright: level in the brightest tenth
+of the frames in dB, median. Width: side over middle in dB, median. Flat, steady: flatness of the magnitudes
+over frequency and over half seconds, of the restored less the original, means. Comb: dB, mean. Seam: the
+largest step in dB between bands of 100 Hz around the cutoff, in the mean over all. Clips: how many of 100
+have more samples beyond full scale than the input."""
+
+
+SIGN_COLUMNS = {
+    "level_octave_1": "level 1st dB",
+    "level_octave_2": "level 2nd dB",
+    "bright_frames": "bright dB",
+    "side_width": "width dB",
+    "flatness_change": "flat",
+    "flatness_time_change": "steady",
+    "comb_change": "comb dB",
+    "clips": "clips %",
+}
+
+
+def signs(table, profiles):
+    """What `SIGN_NOTES` says, by cutoff and system.
+
+    Args:
+        table: rows of all tracks.
+        profiles: (cutoff, system) -> mean of `balance.seam_profile` over the tracks.
+    """
+    own = table[table["system"] == "input"].set_index(["cutoff", "track"])["clipped"]
+    before = own.reindex(pd.MultiIndex.from_frame(table[["cutoff", "track"]])).to_numpy()
+    octaves = ["level_octave_1", "level_octave_2"]
+    table = table.assign(clips=100.0 * (table["clipped"] > before), **_absolute(table, octaves))
+    groups = table.groupby(["cutoff", "system"], sort=False)
+    keys = [key for key in (*octaves, "bright_frames", "side_width") if key in table]
+    found = groups[keys].median().rename(columns=SIGN_COLUMNS)
+    found[["level 1st abs", "level 2nd abs"]] = groups[["abs_1", "abs_2"]].mean()
+    for key in ("flatness_change", "flatness_time_change", "comb_change", "clips"):
+        found[SIGN_COLUMNS[key]] = groups[key].mean()
+    found["seam dB"] = [
+        largest_step(profiles[key]) if key in profiles else np.nan for key in found.index.tolist()
+    ]
+    return found.sort_index(level="cutoff", sort_remaining=False)
+
+
+def _absolute(table, octaves):
+    """The absolute levels; music of a low bandwidth may lack the second."""
+    return {f"abs_{n}": abs(table[key]) if key in table else np.nan for n, key in enumerate(octaves, start=1)}
+
+
 def of_means(means):
-    """The means by cutoff and system, as lines of Markdown."""
+    """Figures by cutoff and system, as lines of Markdown."""
     lines = [
-        "| cutoff | system | " + " | ".join(COLUMNS[key] for key in means) + " |",
+        "| cutoff | system | " + " | ".join(COLUMNS.get(key, key) for key in means) + " |",
         "| --- " * (len(means.columns) + 2) + "|",
     ]
     for (cutoff, name), row in means.iterrows():

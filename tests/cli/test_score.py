@@ -43,7 +43,7 @@ def test_files_get_the_scores_of_their_samples(sound, save, rng):
 def test_without_a_cutoff_the_treble_has_no_scores(sound, save):
     path = save("a.wav", sound)
     (found,) = score.score_files(path, [path], visqol=False)
-    assert {*found.values} == {"lsd", "lsd_full", "si_sdr", "snr", "mrstft"}
+    assert {*found.values} == {"lsd", "lsd_full", "si_sdr", "snr", "mrstft", "clipped"}
 
 
 def test_rates_may_differ(sound, save):

@@ -95,7 +95,7 @@ def _view(title: str, keys: Collection[str], systems: Mapping[str, Any]) -> dict
     best = {}
     for key in keys:
         means = [values[key]["mean"] for values in systems.values() if key in values]
-        best[key] = max(means) if SCORES[key].higher_is_better else min(means)
+        best[key] = SCORES[key].best(means)
     rows = {}
     for system, values in systems.items():
         rows[system] = [

@@ -35,7 +35,10 @@ def text(results: Mapping[str, Any]) -> str:
         blocks += _paired(results["paired"])
     legend = [f"{full_name(score):13}  {score.says}" for score in SCORES.values()]
     legend += [f"Left out: {line}" for line in [absent(systems)] if line]
-    blocks += ["What each metric rewards and misses (↓ less is better, ↑ more is better)", "\n".join(legend)]
+    blocks += [
+        "What each metric rewards and misses (↓ less is better, ↑ more, →0 nearer 0)",
+        "\n".join(legend),
+    ]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -149,7 +152,7 @@ def heading(key: str) -> str:
     """Format the heading of a metric's column, with an arrow in the direction of improvement."""
     score = SCORES[key]
     unit = f" {score.unit}" if score.unit == "dB" else ""
-    return f"{score.heading}{unit} {'↑' if score.higher_is_better else '↓'}"
+    return f"{score.heading}{unit} {score.arrow}"
 
 
 def full_name(score: Score) -> str:

@@ -151,7 +151,15 @@ def test_mono_has_no_stereo_image() -> None:
     stereo, mono = (
         distances.measure(music(0, channels), music(1, channels), RATE, 4800, RATE / 2) for channels in (2, 1)
     )
-    assert {*stereo} - {*mono} == {"image_level", "image_coherence"}
+    assert {*stereo} - {*mono} == {"image_level", "image_coherence", "side_width"}
+
+
+def test_samples_beyond_full_scale_count_by_second_in_the_worse_channel() -> None:
+    samples = torch.zeros(2, RATE // 2)
+    samples[0, :3] = torch.tensor([1.0, 1.01, -1.5])
+    samples[1, 7] = 2.0
+    assert distances.clipped(samples, RATE) == pytest.approx(4)  # two in half a second
+    assert distances.clipped(torch.ones(1, RATE), RATE) == 0
 
 
 def high_pass(samples: torch.Tensor, edge: float) -> torch.Tensor:
@@ -188,7 +196,7 @@ def test_silence_does_not_win_above_the_cutoff_of_a_track_that_ends_at_16_khz() 
 
 def test_a_track_without_a_high_band_has_no_scores_of_it() -> None:
     found = distances.measure(music(0, 2), music(1, 2), RATE, 8000, 8300)
-    assert {"lsd", "lsd_full", "lsd_low", "si_sdr", "snr", "mrstft"} == {*found}
+    assert {"lsd", "lsd_full", "lsd_low", "si_sdr", "snr", "mrstft", "clipped"} == {*found}
 
 
 def test_an_octave_that_the_track_does_not_reach_is_missing() -> None:

@@ -14,7 +14,7 @@ from array_api_compat import array_namespace, size
 
 from overtone.audio import stft
 from overtone.core.arrays import Array
-from overtone.evaluation.metrics import high_band
+from overtone.evaluation.metrics import balance, high_band, texture
 from overtone.evaluation.metrics.high_band import log_power, mean, total
 
 # (n_fft, hop, window) of the paper's evaluation. It gives sizes and hops but no window lengths: these
@@ -56,6 +56,7 @@ def measure(
         "si_sdr": si_sdr(reference, estimate),
         "snr": snr(reference, estimate),
         "mrstft": multi_resolution_stft(reference, estimate),
+        "clipped": clipped(estimate, rate),
     }
     return values | (measure_high_band(reference, estimate, rate, cutoff, bandwidth) if has_high_band else {})
 
@@ -63,7 +64,7 @@ def measure(
 def measure_high_band(
     reference: Array, estimate: Array, rate: int, low: float, high: float
 ) -> dict[str, float]:
-    """Compute the metrics of `overtone.evaluation.metrics.high_band`, by key, from low to high in Hz."""
+    """Compute the metrics of `high_band`, `balance` and `texture`, by key, from low to high in Hz."""
     band = (reference, estimate, rate, low, high)
     values = {
         "level_error": high_band.level_error(*band),
@@ -73,7 +74,7 @@ def measure_high_band(
     }
     if len(reference) == 2:
         values["image_level"], values["image_coherence"] = high_band.image_error(*band)
-    return values
+    return values | balance.measure(*band) | texture.measure(*band)
 
 
 def measure_paper(reference: Array, estimate: Array) -> dict[str, float]:
@@ -196,6 +197,13 @@ def distance_by_frequency(reference: Array, estimate: Array) -> np.ndarray:
         count += len(difference)
     distance: np.ndarray = np.sqrt(squared / count)
     return distance
+
+
+def clipped(estimate: Array, rate: int) -> float:
+    """Count the samples beyond full scale per second, in the channel that has most of them."""
+    xp = array_namespace(estimate)
+    beyond = xp.sum(xp.astype(abs(estimate) > 1, xp.float64), axis=-1)
+    return float(xp.max(beyond)) * rate / int(estimate.shape[-1])
 
 
 def snr(reference: Array, estimate: Array) -> float:

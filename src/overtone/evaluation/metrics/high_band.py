@@ -111,7 +111,7 @@ def partials_correlation(reference: Array, estimate: Array, rate: int, low: floa
     bins = stft.bins_between(low, high, rate)
     sums = np.zeros(6)
     for pair in zip(stft.stft_blocks(reference), stft.stft_blocks(estimate), strict=True):
-        true, estimated = (_fine_structure(spectrum[..., bins, :]) for spectrum in pair)
+        true, estimated = (fine_structure(spectrum[..., bins, :]) for spectrum in pair)
         products = (true, estimated, true * true, estimated * estimated, true * estimated)
         sums += [size(true), *map(total, products)]
     count, true_sum, estimated_sum, true_square, estimated_square, both = sums.tolist()
@@ -119,7 +119,7 @@ def partials_correlation(reference: Array, estimate: Array, rate: int, low: floa
     return (both - true_sum * estimated_sum / count) / norms**0.5 if norms > 0 else 0.0
 
 
-def _fine_structure(spectrum: Array) -> Array:
+def fine_structure(spectrum: Array) -> Array:
     """Compute the level above the mean of the neighbours in bels, (..., bins, frames)."""
     xp = array_namespace(spectrum)
     level = xp.astype(log_power(spectrum), xp.float64)
@@ -137,8 +137,8 @@ def onset_correlation(reference: Array, estimate: Array, rate: int, low: float, 
     Onset strength at a frame is the rise of the level in dB since the frame before, falls counting as 0,
     mean over bands of a sixth of an octave. A constant curve has correlation 0.
     """
-    true = _band_powers(reference, rate, low, high)
-    estimated = _band_powers(estimate, rate, low, high)
+    true = band_powers(reference, rate, low, high)
+    estimated = band_powers(estimate, rate, low, high)
     floor = true.max() * ONSET_RANGE + np.finfo(np.float32).tiny
     levels = [10 * np.log10(np.maximum(powers, floor)) for powers in (true, estimated)]
     curves = [np.maximum(np.diff(level, axis=-1), 0).mean(axis=0) for level in levels]
@@ -147,7 +147,7 @@ def onset_correlation(reference: Array, estimate: Array, rate: int, low: float, 
     return float(first @ second) / norms if norms > 0 else 0.0
 
 
-def _band_powers(samples: Array, rate: int, low: float, high: float) -> np.ndarray:
+def band_powers(samples: Array, rate: int, low: float, high: float) -> np.ndarray:
     """Compute mean power over bins and channels, (sixths of an octave, frames), float64."""
     bins = [stft.bins_between(*edges, rate, ONSET_FFT) for edges in bands(low, high, per_octave=6)]
     powers = []

@@ -16,6 +16,7 @@ class Score:
         higher_is_better: the direction of improvement.
         decimals: digits shown after the point.
         says: one line: what it rewards and what it misses.
+        signed: whether 0 is best, and the sign says in which direction an estimate errs.
     """
 
     heading: str
@@ -23,6 +24,18 @@ class Score:
     higher_is_better: bool
     decimals: int
     says: str
+    signed: bool = False
+
+    def best(self, means: list[float]) -> float:
+        """Return the best of several means."""
+        if self.signed:
+            return min(means, key=abs)
+        return max(means) if self.higher_is_better else min(means)
+
+    @property
+    def arrow(self) -> str:
+        """Direction of improvement: up, down, or towards 0."""
+        return "→0" if self.signed else "↑" if self.higher_is_better else "↓"
 
 
 SCORES: dict[str, Score] = {
@@ -84,6 +97,40 @@ SCORES: dict[str, Score] = {
     "image_coherence": Score(
         "coherence", "", False, 2, "similarity of left and right; misses the direction of a sound"
     ),
+    "level_octave_1": Score(
+        "level 1st",
+        "dB",
+        False,
+        1,
+        "level of the first octave above the cutoff, too loud above 0; misses when",
+        True,
+    ),
+    "level_octave_2": Score(
+        "level 2nd", "dB", False, 1, "level of the second octave, if the track has one", True
+    ),
+    "bright_frames": Score(
+        "bright", "dB", False, 1, "level in the brightest tenth of frames: sibilants, cymbals", True
+    ),
+    "seam": Score(
+        "seam",
+        "dB",
+        False,
+        1,
+        "largest step between bands of 100 Hz around the cutoff; other notes count too",
+    ),
+    "side_width": Score("width", "dB", False, 1, "side over middle; misses which sound is where", True),
+    "flatness_change": Score(
+        "flat", "", False, 2, "noisier than the original above 0, more tonal below; misses which tones", True
+    ),
+    "flatness_time_change": Score(
+        "steady", "", False, 2, "steadier than the original above 0; misses when it is not", True
+    ),
+    "comb_change": Score(
+        "comb", "dB", False, 2, "lines at the same bins all the time, if the original has none", True
+    ),
+    "clipped": Score(
+        "clipped", "", False, 1, "samples beyond full scale per second; the input's row has its own"
+    ),
     "si_sdr": Score(
         "SI-SDR", "dB", True, 1, "waveform up to its level; misses level, sign, and nearly all high band"
     ),
@@ -104,6 +151,7 @@ SCORES: dict[str, Score] = {
 # Metrics that a table may lack, with the reason.
 ABSENT = {
     "image_level": "mono music",
+    "side_width": "mono music",
     "visqol": "evaluate.visqol is off",
     "c2st": "needs 5 tracks with a high band",
 }
@@ -119,7 +167,17 @@ VIEWS = {
         "onsets",
         "c2st",
     ),
-    "Full band and stereo": ("visqol", "lsd", "lsd_full", "lsd_low", "image_level", "image_coherence"),
+    "Full band and stereo": (
+        "visqol",
+        "lsd",
+        "lsd_full",
+        "lsd_low",
+        "image_level",
+        "image_coherence",
+        "clipped",
+    ),
+    "Balance of the high band": ("level_octave_1", "level_octave_2", "bright_frames", "side_width", "seam"),
+    "Texture of the high band": ("flatness_change", "flatness_time_change", "comb_change"),
     "Waveform and the paper's metrics": ("snr", "si_sdr", "l1", "mse", "stft", "mrstft"),
 }
 IN_GENRES = ("lsd_high", "snr")  # the columns by genre: the high band, and the cost in the waveform
