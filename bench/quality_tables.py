@@ -12,7 +12,8 @@ RESAMPLES = 5000  # more than the 2^12 patterns of signs of a dozen tracks
 NOTES = """\
 LSD high, low, all: log-spectral distance in bels, from the cutoff to each track's own bandwidth, from 0 Hz to
 the cutoff, and over both.
-ViSQOL: 1 to 4.73, on the middle 10 s at most, channels mixed. Level: error of the level above the cutoff in
+ViSQOL: 1 to 4.73, on the middle 10 s at most, channels mixed. Zimtohrli: its distance times 1000, on the
+same, if the extra is installed. Level: error of the level above the cutoff in
 dB. Onsets: correlation of onset strengths above the cutoff. Flatness: error of the spectral flatness in dB,
 in half-octave bands. Partials: correlation of bins' levels over their neighbours'. Image and coherence:
 error of the level difference in dB, and of the coherence, between left and right in half-octave bands.
@@ -25,6 +26,7 @@ COLUMNS = {
     "lsd": "LSD",
     "snr": "SNR dB",
     "visqol": "ViSQOL",
+    "zimtohrli": "zimtohrli",
     "level_error": "level dB",
     "onsets": "onsets",
     "flatness_error": "flatness dB",
