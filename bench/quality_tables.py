@@ -13,12 +13,12 @@ NOTES = """\
 LSD high, low, all: log-spectral distance in bels, from the cutoff to each track's own bandwidth, from 0 Hz to
 the cutoff, and over both.
 ViSQOL: 1 to 4.73, on the middle 10 s at most, channels mixed. Zimtohrli: its distance times 1000, on the
-same, if the extra is installed. Level: error of the level above the cutoff in
-dB. Onsets: correlation of onset strengths above the cutoff. Flatness: error of the spectral flatness in dB,
-in half-octave bands. Partials: correlation of bins' levels over their neighbours'. Image and coherence:
-error of the level difference in dB, and of the coherence, between left and right in half-octave bands.
-Probe: how many of 100 seconds a linear classifier tells from real ones, on tracks it did not learn from; 50
-is best. docs/metrics.md says what each misses."""
+same, if the extra is installed. 2f: the 2f-model's grade, 0 to 100, on the same. Level: error of the level
+above the cutoff in dB. Onsets: correlation of onset strengths above the cutoff. Flatness: error of the
+spectral flatness in dB, in half-octave bands. Partials: correlation of bins' levels over their neighbours'.
+Image and coherence: error of the level difference in dB, and of the coherence, between left and right in
+half-octave bands. Probe: how many of 100 seconds a linear classifier tells from real ones, on tracks it did
+not learn from; 50 is best. docs/metrics.md says what each misses."""
 
 COLUMNS = {
     "lsd_high": "LSD high",
@@ -27,6 +27,7 @@ COLUMNS = {
     "snr": "SNR dB",
     "visqol": "ViSQOL",
     "zimtohrli": "zimtohrli",
+    "two_f": "2f",
     "level_error": "level dB",
     "onsets": "onsets",
     "flatness_error": "flatness dB",
