@@ -38,11 +38,11 @@ def test_the_baselines_come_first_and_every_other_system_has_its_low_band_both_w
 def test_the_low_band_put_back_is_what_restoring_keeps(chunks, kind):
     """With the crossover of `overtone restore`, a network's output alone becomes its restored file."""
     # It swells: steady noise would go on above the cutoff, which is not the network's work.
-    net, samples = make(kind), chunks[0].degraded * torch.linspace(0.1, 1, chunks[0].degraded.shape[1])
+    net, samples = make(kind), chunks[0].degraded * torch.linspace(0.01, 0.1, chunks[0].degraded.shape[1])
     alone = systems.run_network(net, samples, CUTOFF, RATE, RestorerOptions(keep_low=False))
     kept = systems.with_low_band(alone, samples, CUTOFF, RATE)
     restored = systems.run_network(net, samples, CUTOFF, RATE)
-    assert (restored - samples).abs().max() > 1e-3
+    assert (restored - samples).abs().max() > 1e-4
     assert (kept - restored).abs().max() < 1e-5 * alone.abs().max()
 
 
