@@ -460,7 +460,7 @@ def test_beyond_this_machine_a_token_is_needed(tmp_path, worker):
         {"brightness": 10**400},
         {"amount": True},
         {"top": -1},
-        {"top": 6000},
+        {"top": 5900},
         {"strength": 2},
         {"other": 1},
     ],

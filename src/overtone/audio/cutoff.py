@@ -28,6 +28,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from overtone.audio.falls import BANDS_BEFORE, find_falls
 from overtone.audio.knee import fit_knee
 from overtone.audio.resampler_losses import COMMON, FREQUENCIES, RATES, half_power
+from overtone.audio.rolloff import Rolloff, fit_rolloff
 
 # Telephones reach 3.4 kHz. Below this a tone or a bass looks like a band limit.
 LOWEST_HZ = 2_000.0
@@ -48,6 +49,7 @@ PERCENTILE = 90
 # A floor's levels spread over time as noise's must: 2 to 4 dB, music's 10 to 30 (four tracks, 8 bits).
 FLOOR_SPREAD = 1.8
 RATE_EDGE = 0.93  # of the Nyquist frequency: resamplers begin to fall at 91 to 95 %
+TINY = 1e-16  # the power of a bin in digital silence
 SURE = 0.5  # a cutoff found with less confidence may be where the music itself ends
 SURE_FRAMES = 10  # about a second of sound; with less of it, confidence falls
 
@@ -92,6 +94,7 @@ class SpectrumMeter:
         self._widths = np.diff(self._edges)
         self._window = hann(self.frame)
         self._levels: list[np.ndarray] = []
+        self._bins: list[np.ndarray] = []  # of the same frames, every bin's level: 1 MB at 44.1 kHz
         self._hop = self.frame
         self._skip = 0  # samples before the next frame begins
         self._held = np.empty((0, self.frame), dtype=np.float32)
@@ -123,13 +126,26 @@ class SpectrumMeter:
             return Cutoff(self.rate / 2, 0.0, False, "silence")
         return self._detect(np.stack(levels))
 
+    def rolloff(self, cutoff: float) -> Rolloff | None:
+        """Measure how a low-pass falls around a cutoff in Hz; None if none does."""
+        if not self._levels:
+            return None
+        levels, width = np.stack(self._levels), self.rate / self.frame
+        first, end = np.searchsorted(self._edges, (cutoff / 2 / width, cutoff / width))
+        octave = levels[:, first:end].mean(axis=1) if end > first else levels.max(axis=1)
+        active = octave >= max(np.percentile(octave, 95) - ACTIVE_DB, SILENCE_DB)
+        bins = [frame for frame, sounds in zip(self._bins, active, strict=True) if sounds]
+        return fit_rolloff(np.array(bins, np.float32).mean(axis=0), width, cutoff) if bins else None
+
     def _end_frame(self) -> None:
         """Store the frame's levels; when the memory is full, drop every second frame and double the hop."""
-        self._levels.append(self._measure(self._held))
+        power = bin_powers(self._held, self._window, self.frame)
+        self._levels.append(_band_means(power, self._edges))
+        self._bins.append((10 * np.log10(power + TINY)).astype(np.float16))
         self._filled = 0
         self._skip = self._hop - self.frame
         if len(self._levels) == FRAMES:
-            del self._levels[1::2]
+            del self._levels[1::2], self._bins[1::2]
             self._hop *= 2
 
     def _measure(self, samples: np.ndarray) -> np.ndarray:
@@ -213,10 +229,20 @@ def band_levels(frames: np.ndarray, window: np.ndarray, edges: np.ndarray, n_fft
         edges: the bins where bands begin, and where the last one ends.
         n_fft: of the transform.
     """
+    return _band_means(bin_powers(frames, window, n_fft), edges)
+
+
+def bin_powers(frames: np.ndarray, window: np.ndarray, n_fft: int) -> np.ndarray:
+    """Measure bins' power, 1 for a full-scale tone: (channels, ..., samples) frames to (..., bins)."""
     spectrum = np.fft.rfft(frames * window, n=n_fft)
-    power = (spectrum.real**2 + spectrum.imag**2).mean(axis=0) * (2 / window.sum()) ** 2
+    power: np.ndarray = (spectrum.real**2 + spectrum.imag**2).mean(axis=0) * (2 / window.sum()) ** 2
+    return power
+
+
+def _band_means(power: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Average bins' power over bands, in dB: (..., bins) to (..., bands)."""
     means = np.add.reduceat(power, edges, axis=-1)[..., :-1] / np.diff(edges)
-    levels: np.ndarray = 10 * np.log10(means + 1e-16)
+    levels: np.ndarray = 10 * np.log10(means + TINY)
     return levels
 
 

@@ -11,7 +11,7 @@ from overtone.models.network import Network
 from overtone.restoration.passes import SourceFile, measure, restored_blocks
 from overtone.restoration.result import describe_source
 from overtone.restoration.stream.analysis import RestorerOptions, open_restorer
-from overtone.restoration.stream.limits import default_rate, restored_from
+from overtone.restoration.stream.limits import default_rate
 
 
 class AddedBand(NamedTuple):
@@ -66,7 +66,7 @@ def restore_apart(
         rate = analysis.rate
     return AddedBand(
         analysis.cutoff,
-        restored_from(analysis.cutoff.hz, analysis.rate),
+        analysis.start,
         rate,
         analysis.needs_restoring,
         analysis.peak,

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import soxr
 import torch
+from scipy import signal
 
 from overtone.core.errors import OvertoneError
 from overtone.models import device, registry, windowed
 from overtone.restoration.stream import restorer as restorer_module
 from overtone.restoration.stream import stereo_balance
+from overtone.restoration.stream.analysis import analyze
 from overtone.restoration.stream.load import open_model
 from overtone.restoration.stream.resampling import Unchanged
 from overtone.restoration.stream.restorer import Restorer
@@ -261,3 +263,63 @@ def test_what_is_added_goes_over_full_scale_nowhere(low, cuts):
     out = run(make("spectral"), loud, cuts=cuts)
     assert np.abs(out).max() <= 1
     assert band(out - loud, 0, CUTOFF - 300) - band(loud, 0, CUTOFF - 300) < -80
+
+
+class Copy:
+    """A network whose output has all that the original has from the cutoff on, and the input's low band."""
+
+    threads = 1
+    on_processor = True
+
+    def __init__(self, original):
+        self.original = original
+
+    def stream(self, cutoff, threads=1):
+        original, done = self.original, [0]
+
+        class Lines:
+            latency = 0
+
+            def __call__(self, samples, last):
+                first, done[0] = done[0], done[0] + samples.shape[1]
+                return original[:, first : done[0]] * np.float32(10 ** (-8 / 20))
+
+        return Lines()
+
+
+@pytest.mark.parametrize("kind", ["cliff", "resampler", "slow"])
+def test_a_low_pass_is_filled_to_the_power_that_was_there(rng, kind):
+    """The added band is other noise of the original's power: the sum's power is level through the cutoff."""
+    noise, other = rng.normal(0, 0.05, (2, 1, 12 * RATE)).astype(np.float32)
+    if kind == "resampler":
+        limited = soxr.resample(soxr.resample(noise.T, RATE, 16000), 16000, RATE).T[:, : noise.shape[1]]
+    else:
+        filters = {"cliff": signal.ellip(10, 0.05, 40, 8000, fs=RATE, output="sos")}
+        filters["slow"] = signal.butter(10, 8000, fs=RATE, output="sos")
+        limited = signal.sosfiltfilt(filters[kind], noise).astype(np.float32)
+    analysis = analyze(limited, RATE, noise=False)
+    out = run(Copy(other), limited, cutoff=analysis.cutoff.hz, rolloff=analysis.rolloff)
+    # Gain control, of which the stand-in knows nothing, is undone by its level: the noise is steady.
+    added = out - limited
+    scale = band(noise, 10000, 20000) - band(added, 10000, 20000)
+    out = limited + added * np.float32(10 ** (scale / 20))
+    edges = np.arange(7000, 9100, 100)
+    levels = np.array([band(out, *pair) - band(noise, *pair) for pair in itertools.pairwise(edges)])
+    assert np.abs(levels).max() < (3 if kind == "slow" else 2)
+    assert np.abs(levels[1:-1] - (levels[:-2] + levels[2:]) / 2).max() < 1
+    # Where the filter has taken next to nothing, nothing is added.
+    assert band(added, 0, 5500) - band(limited, 0, 5500) < -80
+
+
+def test_what_the_input_has_above_a_known_roll_off_stays(rng, low):
+    """Real sound goes on above the cutoff found, 40 dB down: it is only added to."""
+    tone = 1e-3 * np.sin(2 * np.pi * 9000 * np.arange(low.shape[1]) / RATE).astype(np.float32)
+    samples = low / 10 + tone
+    analysis = analyze(samples, RATE, CUTOFF, noise=False)
+    assert analysis.rolloff is not None
+    kept, gone = (
+        run(Copy(0 * low[:1]), samples, rolloff=rolloff)[:, 5000:-5000]
+        for rolloff in (analysis.rolloff, None)
+    )
+    assert np.abs(kept - samples[:, 5000:-5000]).max() < 1e-5
+    assert band(gone, 8900, 9100) < band(kept, 8900, 9100) - 60

@@ -15,10 +15,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from overtone.audio.cutoff import Cutoff, SpectrumMeter
+from overtone.audio.rolloff import Rolloff
 from overtone.core.errors import OvertoneError
+from overtone.core.rates import MODEL_RATE
 from overtone.models.network import Network
 from overtone.restoration.stream.added_band import GainCurve
-from overtone.restoration.stream.limits import BLOCK, MAX_PEAK, needs_restoring
+from overtone.restoration.stream.limits import (
+    BLOCK,
+    MAX_PEAK,
+    RESAMPLED,
+    RESAMPLER_ORDER,
+    needs_restoring,
+    restored_from,
+)
 from overtone.restoration.stream.narrowband import PassageMeter
 from overtone.restoration.stream.noise_floor import NoiseFloor, NoiseFloorMeter
 from overtone.restoration.stream.resampling import Unchanged
@@ -45,6 +54,7 @@ class Analysis:
         spans: start and end in seconds of the narrowband passages, empty if there are none; None if they
             were not looked for.
         balance: mean level in dB of every third octave (`BalanceMeter.levels`); empty if not measured.
+        rolloff: of the low-pass that ends the spectrum; None if none was found, and with narrowband passages.
     """
 
     rate: int
@@ -55,6 +65,12 @@ class Analysis:
     floors: tuple[NoiseFloor | None, ...]
     spans: tuple[tuple[float, float], ...] | None = None
     balance: tuple[float, ...] = ()
+    rolloff: Rolloff | None = None
+
+    @property
+    def start(self) -> float:
+        """Where the added band begins, in Hz."""
+        return restored_from(self.cutoff.hz, self.rate, self.rolloff)
 
     @property
     def needs_restoring(self) -> bool:
@@ -91,7 +107,7 @@ class Analyzer:
         self._passages = PassageMeter(rate) if passages else None
         self._noise = NoiseFloorMeter(rate, channels) if noise else None
         self._balance = BalanceMeter(rate) if balance else None
-        meters = (None if self._given else self._spectrum, self._passages, self._noise, self._balance)
+        meters = (self._spectrum, self._passages, self._noise, self._balance)
         self._meters = [meter for meter in meters if meter is not None]
         self.samples, self._peak = 0, 0.0
 
@@ -114,7 +130,16 @@ class Analyzer:
             floors = self._noise.floors(cutoff.hz)
         balance = () if self._balance is None else tuple(self._balance.levels().tolist())
         common = self._rate, self._channels, self.samples, self._peak, cutoff, tuple(floors)
-        return Analysis(*common, spans, balance)
+        rolloff = None if spans or not needs_restoring(cutoff) else self._rolloff(cutoff.hz)
+        return Analysis(*common, spans, balance, rolloff)
+
+    def _rolloff(self, cutoff: float) -> Rolloff | None:
+        """Measure the roll-off at a cutoff; it is the resampler's where the input reaches its rate's end."""
+        highest = RESAMPLED * self._rate / 2
+        found = self._spectrum.rolloff(cutoff) if cutoff < highest else None
+        if self._rate < MODEL_RATE and (cutoff >= highest or (found and found.corner > highest)):
+            return Rolloff(highest, RESAMPLER_ORDER)
+        return found
 
     def _cutoff(self) -> tuple[Cutoff, tuple[tuple[float, float], ...] | None]:
         """Return the cutoff, that of the narrowband passages if there are any, and their spans."""
@@ -195,8 +220,10 @@ def open_restorer(
     if net is None or not analysis.needs_restoring or (curve is not None and curve.off):
         return Unchanged(analysis.rate, analysis.channels, out_rate)
     common = analysis.rate, analysis.channels, analysis.cutoff.hz, analysis.peak, out_rate, options.keep_low
+    # The network's own output, in all bands, is that above the cutoff.
+    rolloff = analysis.rolloff if options.keep_low else None
     if options.separator is not None:
-        return StemsRestorer(options.separator, net, *common, options.findings, curve)
+        return StemsRestorer(options.separator, net, *common, options.findings, curve, rolloff=rolloff)
     return Restorer(
         net,
         *common,
@@ -204,4 +231,5 @@ def open_restorer(
         floors=analysis.floors,
         curve=curve,
         apart=options.apart,
+        rolloff=rolloff,
     )

@@ -39,8 +39,8 @@ REACH = 0.020
 BLOCK, STRETCH = 64, 1 << 14
 # A gain that counts as lowering: -0.1 dB.
 AUDIBLE = 0.9886
-# Share of full scale that is kept free for the rounding of gains.
-ROUNDING = 5e-7
+# What gains, and sums in full scales, are lowered by for their rounding.
+ROUNDING = 1e-6
 # Input that peaks beyond this is not scaled to a full scale of 1 (integers read as floats), and has no limit.
 MOST_PEAK = 4.0
 
@@ -148,7 +148,7 @@ class Limiter:
             least = np.ones(stop - first + 2 * near)
             _, own, band = self._overs[:, wanted]
             ceiling = self._ceilings(first - near, stop + near)[numbers[wanted]]
-            np.minimum.at(least, numbers[wanted], np.clip((ceiling - own) / band, 0, 1))
+            np.minimum.at(least, numbers[wanted], np.clip((ceiling - own) / band - ROUNDING, 0, 1))
             lowest = sliding_window_view(least, 2 * near + 1).min(axis=1).astype(np.float32)
             steps = lowest.repeat(BLOCK)[start - reach - first * BLOCK :][: end - start + 2 * reach]
             gain = 1 - self._smoothing.convolve(1 - steps[None])[0]

@@ -8,6 +8,11 @@ output is the input, whatever the network::
 
     out = input + highpass(network(input) - input)
 
+If the roll-off of the input's own low-pass is known, the input stays in all bands, and what the low-pass has
+taken is filled::
+
+    out = input + fill(network(input))
+
 Where that would pass full scale, the added band is lowered (`overtone.restoration.stream.limiter`).
 """
 
@@ -17,11 +22,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from overtone.audio.rolloff import Rolloff
 from overtone.core.errors import OvertoneError
 from overtone.core.rates import MODEL_RATE
 from overtone.models.network import Network, for_side
 from overtone.restoration.stream.added_band import GainCurve, impulse_response
-from overtone.restoration.stream.crossover import crossover_response
+from overtone.restoration.stream.crossover import crossover_response, fill_response
 from overtone.restoration.stream.curve_filter import CurveFilter
 from overtone.restoration.stream.fifo import Fifo
 from overtone.restoration.stream.limiter import Limiter
@@ -69,6 +75,7 @@ class Restorer:
         floors: noise floors of the signals, which are continued above the cutoff
             (`overtone.restoration.stream.noise_floor.NoiseFloorMeter`).
         curve: gain of the added band over frequency; by default it is not changed.
+        rolloff: of the input's own low-pass, if it was measured.
         apart: True gives the input at the output's rate and the added band one below the other,
             (2 * channels, time), in place of their sum within full scale.
 
@@ -93,6 +100,7 @@ class Restorer:
         floors: Sequence[NoiseFloor | None] | None = None,
         curve: GainCurve | None = None,
         apart: bool = False,
+        rolloff: Rolloff | None = None,
     ) -> None:
         self.rate = check_rate(rate)
         self.out_rate = default_rate(rate) if out_rate is None else check_rate(out_rate)
@@ -102,14 +110,15 @@ class Restorer:
         self._dry = Resampler(rate, self.out_rate, channels)
         self._to_model = Resampler(rate, MODEL_RATE, channels)
         self._to_out = Resampler(MODEL_RATE, self.out_rate, channels)
-        start = restored_from(cutoff, rate)
+        start = restored_from(cutoff, rate, rolloff)
         # Twice mid and side of stereo, or the channels.
         nets = [net, for_side(net)] if channels == 2 else [net] * channels
-        response = crossover_response(start) if keep_low else None
+        keeps = keep_low and rolloff is not None
+        response = _response(start, rolloff) if keep_low else None
         fills = _open_fills(floors or [None] * channels, start, self._peak)
         workers = min(AT_ONCE, net.threads, channels)
         self._signals = [
-            SignalRestorer(net.stream(start, net.threads // workers), response, fill)
+            SignalRestorer(net.stream(start, net.threads // workers), response, fill, keeps)
             for net, fill in zip(nets, fills, strict=True)
         ]
         self._balance = StereoBalance(start, MODEL_RATE) if channels == 2 and keep_low else None
@@ -229,6 +238,11 @@ class Restorer:
             output = np.stack([output[0] + output[1], output[0] - output[1]])
         added, samples = output[:, 0], output[:, 1]
         return added if self._balance is None else self._balance.apply(added, samples, last)
+
+
+def _response(start: float, rolloff: Rolloff | None) -> np.ndarray:
+    """Transform the filter of the added band, which begins at a frequency in Hz."""
+    return crossover_response(start) if rolloff is None else fill_response(rolloff)
 
 
 def _open_fills(floors: Sequence[NoiseFloor | None], start: float, peak: float) -> list[NoiseFill | None]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from overtone.audio.rolloff import Rolloff
 from overtone.models.network import Network
 from overtone.restoration.stream import limits
 from overtone.restoration.stream.added_band import GainCurve
@@ -33,6 +34,7 @@ class StemsRestorer:
         keep_low: False gives the sum of the network's output for each stem in all bands, to measure it.
         findings: to add to; by default new ones.
         curve: gain of each stem's added band over frequency.
+        rolloff: of the mix's own low-pass, if it was measured.
 
     Attributes:
         findings: of the stream so far.
@@ -54,18 +56,24 @@ class StemsRestorer:
         keep_low: bool = True,
         findings: Findings | None = None,
         curve: GainCurve | None = None,
+        rolloff: Rolloff | None = None,
     ) -> None:
         self.findings = findings or Findings(separator.name, separator.stems)
         self._keep_low = keep_low
         limits.check_cutoff(cutoff, rate)
-        own, start = separator.rate, limits.restored_from(cutoff, rate)
+        own, start = separator.rate, limits.restored_from(cutoff, rate, rolloff)
         self._dry = Unchanged(rate, channels, out_rate)
         self.out_rate = self._dry.out_rate
         self._to_separator = Unchanged(rate, channels, own)
         self._to_out = Unchanged(own, channels, self.out_rate)
         self._separation = Separation(separator, channels, self.findings)
         self._restorers = [
-            Restorer(net, own, channels, start, peak, own, keep_low=keep_low, curve=curve, apart=True)
+            Restorer(
+                *(net, own, channels, start, peak, own, keep_low),
+                curve=curve,
+                apart=True,
+                rolloff=rolloff,
+            )
             for _ in separator.stems
         ]
         # Output that waits for its other half, and what is subtracted from the sum of restored stems.
