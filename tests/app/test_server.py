@@ -57,7 +57,7 @@ def test_what_is_saved_is_what_the_command_makes(client, song, net, tmp_path):
         assert error_db(mine[0], theirs[0].T) < bound
     (tmp_path / "saved.wav").write_bytes(content)
     assert MediaFile(tmp_path / "saved.wav").title == "A song"
-    assert "treble above 5.77 kHz is predicted" in MediaFile(tmp_path / "saved.wav").encoder
+    assert "treble above 5.7 kHz is predicted" in MediaFile(tmp_path / "saved.wav").encoder
 
 
 @pytest.mark.parametrize("rate", [44100, 16000])

