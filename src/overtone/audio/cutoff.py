@@ -32,12 +32,12 @@ from overtone.audio.rolloff import Rolloff, fit_rolloff
 
 # Telephones reach 3.4 kHz. Below this a tone or a bass looks like a band limit.
 LOWEST_HZ = 2_000.0
-# A cutoff at or above this leaves nothing to restore: MP3 at 128 kbit/s measures 15.8 to 16.4 kHz (30 tracks
-# of 32; two with a quiet high band stop lower). From LEAST_FULL_HZ on, neither does one above which sound goes on
-# to REACHED_HZ: codecs' cliffs lie there, with what they keep in some frames above them, or end there (MP3 at
-# 96 kbit/s). Of 275 recordings that reach 15 kHz, 91 had such a cutoff.
+# A cutoff at or above FULL_BAND_HZ leaves nothing to restore: MP3 at 128 kbit/s measures 15.8 to 16.4 kHz (30
+# tracks of 32; two with a quiet high band stop lower). From LEAST_FULL_HZ on, neither does one above which
+# sound goes on to REACHED_HZ: codecs' cliffs lie there, with what they keep in some frames above them, or end
+# there (MP3 at 96 kbit/s). Of 275 recordings that reach 15 kHz, 91 had such a cutoff.
 FULL_BAND_HZ, LEAST_FULL_HZ, REACHED_HZ = 15_500.0, 13_000.0, 15_000.0
-# Sound counts from this percentile of the frames on, if it is 12 dB over 16-bit rounding and a floor of noise.
+# Sound counts in this percentile of the frames, if it is 12 dB over 16-bit rounding and a floor of noise.
 RARE_PERCENTILE, AUDIBLE_DB, OVER_FLOOR_DB = 97, -109.0, 12.0
 # 1/48 octave is one bin of the transform where the bands begin, at 0.75 kHz for a rate of 44.1 kHz.
 BANDS_PER_OCTAVE = 48

@@ -36,8 +36,8 @@ from overtone.restoration.stream.separation import Findings, Separator
 from overtone.restoration.stream.spectral_balance import BalanceMeter
 from overtone.restoration.stream.stems import StemsRestorer
 
-# A roll-off of this order or more is a cliff. Its corner is the cutoff if it is so near: of 67 recordings that
-# an elliptic filter low-passed, it is then right within 3 % in 99.3 % of cases, not 98.1.
+# A roll-off of this order or more is a cliff. Its corner is the cutoff if it is so near: of 67 recordings,
+# low-passed by an elliptic filter, it is then right within 3 % in 99.3 % of cases, not 98.1.
 CLIFF_ORDER, REFINED = 64, 0.05
 
 Stream = Restorer | StemsRestorer | Unchanged
