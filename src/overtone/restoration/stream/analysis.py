@@ -73,7 +73,7 @@ class Analysis:
 
     @property
     def start(self) -> float:
-        """Where the added band begins, in Hz."""
+        """The frequency in Hz from which on a band is added."""
         return restored_from(self.cutoff.hz, self.rate, self.rolloff)
 
     @property
