@@ -126,13 +126,50 @@ def test_below_a_cliff_a_gentle_filter_is_part_of_the_music(rng):
     assert is_near(result.hz, 8000)
 
 
-@pytest.mark.parametrize(("kbit", "low", "high"), [(64, 10000, 11500), (96, 14000, 15400)])
-def test_mp3_ends_at_its_cliff(clip, kbit, low, high):
+@pytest.mark.parametrize(
+    ("kbit", "low", "high", "full"), [(64, 10000, 11500, False), (96, 14000, 15400, True)]
+)
+def test_mp3_ends_at_its_cliff(clip, kbit, low, high, full):
     level = mp3_level(RATE, kbit)
     coded = round_trip(clip.T, RATE, format="MP3", bitrate_mode="CONSTANT", compression_level=level)
     result = found(coded.T)
     assert low < result.hz < high
-    assert not result.full_band
+    assert result.full_band == full
+
+
+@pytest.mark.parametrize(("end", "full"), [(14000, False), (16500, True)])
+def test_what_goes_on_to_15_khz_above_a_codecs_cliff_is_full_band(rng, end, full):
+    """A codec keeps what lies above its cliff in some frames: here in one of ten."""
+    cliff, above = noise(rng, cutoff=13800, seconds=6), noise(rng, cutoff=end, seconds=6)
+    kept = np.arange(len(cliff)) // 4096 % 10 == 0
+    result = found(np.where(kept, above, cliff))
+    assert result.full_band == full
+
+
+def fading(rng, order, floor_db, end):
+    """Noise that falls above 4 kHz as by a filter, but by so many dB at most, and ends at a cliff."""
+    spectrum = np.fft.rfft(noise(rng, seconds=6))
+    hertz = np.fft.rfftfreq(6 * RATE, 1 / RATE)
+    fall = np.minimum(10 * np.log10(1 + (hertz / 4000) ** (2 * order)), -floor_db)
+    spectrum *= 10 ** (-fall / 20)
+    spectrum[hertz > end] = 0
+    return np.fft.irfft(spectrum)
+
+
+@pytest.mark.parametrize("floor", [-30, -35, -40])
+def test_a_recording_that_fades_fast_but_goes_on_is_not_ended_by_a_filter(rng, floor):
+    result = found(fading(rng, 9, floor, 9500))
+    assert is_near(result.hz, 9500) or result.confidence < 0.5
+    filtered = found(fading(rng, 9, -200, 20000))
+    assert filtered.confidence > 0.5
+    assert 3500 < filtered.hz < 4700
+
+
+def test_a_recording_that_fades_in_most_frames_and_is_bright_in_a_few_is_not_ended_by_a_filter(rng):
+    dull, bright = fading(rng, 9, -100, 20000), fading(rng, 2, -60, 20000)
+    some = np.arange(len(dull)) // 4096 % 16 == 0
+    assert found(dull).confidence > 0.5
+    assert found(np.where(some, bright, dull)).confidence < 0.5
 
 
 def test_full_band_music_is_said_to_be_so(clip):

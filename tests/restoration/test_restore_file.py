@@ -1,5 +1,6 @@
 """Restoring files: formats, exact lengths, nothing lost or half-written, and a clear line for each fault."""
 
+import json
 import re
 import resource
 import struct
@@ -149,6 +150,14 @@ def test_what_is_beyond_full_scale_is_clipped_and_counted(tmp_path, rng):
     assert soundfile.read(report.target)[0].max() == pytest.approx(1, abs=1e-6)
     kept = restore_file(tmp_path / "in.wav", tmp_path / "out.wav", bits=32)
     assert (kept.clipped, soundfile.read(kept.target)[0].max()) == (0, 3.0)
+
+
+def test_the_added_band_clips_nothing_and_the_report_says_that_it_was_lowered(tmp_path, low):
+    soundfile.write(tmp_path / "in.wav", low / np.abs(low).max(), RATE, subtype="FLOAT")
+    report = restore_file(tmp_path / "in.wav", bits=24, amount=10)
+    assert (report.clipped, report.limited.decibels > 1) == (0, True)
+    assert f"lowered for {report.limited.seconds:.2g} s by up to" in report.line()
+    assert json.loads(json.dumps(report.json()))["limited"]["seconds"] == report.limited.seconds
 
 
 def test_progress_goes_from_nothing_to_all(talk, net):

@@ -9,6 +9,7 @@ import numpy as np
 from overtone.app.library import Item
 from overtone.evaluation.listening import loudness
 from overtone.restoration.stream.curve_filter import CurveFilter
+from overtone.restoration.stream.limiter import Limiter
 
 BLOCK = 1 << 16  # samples that are mixed at once
 # The loudness of a long file is measured on excerpts spread over it.
@@ -24,8 +25,8 @@ class Levels:
     restored: float
 
 
-def mixed(item: Item, taps: np.ndarray, start: int, count: int) -> np.ndarray:
-    """Compute a stretch of the restored signal: input + taps * added band. Shape: (channels, count).
+def added_band(item: Item, taps: np.ndarray, start: int, count: int) -> np.ndarray:
+    """Compute a stretch of taps * added band. Shape: (channels, count).
 
     Args:
         item: a restored item.
@@ -33,25 +34,32 @@ def mixed(item: Item, taps: np.ndarray, start: int, count: int) -> np.ndarray:
         start: the first sample.
         count: how many.
     """
-    dry: np.ndarray = item.dry.read(start, count)
-    half = len(taps) // 2
+    half, channels = len(taps) // 2, item.dry.channels
     if not taps.any():
-        return dry
+        return np.zeros((channels, count), np.float32)
     if np.count_nonzero(taps) == 1:
-        result: np.ndarray = dry + taps[half] * item.added.read(start, count)
-        return result
+        added: np.ndarray = taps[half] * item.added.read(start, count)
+        return added
     context = item.added.read(start - half, count + 2 * half)
-    mix: np.ndarray = dry + CurveFilter(taps, len(dry)).convolve(context)
+    return CurveFilter(taps, channels).convolve(context)
+
+
+def mixed(item: Item, taps: np.ndarray, start: int, count: int) -> np.ndarray:
+    """Compute a stretch of input + taps * added band, which may pass full scale. Shape: (channels, count)."""
+    mix: np.ndarray = item.dry.read(start, count) + added_band(item, taps, start, count)
     return mix
 
 
 def mixed_blocks(item: Item, taps: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the restored signal in blocks. Shape: (channels, up to BLOCK)."""
+    """Yield the restored signal, within full scale, in blocks of about BLOCK. Shape: (channels, time)."""
     length = item.dry.length
+    limiter = Limiter(item.facts["rate"], item.dry.channels, item.facts["peak"])
     for start in range(0, length, BLOCK):
         if item.stop.is_set():
             return
-        yield mixed(item, taps, start, min(BLOCK, length - start))
+        count = min(BLOCK, length - start)
+        dry, added = item.dry.read(start, count), added_band(item, taps, start, count)
+        yield limiter.process(dry, added, start + count == length)
 
 
 def preview(samples: np.ndarray) -> np.ndarray:

@@ -193,5 +193,6 @@ def _facts(item: Item, found: AddedBand) -> dict[str, object]:
         "kind": found.cutoff.kind,
         "confidence": round(found.cutoff.confidence, 3),
         "added": found.added,
+        "peak": found.peak,
         "notes": [note.replace(str(item.source), item.name) for note in found.notes],
     }

@@ -33,7 +33,7 @@ from overtone.restoration.files import decode
 from overtone.restoration.stream.added_band import OFF, Band, Controls, GainCurve
 from overtone.restoration.stream.analysis import Analysis, analyze, open_restorer
 from overtone.restoration.stream.crossover import CROSSOVER_HZ, keep_low_band
-from overtone.restoration.stream.limits import BLOCK, restored_from
+from overtone.restoration.stream.limits import BLOCK
 from overtone.restoration.stream.resampling import Resampler
 from overtone.restoration.stream.spectral_balance import BalanceMeter, balance_distance
 
@@ -219,7 +219,7 @@ def gain_curve(
     """
     if recording is None and controls.strength is not None:
         raise OvertoneError("a strength is of a reference's correction, and there is no reference: name one")
-    start = restored_from(analysis.cutoff.hz, analysis.rate)
+    start = analysis.start
     curve = GainCurve(start, controls)
     if recording is not None and controls.amount != OFF:
         strength = default_strength(recording, np.array(analysis.balance), start)

@@ -11,7 +11,7 @@ from overtone.models.network import Network
 from overtone.restoration.passes import SourceFile, measure, restored_blocks
 from overtone.restoration.result import describe_source
 from overtone.restoration.stream.analysis import RestorerOptions, open_restorer
-from overtone.restoration.stream.limits import default_rate, restored_from
+from overtone.restoration.stream.limits import default_rate
 
 
 class AddedBand(NamedTuple):
@@ -22,6 +22,7 @@ class AddedBand(NamedTuple):
         start: where the added band begins, in Hz.
         rate: of the added band, in Hz: that of `restore_file`'s output.
         added: False if nothing is missing for certain; the added band is empty then.
+        peak: the file's largest absolute sample.
         notes: what is special about the file, as `overtone.restoration.result.Report.source_notes` has it.
     """
 
@@ -29,6 +30,7 @@ class AddedBand(NamedTuple):
     start: float
     rate: int
     added: bool
+    peak: float
     notes: list[str]
 
 
@@ -40,7 +42,7 @@ def restore_apart(
     cutoff: float | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> AddedBand:
-    """Restore a sound file of any length; the input plus the added band is what `restore_file` writes.
+    """Restore a sound file of any length; their sum by a `Limiter` is what `restore_file` writes.
 
     Args:
         source: as of `restore_file`.
@@ -64,8 +66,9 @@ def restore_apart(
         rate = analysis.rate
     return AddedBand(
         analysis.cutoff,
-        restored_from(analysis.cutoff.hz, analysis.rate),
+        analysis.start,
         rate,
         analysis.needs_restoring,
+        analysis.peak,
         describe_source(reader.track, reader.silences, reader.notes),
     )

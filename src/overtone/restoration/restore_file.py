@@ -178,6 +178,7 @@ def _restore(job: _Job, model: str | Path | Network | None, device: "str | torch
         curve=curve,
         reference=job.recording and job.recording.name,
         film=film.describe(job.target) if film else None,
+        limited=None if isinstance(stream, Unchanged) or stream.limiter is None else stream.limiter.limited,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from overtone.audio.cutoff import Cutoff
 from overtone.restoration.files.track import Track
 from overtone.restoration.stream.added_band import GainCurve
+from overtone.restoration.stream.limiter import Limited
 from overtone.restoration.stream.separation import Findings
 
 
@@ -22,7 +23,7 @@ class Report:
         channels: their number.
         cutoff: where the source's spectrum ends; its kind is ``given`` if it was not measured.
         added: whether a band was added above it; otherwise the sound is the source's.
-        clipped: samples beyond full scale that the target's format could not hold.
+        clipped: samples beyond full scale that the target's format could not hold: the input's own.
         speed: seconds of sound per second of work, from reading to writing.
         stems: findings of the separation, if the band was added stem by stem.
         parts: start and end in seconds of the narrowband passages, if they were looked for; the band was
@@ -34,6 +35,7 @@ class Report:
         curve: what the controls and the reference changed in the added band, if anything.
         reference: the reference's file, if there was one.
         film: what was done to the other tracks, if the target is a film.
+        limited: how much the added band was lowered to stay within full scale, if it was.
     """
 
     source: Path
@@ -57,6 +59,7 @@ class Report:
     curve: GainCurve | None = None
     reference: str | None = None
     film: str | None = None
+    limited: Limited | None = None
 
     def line(self) -> str:
         """Summarize the report in one line."""
@@ -91,6 +94,11 @@ class Report:
             took += f", {self.stems.seconds * self.speed / self.seconds:.0%} of it separating"
         if self.curve and self.added:
             found += f", {self.curve.line()}"
+        if self.limited:
+            found += (
+                f", lowered for {self.limited.seconds:.2g} s by up to {self.limited.decibels:.1f} dB "
+                "to stay within full scale"
+            )
         return f"{self.source} -> {self.target}: {found}; {took}{clipped}{self._source_line()}"
 
     def _source_line(self) -> str:
@@ -110,7 +118,9 @@ class Report:
         curve = self.curve and self.curve.json()
         track = self.track and self.track._asdict()
         paths = {"source": str(self.source), "target": str(self.target)}
-        return asdict(self) | paths | {"stems": stems, "track": track, "curve": curve}
+        limited = self.limited and self.limited._asdict()
+        values = {"stems": stems, "track": track, "curve": curve, "limited": limited}
+        return asdict(self) | paths | values
 
 
 def describe_source(

@@ -1,7 +1,10 @@
 """The analysis of an input, and the restorer that is opened for it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import signal
 
 from overtone.core.errors import OvertoneError
 from overtone.restoration.stream.analysis import Analyzer, RestorerOptions, analyze, open_restorer
@@ -112,10 +115,27 @@ def test_the_restorer_has_the_spans_peak_and_rate_of_the_analysis(net, calls):
     assert np.array_equal(run(open_restorer(analysis, net, 48000), samples), run(expected, samples))
 
 
+def test_a_cliffs_corner_is_the_cutoff_and_begins_the_added_band(rng):
+    noise = rng.normal(0, 0.1, (1, 8 * RATE))
+    cliff = signal.sosfiltfilt(signal.ellip(10, 0.05, 40, 6200, fs=RATE, output="sos"), noise).astype(
+        np.float32
+    )
+    analysis = analyze(cliff, RATE)
+    assert analysis.cutoff.hz == pytest.approx(6215, abs=25)
+    assert analysis.cutoff.hz - 60 < analysis.start < analysis.cutoff.hz
+
+
+def test_above_a_cutoff_that_is_given_where_nothing_falls_all_is_replaced(rng):
+    noise = rng.normal(0, 0.1, (1, 4 * RATE)).astype(np.float32)
+    assert analyze(noise, RATE, 5000.0).rolloff is None
+    assert analyze(noise, RATE, 5000.0).start == 5000
+
+
 def test_the_restorer_has_the_floors_of_the_analysis(net, low):
     analysis = analyze(np.tile(low, (1, 4)), RATE)
     assert all(analysis.floors)
     expected = Restorer(net, RATE, 2, analysis.cutoff.hz, analysis.peak, floors=analysis.floors)
+    analysis = replace(analysis, rolloff=None)
     assert np.array_equal(run(open_restorer(analysis, net), low), run(expected, low))
 
 

@@ -133,7 +133,8 @@ def test_the_blocks_do_not_matter(monkeypatch):
 def filled(made, floor, cut=1 << 18):
     stream, out = NoiseFill(floor, floor.cutoff, RATE, 0), []
     for at in range(0, made.shape[1], cut):
-        out.append(stream(made[:, at : at + cut], at + cut >= made.shape[1]))
+        block = made[:, at : at + cut]
+        out.append(stream(block, block, at + cut >= made.shape[1]))
     return np.concatenate(out, axis=1)
 
 

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import soxr
 import torch
+from scipy import signal
 
 from overtone.core.errors import OvertoneError
 from overtone.models import device, registry, windowed
 from overtone.restoration.stream import restorer as restorer_module
 from overtone.restoration.stream import stereo_balance
+from overtone.restoration.stream.analysis import analyze
 from overtone.restoration.stream.load import open_model
 from overtone.restoration.stream.resampling import Unchanged
 from overtone.restoration.stream.restorer import Restorer
@@ -24,6 +26,12 @@ CUT_TOLERANCE = 1e-6
 @pytest.fixture(params=["unet", "spectral"])
 def net(request):
     return make(request.param)
+
+
+@pytest.fixture
+def quiet(low):
+    """The same, far from full scale with any band that a random network adds."""
+    return low / 10
 
 
 def run(net, samples, rate=RATE, cuts=(), **options):
@@ -47,12 +55,11 @@ def test_windows_and_blocks_leave_no_trace(net, low, monkeypatch, cuts):
 
 
 @pytest.mark.parametrize("under", [20, 40])
-def test_what_is_added_keeps_its_distance_however_soft_it_all_is(net, low, under):
-    loud, soft = (
-        run(net, low, peak=peak) for peak in (np.abs(low).max(), np.abs(low).max() * 10 ** (under / 20))
-    )
-    assert level(loud - low) > -60
-    assert level(soft - loud) - level(loud - low) < -40
+def test_what_is_added_keeps_its_distance_however_soft_it_all_is(net, quiet, under):
+    most = np.abs(quiet).max()
+    loud, soft = (run(net, quiet, peak=peak) for peak in (most, most * 10 ** (under / 20)))
+    assert level(loud - quiet) > -80
+    assert level(soft - loud) - level(loud - quiet) < -40
 
 
 def test_a_click_changes_nothing_a_second_away(net, low):
@@ -139,7 +146,8 @@ def test_the_centre_stays_in_the_centre(kind, low):
     assert np.array_equal(out[0], out[1])
 
 
-def test_weights_for_the_side_make_the_side_of_stereo_and_nothing_else(low):
+def test_weights_for_the_side_make_the_side_of_stereo_and_nothing_else(quiet):
+    low = quiet / 10
     stereo = np.stack([low[0], 0.5 * low[1]])
     net = make("spectral")
     shared = run(net, stereo)
@@ -219,7 +227,8 @@ def test_a_model_on_another_device_is_a_copy(monkeypatch):
     assert registry.load_shipped()[0].device.type == "cpu"
 
 
-def test_more_channels_are_restored_each_for_itself(net, low):
+def test_more_channels_are_restored_each_for_itself(net, quiet):
+    low = quiet
     out = run(net, np.stack([low[0], low[1], low[0]]))
     alone = run(net, low[:1], peak=float(np.abs(low).max()))
     assert np.abs(out[0] - alone[0]).max() < 1e-5
@@ -232,8 +241,8 @@ def test_digital_silence_stays_digital_silence(net, low):
     assert not run(net, np.zeros((2, 5000), np.float32)).any()
 
 
-def test_loudness_scales_with_the_input(net, low):
-    assert np.abs(run(net, low / 8) * 8 - run(net, low)).max() < 1e-5
+def test_loudness_scales_with_the_input(net, quiet):
+    assert np.abs(run(net, quiet / 8) * 8 - run(net, quiet)).max() < 1e-5
 
 
 def test_a_clipped_input_goes_through(net, low):
@@ -244,3 +253,73 @@ def test_a_clipped_input_goes_through(net, low):
 def test_a_cutoff_out_of_range_is_an_error(cutoff):
     with pytest.raises(OvertoneError, match=r"cutoff is .* 500 to 22050"):
         Restorer(make("unet"), RATE, 1, cutoff)
+
+
+@pytest.mark.parametrize("cuts", [(), (30000, 30001)], ids=str)
+def test_what_is_added_goes_over_full_scale_nowhere(low, cuts):
+    loud = low * np.float32(0.99 / np.abs(low).max())
+    dry, added = np.split(run(make("spectral"), loud, apart=True), 2)
+    assert np.abs(dry + added).max() > 1.1
+    out = run(make("spectral"), loud, cuts=cuts)
+    assert np.abs(out).max() <= 1
+    assert band(out - loud, 0, CUTOFF - 300) - band(loud, 0, CUTOFF - 300) < -80
+
+
+class Copy:
+    """A network whose output has all that the original has from the cutoff on, and the input's low band."""
+
+    threads = 1
+    on_processor = True
+
+    def __init__(self, original):
+        self.original = original
+
+    def stream(self, cutoff, threads=1):
+        original, done = self.original, [0]
+
+        class Lines:
+            latency = 0
+
+            def __call__(self, samples, last):
+                first, done[0] = done[0], done[0] + samples.shape[1]
+                return original[:, first : done[0]] * np.float32(10 ** (-8 / 20))
+
+        return Lines()
+
+
+@pytest.mark.parametrize("kind", ["cliff", "resampler", "slow"])
+def test_a_low_pass_is_filled_to_the_power_that_was_there(rng, kind):
+    """The added band is other noise of the original's power: the sum's power is level through the cutoff."""
+    noise, other = rng.normal(0, 0.05, (2, 1, 12 * RATE)).astype(np.float32)
+    if kind == "resampler":
+        limited = soxr.resample(soxr.resample(noise.T, RATE, 16000), 16000, RATE).T[:, : noise.shape[1]]
+    else:
+        filters = {"cliff": signal.ellip(10, 0.05, 40, 8000, fs=RATE, output="sos")}
+        filters["slow"] = signal.butter(10, 8000, fs=RATE, output="sos")
+        limited = signal.sosfiltfilt(filters[kind], noise).astype(np.float32)
+    analysis = analyze(limited, RATE, noise=False)
+    out = run(Copy(other), limited, cutoff=analysis.cutoff.hz, rolloff=analysis.rolloff)
+    # Gain control, of which the stand-in knows nothing, is undone by its level: the noise is steady.
+    added = out - limited
+    scale = band(noise, 10000, 20000) - band(added, 10000, 20000)
+    out = limited + added * np.float32(10 ** (scale / 20))
+    edges = np.arange(7000, 9100, 100)
+    levels = np.array([band(out, *pair) - band(noise, *pair) for pair in itertools.pairwise(edges)])
+    assert np.abs(levels).max() < (3 if kind == "slow" else 2)
+    assert np.abs(levels[1:-1] - (levels[:-2] + levels[2:]) / 2).max() < 1
+    # Where the filter has taken next to nothing, nothing is added.
+    assert band(added, 0, 5500) - band(limited, 0, 5500) < -80
+
+
+def test_what_the_input_has_above_a_known_roll_off_stays(rng, low):
+    """Real sound goes on above the cutoff found, 40 dB down: it is only added to."""
+    tone = 1e-3 * np.sin(2 * np.pi * 9000 * np.arange(low.shape[1]) / RATE).astype(np.float32)
+    samples = low / 10 + tone
+    analysis = analyze(samples, RATE, CUTOFF, noise=False)
+    assert analysis.rolloff is not None
+    kept, gone = (
+        run(Copy(0 * low[:1]), samples, rolloff=rolloff)[:, 5000:-5000]
+        for rolloff in (analysis.rolloff, None)
+    )
+    assert np.abs(kept - samples[:, 5000:-5000]).max() < 1e-5
+    assert band(gone, 8900, 9100) < band(kept, 8900, 9100) - 60

@@ -317,7 +317,8 @@ def test_the_command_restores_stem_by_stem_and_reports(demucs, song, capsys):
     out, rate = soundfile.read("out.wav", always_2d=True)
     assert (rate, out.shape) == (48000, (96000, 1))
     same = soxr.resample(soundfile.read("song.wav")[0], 16000, 48000, quality="VHQ")[None]
-    assert band(out.T - same, 0, 6000, 48000) < band(same, 0, 6000, 48000) - 80
+    # The resampler has taken 1 dB at 5.84 kHz: from there on, what it took is filled.
+    assert band(out.T - same, 0, 5700, 48000) < band(same, 0, 5700, 48000) - 80
     assert main.main([*arguments, "--force", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)["stems"]
     assert (report["model"], report["stems"]) == ("htdemucs", list(NAMES))
@@ -372,7 +373,8 @@ def test_the_table_has_a_row_of_it_with_the_low_band_both_ways(demucs, take, tmp
     kept, alone = (made[name].samples.numpy() for name in ("stems", "stems alone"))
     samples = take.degraded.numpy()
     assert kept.shape == alone.shape == samples.shape
-    assert band(kept - samples, 0, CUTOFF) < band(samples, 0, CUTOFF) - 80
+    low = CUTOFF - 450  # the roll-off of the samples is filled, and a limiter spreads what is added
+    assert band(kept - samples, 0, low) < band(samples, 0, low) - 80
     assert band(alone - samples, 0, CUTOFF) > band(samples, 0, CUTOFF) - 40
     for name in ("stems", "stems alone"):
         assert made[name].findings.line().startswith("4 stems by htdemucs, their sum ")

@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from overtone.audio.rolloff import Rolloff
 from overtone.core.rates import MODEL_RATE
+from overtone.restoration.stream.limits import ROLLOFF_DB
 
 # The crossover is a linear-phase high-pass of 2 * 1024 + 1 taps with a Kaiser window (beta 8.96, for
 # 90 dB): it falls from 0 to -90 dB over 125 Hz, all of it above the cutoff. With half the taps it falls over
@@ -47,6 +49,19 @@ def highpass_taps(cutoff: float) -> np.ndarray:
     taps = -lowpass_taps(cutoff)
     taps[TAPS] += 1
     return taps.astype(np.float32)
+
+
+def fill_response(rolloff: Rolloff) -> np.ndarray:
+    """Transform the taps that fill what a low-pass has taken, for `apply_crossover`.
+
+    Their power is that of the input before the low-pass less that after it: 1 - 10^(-loss / 10), from where
+    the loss is ROLLOFF_DB on.
+    """
+    loss = rolloff.loss(np.fft.rfftfreq(CROSSOVER_FFT, 1 / MODEL_RATE))
+    gain = np.sqrt(1 - 10 ** (-loss / 10)) * (loss >= ROLLOFF_DB)
+    taps = np.roll(np.fft.irfft(gain), TAPS)[: 2 * TAPS + 1] * np.kaiser(2 * TAPS + 1, BETA)
+    response: np.ndarray = np.fft.rfft(taps.astype(np.float32), n=CROSSOVER_FFT)
+    return response
 
 
 def lowpass_taps(cutoff: float, rate: int = MODEL_RATE) -> np.ndarray:

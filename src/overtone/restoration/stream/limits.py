@@ -3,6 +3,7 @@
 import numpy as np
 
 from overtone.audio.cutoff import SURE, Cutoff
+from overtone.audio.rolloff import Rolloff
 from overtone.core.errors import OvertoneError
 from overtone.core.rates import MODEL_RATE
 
@@ -13,6 +14,10 @@ CHUNK = 1 << 18
 # Share of the input's Nyquist frequency where soxr, which resamples to the networks' rate, is 3 dB down. It
 # falls from 91 % on: a file's content above this is as good as lost, and left a dark band.
 RESAMPLED = 0.945
+# That resampler's loss around there.
+RESAMPLER_ORDER = 58
+# Where the input's own low-pass is known, the added band begins where it has taken so much.
+ROLLOFF_DB = 1.0
 # Samples of a block that goes through a stream at a time.
 BLOCK = 1 << 16
 MAX_CHANNELS = 64
@@ -34,8 +39,10 @@ def check_cutoff(cutoff: float, rate: int) -> None:
         raise OvertoneError(f"the cutoff is {cutoff:g} Hz; for this input it is 500 to {top:g}")
 
 
-def restored_from(cutoff: float, rate: int) -> float:
+def restored_from(cutoff: float, rate: int, rolloff: Rolloff | None = None) -> float:
     """Return the frequency where the predicted band begins, for input at that rate; all in Hz."""
+    if rolloff is not None:
+        return rolloff.reaches(ROLLOFF_DB)
     return float(min(cutoff, RESAMPLED * rate / 2) if rate < MODEL_RATE else cutoff)
 
 

@@ -219,10 +219,14 @@ class NoiseFill:
         # The second half of the last frame of shaped noise.
         self._tail = np.zeros((0, HOP), np.float32)
 
-    def __call__(self, samples: np.ndarray, last: bool) -> np.ndarray:
-        """Take (1, time) samples; return those that are done, at the last call all."""
+    def __call__(self, samples: np.ndarray, present: np.ndarray, last: bool) -> np.ndarray:
+        """Take samples to fill, and what lies above the cutoff already, both (1, time), and fill.
+
+        Returns:
+            (1, time): as many of the samples as are done, at the last call all.
+        """
         self._waiting = np.concatenate([self._waiting, samples], axis=1)
-        frames = self._framer(samples, last)[0]
+        frames = self._framer(present, last)[0]
         count = len(frames)
         if not count:
             return self._waiting[:, :0]

@@ -7,6 +7,13 @@ Of a network's output only the band above the cutoff is added to the input, so t
 output is the input, whatever the network::
 
     out = input + highpass(network(input) - input)
+
+If the roll-off of the input's own low-pass is known, the input stays in all bands, and what the low-pass has
+taken is filled::
+
+    out = input + fill(network(input))
+
+Where that would pass full scale, the added band is lowered (`overtone.restoration.stream.limiter`).
 """
 
 from collections import deque
@@ -15,13 +22,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from overtone.audio.rolloff import Rolloff
 from overtone.core.errors import OvertoneError
 from overtone.core.rates import MODEL_RATE
 from overtone.models.network import Network, for_side
 from overtone.restoration.stream.added_band import GainCurve, impulse_response
-from overtone.restoration.stream.crossover import crossover_response
+from overtone.restoration.stream.crossover import crossover_response, fill_response
 from overtone.restoration.stream.curve_filter import CurveFilter
 from overtone.restoration.stream.fifo import Fifo
+from overtone.restoration.stream.limiter import Limiter
 from overtone.restoration.stream.limits import (
     CHUNK,
     check_cutoff,
@@ -56,6 +65,8 @@ class Restorer:
         cutoff: frequency in Hz above which to predict the band; at rates under 44,100 Hz the band begins at
             94.5 % of the Nyquist frequency at the latest, where the resampler ends.
         peak: the input's largest absolute sample; gain control raises nothing that is 60 dB under it further.
+            Of input that is not scaled to 1 (`overtone.restoration.stream.limiter.MOST_PEAK`) nothing is
+            limited to full scale.
         out_rate: the output's rate in Hz; by default 48,000 if the input's rate is of that family, else
             44,100.
         keep_low: False gives the network's output in all bands, without the input's low band, to measure it.
@@ -64,8 +75,12 @@ class Restorer:
         floors: noise floors of the signals, which are continued above the cutoff
             (`overtone.restoration.stream.noise_floor.NoiseFloorMeter`).
         curve: gain of the added band over frequency; by default it is not changed.
+        rolloff: of the input's own low-pass, if it was measured.
         apart: True gives the input at the output's rate and the added band one below the other,
-            (2 * channels, time), in place of their sum.
+            (2 * channels, time), in place of their sum within full scale.
+
+    Attributes:
+        limiter: of the sum; None where there is no sum, or where the network's output is measured.
 
     Raises:
         OvertoneError: a rate is out of range, or the cutoff is not between 500 Hz and the highest
@@ -85,29 +100,33 @@ class Restorer:
         floors: Sequence[NoiseFloor | None] | None = None,
         curve: GainCurve | None = None,
         apart: bool = False,
+        rolloff: Rolloff | None = None,
     ) -> None:
         self.rate = check_rate(rate)
         self.out_rate = default_rate(rate) if out_rate is None else check_rate(out_rate)
         check_cutoff(cutoff, rate)
-        self._spans, self._apart = spans, apart
+        self._spans = spans
         self._peak = max(peak, 1e-6)
         self._dry = Resampler(rate, self.out_rate, channels)
         self._to_model = Resampler(rate, MODEL_RATE, channels)
         self._to_out = Resampler(MODEL_RATE, self.out_rate, channels)
-        start = restored_from(cutoff, rate)
+        start = restored_from(cutoff, rate, rolloff)
         # Twice mid and side of stereo, or the channels.
         nets = [net, for_side(net)] if channels == 2 else [net] * channels
-        response = crossover_response(start) if keep_low else None
+        keeps = keep_low and rolloff is not None
+        response = _response(start, rolloff) if keep_low else None
         fills = _open_fills(floors or [None] * channels, start, self._peak)
         workers = min(AT_ONCE, net.threads, channels)
         self._signals = [
-            SignalRestorer(net.stream(start, net.threads // workers), response, fill)
+            SignalRestorer(net.stream(start, net.threads // workers), response, fill, keeps)
             for net, fill in zip(nets, fills, strict=True)
         ]
         self._balance = StereoBalance(start, MODEL_RATE) if channels == 2 and keep_low else None
         self._filter = (
             None if curve is None else CurveFilter(impulse_response(curve, self.out_rate), channels)
         )
+        self.limiter = None if apart or not keep_low else Limiter(self.out_rate, channels, peak)
+        self._apart = apart
         # A signal keeps its worker to the end.
         self._workers = [ThreadPoolExecutor(1, "restorer") for _ in range(workers)]
         # The chunks that are being processed: each signal's result, and whether it is the last chunk.
@@ -122,7 +141,8 @@ class Restorer:
         """The seconds that the output lags behind the input at most: two chunks and the network."""
         balance = 0 if self._balance is None else self._balance.latency
         curve = 0.0 if self._filter is None else self._filter.half / self.out_rate
-        return ((1 + AHEAD) * CHUNK + self._signals[0].latency + balance) / MODEL_RATE + curve
+        limiter = 0.0 if self.limiter is None else self.limiter.latency / self.out_rate
+        return ((1 + AHEAD) * CHUNK + self._signals[0].latency + balance) / MODEL_RATE + curve + limiter
 
     def process(self, block: np.ndarray) -> np.ndarray:
         """Take the next (channels, time) float32 samples and return the output that is ready.
@@ -139,8 +159,7 @@ class Restorer:
         """End the stream and return the rest: round(samples in * out_rate / rate) samples in all."""
         self._check(self._chunk.peek(0))
         self._ended = True
-        due = self._samples_due - self._samples_out
-        return fit_length(self._run(self._chunk.peek(0), last=True), due)
+        return self._run(self._chunk.peek(0), last=True)
 
     @property
     def _samples_due(self) -> int:
@@ -165,13 +184,17 @@ class Restorer:
             self._append_added(self._to_out(added, False), False)
         if last:
             self._append_added(self._to_out(self._chunk.peek(0), True), True)
-        ready = self._waiting_dry.size
-        if not last:
-            ready = min(ready, self._waiting_added.size)
-        dry, added = self._waiting_dry.take(ready), fit_length(self._waiting_added.take(ready), ready)
+        ready = min(self._waiting_dry.size, self._waiting_added.size)
+        if last:
+            ready = self._samples_due - self._samples_out
+        dry, added = (
+            fit_length(waiting.take(ready), ready) for waiting in (self._waiting_dry, self._waiting_added)
+        )
         if self._spans is not None:
             added = added * _span_gain(self._spans, self._samples_out, ready, self.out_rate)
         self._samples_out += ready
+        if self.limiter is not None:
+            return self.limiter.process(dry, added, last)
         out: np.ndarray = np.concatenate([dry, added]) if self._apart else dry + added
         return out
 
@@ -215,6 +238,11 @@ class Restorer:
             output = np.stack([output[0] + output[1], output[0] - output[1]])
         added, samples = output[:, 0], output[:, 1]
         return added if self._balance is None else self._balance.apply(added, samples, last)
+
+
+def _response(start: float, rolloff: Rolloff | None) -> np.ndarray:
+    """Transform the filter of the added band, which begins at a frequency in Hz."""
+    return crossover_response(start) if rolloff is None else fill_response(rolloff)
 
 
 def _open_fills(floors: Sequence[NoiseFloor | None], start: float, peak: float) -> list[NoiseFill | None]:

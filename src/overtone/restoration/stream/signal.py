@@ -2,8 +2,11 @@
 
 ::
 
-    samples ─► gain control ─► network ─► undo gain ─► noise fill ─► − samples ─► crossover ─► added band
-                                                                                  silence gate
+    samples ─► gain control ─► network ─► undo gain ─► noise fill ─► crossover ─► added band
+                                                                     silence gate
+
+Where the input's own low-pass is known, all that the input has stays, and what is missing is filled.
+Otherwise what the input has above the cutoff is taken away, and the added band replaces it.
 """
 
 import numpy as np
@@ -21,16 +24,19 @@ class SignalRestorer:
         stream: the network's, of this signal.
         response: of the crossover; None keeps the network's change in all bands.
         fill: of the signal's noise floor, if it has one.
+        keeps: whether the signal keeps what it has above the cutoff.
     """
 
-    def __init__(self, stream: Stream, response: np.ndarray | None, fill: NoiseFill | None) -> None:
+    def __init__(
+        self, stream: Stream, response: np.ndarray | None, fill: NoiseFill | None, keeps: bool = False
+    ) -> None:
         self._stream = stream
         self._gain_control = GainControl()
         self._fill = fill
-        self._response = response
+        self._response, self._keeps = response, keeps
         # From sample `_start` on: the signal, and the network's change of it, which comes later.
         self._signal = self._change = np.zeros((1, 0), np.float32)
-        self._start = self._done = 0
+        self._start = self._done = self._predicted = 0
 
     @property
     def latency(self) -> int:
@@ -45,18 +51,22 @@ class SignalRestorer:
             (2, time): the added band and the samples that it is added to; at the last call all that are left.
         """
         signal = samples[None]
-        output = self._run(signal, last)
         self._signal = np.concatenate([self._signal, signal], axis=1)
-        known = self._change.shape[-1]
-        change = output - self._signal[:, known : known + output.shape[-1]]
-        self._change = np.concatenate([self._change, change], axis=1)
+        self._change = np.concatenate([self._change, self._run(signal, last)], axis=1)
         return self._next(self._change.shape[-1], last)
 
     def _run(self, signal: np.ndarray, last: bool) -> np.ndarray:
-        """Run the network, between gain control and noise fill; its output lags behind the signal."""
+        """Run the network, between gain control and noise fill; what it adds lags behind the signal."""
         level = self._gain_control.apply(signal, last)
         output = self._gain_control.undo(self._stream(level, last))
-        return self._fill(output, last) if self._fill else output
+        first = self._predicted - self._start
+        own = self._signal[:, first : first + output.shape[1]]
+        self._predicted += output.shape[1]
+        # The low band is left in what the crossover takes it out of.
+        change = output if self._keeps else output - own
+        if self._fill is None:
+            return change
+        return self._fill(change, output + own if self._keeps else output, last)
 
     def _next(self, known: int, last: bool) -> np.ndarray:
         """Filter the change and return the part of it that no later sample affects, with its signal."""
