@@ -101,7 +101,7 @@ def leave_sums_uncompiled() -> None:
     Call it once there are ranks: it loads PyTorch's compiler, which takes a second or more.
     """
     global _sum
-    _sum = torch.compiler.disable(_add_up)
+    _sum = torch.compiler.disable(_add_up)  # type: ignore[no-untyped-call]
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
