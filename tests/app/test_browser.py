@@ -115,7 +115,7 @@ def test_from_the_drop_to_the_saved_file(tmp_path, user, server):
     (tmp_path / "notes.txt").write_text("no sound")
     user.drop(song, tmp_path / "notes.txt")
     user.wait(lambda: "1 file is neither sound nor film" in user.find("#notice").text)
-    user.wait(lambda: "treble added above 5.8 kHz" in user.find("#list").text)
+    user.wait(lambda: "treble added above 5.7 kHz" in user.find("#list").text)
     user.wait(lambda: user.find("#play").is_displayed() and user.find("#play").is_enabled())
 
     # Play, switch at the same position: the file has nothing up there, both are equally loud below.
@@ -140,7 +140,7 @@ def test_from_the_drop_to_the_saved_file(tmp_path, user, server):
     # The line moves by keys and by dragging, and back.
     line = user.find("#cutoff")
     line.send_keys(Keys.ARROW_DOWN)
-    assert "Restore from 5.72 kHz on" in user.find("#redo").text
+    assert "Restore from 5.65 kHz on" in user.find("#redo").text
     height = user.find("#spectrogram").size["height"]
     drag = webdriver.ActionChains(driver).click_and_hold(line).move_by_offset(0, -round(height / 4))
     drag.release().perform()
@@ -158,7 +158,7 @@ def test_from_the_drop_to_the_saved_file(tmp_path, user, server):
     user.wait(lambda: "restoring" in user.find("#list").text)
 
     driver.refresh()
-    user.wait(lambda: user.find("#list").text.count("treble added above 5.8 kHz") == 2)
+    user.wait(lambda: user.find("#list").text.count("treble added above 5.7 kHz") == 2)
     # Another tab has none of it.
     driver.switch_to.new_window("tab")
     driver.get(server.address)
