@@ -75,6 +75,10 @@ LOSS = losses.weighted({"lsd": 1.0, "high_band": 0.25, "level": 0.5})
 LEARNING_RATE, WARM_UP, LAST_SHARE = 3e-4, 150, 0.02
 AVERAGE = 0.999  # of the exponential moving average of the weights, which is what is kept
 SHARED = ("wide.weight", "narrow.weight")
+# The model's weights are so much of those trained here, the rest of those before. On the held-out artists 0.7
+# is nearer than 0 by every measure but the voices' level, up to the end of the music and up to the bandwidth;
+# 1 is nearer up to the end, and no nearer up to the bandwidth at 8 kHz.
+SHARE = 0.7
 
 
 def artists(kind):
@@ -181,6 +185,11 @@ def train(net, batches, minutes, log):
     return average, step
 
 
+def mixed(before, after):
+    """The weights between two sets of weights."""
+    return {name: before[name].lerp(after[name], SHARE) for name in before}
+
+
 def train_on(by_kind, pool, side, net, minutes, log):
     """Train with batches that another process draws."""
     context = get_context("fork")
@@ -211,6 +220,7 @@ def main():
     by_kind = {kind: prepare(kind, Path(folder), pool) for kind, folder in folders.items()}
     net, _ = registry.load(registry.SHIPPED)
     side, net.side = net.side.state_dict(), None
+    before = {name: value.clone() for name, value in net.state_dict().items()}
     with (asked.out / "log.txt").open("w", encoding="utf-8") as log:
         mid, steps = train_on(by_kind, pool, False, net, asked.minutes, log)
         net.load_state_dict(mid)
@@ -218,8 +228,8 @@ def main():
         for name, weight in net.named_parameters():
             weight.requires_grad_(not name.endswith(SHARED))
         of_side, side_steps = train_on(by_kind, pool, True, net, asked.side_minutes, log)
-    net.load_state_dict(mid)
-    net.give_side(of_side)
+    net.load_state_dict(mixed(before, mid))
+    net.give_side(mixed(side, of_side))
     about = {"steps": steps, "steps of the side": side_steps, "segments a step": BATCH}
     registry.save(net.half(), "spectral", asked.out / "model", about)
 

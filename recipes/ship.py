@@ -2,8 +2,8 @@
 
     python recipes/ship.py RUN/data/model
 
-Takes the figures that bench/quality.py measured of it on music and, with ``--to quality_voices``, on voices,
-and the words of recipes/model_card.json.
+Takes the figures that bench/quality.py measured of it, on the test set of real recordings and on the music of
+games, and the words of recipes/model_card.json.
 """
 
 import json
@@ -23,7 +23,10 @@ def main() -> None:
     card = json.loads((ROOT / "recipes/model_card.json").read_text(encoding="utf-8"))
     figures = {
         name: json.loads((ROOT / f"bench/results/{result}.json").read_text(encoding="utf-8"))
-        for name, result in (("figures", "quality"), ("figures on voices", "quality_voices"))
+        for name, result in (
+            ("figures on recordings", "quality_real"),
+            ("figures on games' music", "quality"),
+        )
     }
     registry.save(net.half(), "spectral", registry.SHIPPED, card | figures | {"recipe": about})
     for eight_bits, name in GRAPHS.items():

@@ -543,7 +543,7 @@ def test_models_shows_the_shipped_models_words_and_scores_beside_those_of_fills(
     assert max(map(len, out[2:-1])) <= model_card.WIDTH
     about = registry.load(registry.SHIPPED)[1]
     assert " ".join(about["does badly"].split()) in " ".join(" ".join(out).split())
-    for of in ("figures", "figures on voices"):
+    for of in ("figures on recordings", "figures on games' music"):
         for metric, meaning in model_card.METRICS.items():
             at = out.index(", ".join(filter(None, (meaning, of[8:]))) + ":")
             assert out[at + 1].split() == ["4", "kHz", "5.5", "kHz", "8", "kHz", "11", "kHz"]
