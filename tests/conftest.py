@@ -1,6 +1,7 @@
 """Small real audio and small settings that several test files need."""
 
 import dataclasses
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,8 +27,21 @@ RATE = 44100
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the tests of the pipeline, the longest, so that no process ends alone with one of them."""
+    """Spread the tests of the pipeline, the longest, over the processes: each gets an even part of the list.
+
+    The first process begins with its share. The others have theirs in the middle: at the start they would
+    wait for the one finished run that all of them need.
+    """
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     items.sort(key=lambda item: "tests/pipeline/" not in item.path.as_posix())
+    of_pipeline = sum("tests/pipeline/" in item.path.as_posix() for item in items)
+    long, quick = items[:of_pipeline], items[of_pipeline:]
+    parts = []
+    for process in range(count):
+        own = quick[len(quick) * process // count : len(quick) * (process + 1) // count]
+        before = len(own) // 2 if process else 0
+        parts += [*own[:before], *long[process::count], *own[before:]]
+    items[:] = parts
 
 
 @pytest.fixture

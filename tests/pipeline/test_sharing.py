@@ -1,5 +1,6 @@
 """Data and models shared with colleagues, docs/sharing.md."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -69,5 +70,10 @@ def test_samples_kept_in_an_object_store_change_no_result(workspace, object_stor
     digests = {row["sha1"] for row in workspace.rows("data/pairs/shards.csv")}
     assert {one["Key"] for one in objects} == {f"shards/{digest}.i16" for digest in digests}
     # Whoever has the tables reads from there.
-    assert stages_run(workspace.run("dvc", "repro", **object_store.variables)) == ALL[4:]
+    changed = json.loads(workspace.run("dvc", "status", "--json", **object_store.variables))
+    assert set(changed) == {"segment", "train", "evaluate"}
+    for name in ("metrics/train.json", "metrics/test.json"):
+        (workspace.folder / name).unlink()
+    for stage in ("segment", "train", "evaluate"):  # here, which saves loading PyTorch three times
+        workspace.stage(stage, **object_store.variables)
     assert (workspace.json("metrics/train.json"), workspace.json("metrics/test.json")) == kept
