@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-import torch
 from matplotlib.figure import Figure
 
 from overtone.audio import stft
@@ -18,8 +18,8 @@ HISTORY = [
 ]
 
 
-def noise(seed: int) -> torch.Tensor:
-    return 0.1 * torch.randn(2, 12_000, generator=torch.Generator().manual_seed(seed))
+def noise(seed: int) -> np.ndarray:
+    return 0.1 * np.random.default_rng(seed).standard_normal((2, 12_000), np.float32)
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ def test_mean_spectra_differ_by_the_difference_in_level(tmp_path: Path, figures:
 
 
 def test_distance_by_frequency_draws_each_system(tmp_path: Path, figures: list[Figure]) -> None:
-    frequencies = torch.from_numpy(stft.frequencies(RATE))
-    distance = torch.linspace(0, 3, len(frequencies), dtype=torch.float64)
+    frequencies = stft.frequencies(RATE)
+    distance = np.linspace(0, 3, len(frequencies))
     systems = {"input": (frequencies, distance), "model": (frequencies, distance / 2)}
     plots.distance_by_frequency(systems, CUTOFF, RATE / 2, tmp_path / "distance.png")
     check_png(tmp_path / "distance.png")
@@ -86,8 +86,8 @@ def test_distance_by_frequency_draws_each_system(tmp_path: Path, figures: list[F
 def test_what_lies_beyond_the_originals_is_shaded_and_silence_may_leave_the_picture(
     tmp_path: Path, figures: list[Figure]
 ) -> None:
-    frequencies = torch.from_numpy(stft.frequencies(RATE))
-    curve = torch.ones(len(frequencies))
+    frequencies = stft.frequencies(RATE)
+    curve = np.ones(len(frequencies))
     names = ("input", "noise fill", "band replication", "model")
     systems = dict.fromkeys(names, (frequencies, 2 * curve)) | {"silence": (frequencies, curve)}
     systems["silence"][1][:20] = 12
@@ -100,7 +100,7 @@ def test_what_lies_beyond_the_originals_is_shaded_and_silence_may_leave_the_pict
 
 
 def test_rows_of_a_network_alone_do_not_hide_their_model(tmp_path: Path, figures: list[Figure]) -> None:
-    curve = torch.from_numpy(stft.frequencies(RATE)), torch.ones(1025)
+    curve = stft.frequencies(RATE), np.ones(1025)
     names = ("input", "silence", "noise fill", "band replication", "model", "alone", "alone, aligned")
     plots.distance_by_frequency(dict.fromkeys(names, curve), CUTOFF, RATE / 2, tmp_path / "distance.png")
     _, *lines = figures[0].axes[0].lines
@@ -119,6 +119,6 @@ def test_a_title_is_no_formula(tmp_path: Path) -> None:
 
 
 def test_silence_draws_without_a_warning(tmp_path: Path) -> None:
-    silent = torch.zeros(1, 12_000)
+    silent = np.zeros((1, 12_000), np.float32)
     plots.spectrograms(silent, silent, silent, RATE, CUTOFF, "silent", tmp_path / "track.png")
     plots.mean_spectra({"original": silent}, RATE, CUTOFF, tmp_path / "mean.png")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from overtone.report import data_uris, plots
 from overtone.report.music import Music
@@ -29,8 +28,8 @@ def draw(folder: Path) -> list[str]:
     shown = choose_rows(table, len(plots.COLOURS))
     curves = {
         name: (
-            torch.tensor(rows["frequency_hz"].to_numpy()),
-            torch.tensor(rows["distance_bel"].to_numpy()),
+            rows["frequency_hz"].to_numpy(),
+            rows["distance_bel"].to_numpy(),
         )
         for name in shown
         for rows in [table[table["system"] == name]]
@@ -46,7 +45,7 @@ def _draw_examples(folder: Path, cutoff: float) -> None:
     spectrograms.mkdir(parents=True, exist_ok=True)
     for old in spectrograms.glob("*.png"):
         old.unlink()
-    versions: dict[str, list[torch.Tensor]] = {name: [] for name in VERSIONS}
+    versions: dict[str, list[np.ndarray]] = {name: [] for name in VERSIONS}
     originals = sorted(
         (folder / "data/examples").glob("*_original.flac"), key=lambda path: int(path.stem.split("_")[0])
     )
@@ -54,7 +53,7 @@ def _draw_examples(folder: Path, cutoff: float) -> None:
         number = int(original.stem.split("_")[0])
         sounds = {name: data_uris.read(original.with_name(f"{number}_{name}.flac")) for name in VERSIONS}
         rate = sounds["original"][1]
-        samples = {name: torch.from_numpy(np.ascontiguousarray(wave.T)) for name, (wave, _) in sounds.items()}
+        samples = {name: wave.T for name, (wave, _) in sounds.items()}
         about = music.name(music.chunks[number - 1])
         title = f"{about['title']} (track {about['track']})"
         path = spectrograms / f"{number}.png"
@@ -64,7 +63,7 @@ def _draw_examples(folder: Path, cutoff: float) -> None:
         for name in VERSIONS:
             versions[name].append(samples[name])
     if originals:
-        concatenated = {name: torch.cat(samples, dim=-1) for name, samples in versions.items()}
+        concatenated = {name: np.concatenate(samples, axis=-1) for name, samples in versions.items()}
         plots.mean_spectra(concatenated, rate, cutoff, folder / "plots/spectrum.png")
 
 

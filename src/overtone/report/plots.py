@@ -1,7 +1,7 @@
 """Draw figures as PNG: loss curves, spectrograms side by side, mean spectra, distance over frequency.
 
 Each function draws on a figure of its own (no pyplot, no shared state) and writes it whole or not at all.
-Samples are torch tensors (time,) or (channels, time); channels are averaged in power.
+Samples are NumPy arrays (time,) or (channels, time); channels are averaged in power.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,10 @@ from typing import Literal
 import librosa
 import numpy as np
 import pandas as pd
-import torch
 from librosa.display import specshow
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
-from torch import Tensor
 
 from overtone.audio import stft
 from overtone.core.atomic import replacing
@@ -63,9 +61,9 @@ def loss_curves(history: pd.DataFrame, path: str | Path) -> None:
 
 
 def spectrograms(
-    degraded: Tensor,
-    restored: Tensor,
-    original: Tensor,
+    degraded: np.ndarray,
+    restored: np.ndarray,
+    original: np.ndarray,
     rate: int,
     cutoff: float,
     title: str,
@@ -78,7 +76,7 @@ def spectrograms(
     figure = Figure(figsize=(14, 5), layout="constrained")
     axes = figure.subplots(1, 3, sharey=True)
     versions = {"degraded": degraded, "restored": restored, "original": original}
-    magnitudes = {name: _power(samples).sqrt().numpy() for name, samples in versions.items()}
+    magnitudes = {name: np.sqrt(_power(samples)) for name, samples in versions.items()}
     loudest = max(float(magnitudes["original"].max()), 1e-8)
     for axis, (name, magnitude) in zip(axes, magnitudes.items(), strict=True):
         image = specshow(
@@ -101,11 +99,11 @@ def spectrograms(
     _save(figure, path)
 
 
-def mean_spectra(versions: Mapping[str, Tensor], rate: int, cutoff: float, path: str | Path) -> None:
+def mean_spectra(versions: Mapping[str, np.ndarray], rate: int, cutoff: float, path: str | Path) -> None:
     """Draw the mean power of each frequency in dB, for several versions of the same music, by name."""
     figure, axis = _by_frequency(cutoff, rate / 2)
     frequencies = stft.frequencies(rate)
-    spectra = {name: _power(samples).mean(dim=-1).numpy() for name, samples in versions.items()}
+    spectra = {name: _power(samples).mean(axis=-1) for name, samples in versions.items()}
     loudest = max(float(power.max()) for power in spectra.values())
     for (name, power), colour in zip(spectra.items(), COLOURS, strict=False):
         decibels = librosa.power_to_db(power, ref=max(loudest, 1e-8), amin=1e-12, top_db=None)
@@ -116,7 +114,7 @@ def mean_spectra(versions: Mapping[str, Tensor], rate: int, cutoff: float, path:
 
 
 def distance_by_frequency(
-    systems: Mapping[str, tuple[Tensor, Tensor]], cutoff: float, half_ended: float, path: str | Path
+    systems: Mapping[str, tuple[np.ndarray, np.ndarray]], cutoff: float, half_ended: float, path: str | Path
 ) -> None:
     """Draw the log-spectral distance of each system from the original over frequency.
 
@@ -135,26 +133,25 @@ def distance_by_frequency(
         axis.axvspan(half_ended, top, color="0.93", label="half of the originals have ended")
     rows = zip(systems.items(), COLOURS, GAPS, strict=False)
     for (name, (frequencies, distance)), colour, gaps in rows:
-        x, y = frequencies.numpy(), distance.numpy()
-        axis.plot(x, y, color=colour, linestyle=gaps, label=name, linewidth=1.4)
+        axis.plot(frequencies, distance, color=colour, linestyle=gaps, label=name, linewidth=1.4)
     axis.set(ylabel="log-spectral distance (bel)")
     # The worst of seven rows, silence as a rule, may exceed the figure at its highest.
-    axis.set_ylim(0, 1.1 * float(np.percentile(torch.cat([y for _, y in systems.values()]), 95)))
+    axis.set_ylim(0, 1.1 * float(np.percentile(np.concatenate([y for _, y in systems.values()]), 95)))
     figure.legend(loc="outside lower center", ncols=4)
     _save(figure, path)
 
 
-def _power(samples: Tensor) -> Tensor:
+def _power(samples: np.ndarray) -> np.ndarray:
     """Compute the power of each bin and frame, (bins, frames), mean over channels.
 
     The ends are mirrored: a step to silence would be a click at every frequency.
     """
     frames = stft.N_FFT // stft.HOP
-    rows = samples.reshape(-1, samples.shape[-1]).numpy()
-    # NumPy mirrors a signal shorter than the margin repeatedly; torch refuses to.
+    rows = samples.reshape(-1, samples.shape[-1])
     mirrored = np.pad(rows, ((0, 0), (stft.N_FFT, stft.N_FFT)), mode="reflect")
-    spectrum: Tensor = stft.stft(torch.from_numpy(mirrored))[..., frames:-frames]
-    return spectrum.abs().square().mean(dim=0)
+    spectrum = stft.stft(mirrored)[..., frames:-frames]
+    power: np.ndarray = np.square(np.abs(spectrum)).mean(axis=0)
+    return power
 
 
 def _by_frequency(cutoff: float, top: float) -> tuple[Figure, Axes]:
