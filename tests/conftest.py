@@ -27,21 +27,21 @@ RATE = 44100
 
 
 def pytest_collection_modifyitems(items):
-    """Spread the tests of the pipeline, the longest, over the processes: each gets an even part of the list.
+    """Spread the longest tests, those that run the pipeline, over the processes of the session.
 
-    The first process begins with its share. The others have theirs in the middle: at the start they would
-    wait for the one finished run that all of them need.
+    Every process begins with an even, contiguous part of the list. Long tests early leave quick ones to be
+    taken over at the end, so that no process ends alone.
     """
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    items.sort(key=lambda item: "tests/pipeline/" not in item.path.as_posix())
-    of_pipeline = sum("tests/pipeline/" in item.path.as_posix() for item in items)
-    long, quick = items[:of_pipeline], items[of_pipeline:]
-    parts = []
+    long = [item for item in items if "first" in getattr(item, "fixturenames", ())]
+    quick = [item for item in items if "first" not in getattr(item, "fixturenames", ())]
+    spread = []
     for process in range(count):
         own = quick[len(quick) * process // count : len(quick) * (process + 1) // count]
-        before = len(own) // 2 if process else 0
-        parts += [*own[:before], *long[process::count], *own[before:]]
-    items[:] = parts
+        # Later in all but one: at the start they would wait for the one finished run that all of them need.
+        before = len(own) // 3 if process else 0
+        spread += [*own[:before], *long[process::count], *own[before:]]
+    items[:] = spread
 
 
 @pytest.fixture
