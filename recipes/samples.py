@@ -17,6 +17,7 @@ import soxr
 
 from overtone import restore_file
 from overtone.cli import spectrogram
+from overtone.restoration.files.decode import open_sound
 from overtone.restoration.result import Report
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,7 +60,9 @@ def main() -> None:
                 # 0.3: about 190 kbit/s, full band.
                 soundfile.write(target, middle, rate, format="MP3", compression_level=0.3)
             if not index:
-                spectrogram.draw(files, ROOT / "docs/restored.png", SECONDS, report.cutoff.hz, f"{name}.mp3")
+                sounds = {version: open_sound(path) for version, path in files.items()}
+                picture = ROOT / "docs/restored.png"
+                spectrogram.draw(sounds, picture, SECONDS, report.cutoff.hz, f"{name}.mp3")
 
 
 if __name__ == "__main__":

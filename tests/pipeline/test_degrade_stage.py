@@ -49,11 +49,12 @@ def test_all_stages_get_the_same_from_pairs_made_on_the_fly(on_the_fly):
     assert list(systems) == SYSTEMS
     for name, metrics in test["systems"].items():
         for key, interval in metrics.items():
-            # Flatness looks at the deepest valleys of a spectrum, where a step is much; and a network whose
-            # batches differed by steps has other weights, which nothing covers up where it stands alone.
-            loose = key == "flatness_error" or name.startswith("network alone")
-            # An SNR may be near 0 dB, of which a share is nothing.
-            near_zero = 0.1 if loose and key == "snr" else 0.01
+            # Flatness and comb look at the deepest valleys of a spectrum, where a step is much; and a network
+            # whose batches differed by steps has other weights, which nothing covers up where it stands alone.
+            valleys = key in ("flatness_error", "comb_change")
+            loose = valleys or name.startswith("network alone")
+            # An SNR or a comb may be near 0 dB, of which a share is nothing.
+            near_zero = 0.1 if loose and key in ("snr", "comb_change") else 0.01
             near = pytest.approx(interval["mean"], rel=0.1 if loose else 0.01, abs=near_zero)
             assert systems[name][key]["mean"] == near, (name, key)
     examples = {path.name for path in (workspace.folder / "data/examples").iterdir()}
