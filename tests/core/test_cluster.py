@@ -1,5 +1,6 @@
 """A real scheduler and real workers, each a process, on loopback."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -73,10 +74,10 @@ class Cluster:
             process.wait()
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    """A scheduler and two workers, ``a`` and ``b``."""
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
+@contextlib.contextmanager
+def two_workers(folder):
+    """Start a scheduler and two workers, ``a`` and ``b``."""
+    made = Cluster(folder)
     try:
         made.worker("a")
         made.worker("b")
@@ -84,6 +85,21 @@ def two(tmp_path_factory):
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A scheduler and two workers for all tests that kill none of them."""
+    with two_workers(tmp_path_factory.mktemp("cluster")) as made:
+        yield made
+
+
+@pytest.fixture
+def doomed(tmp_path_factory, monkeypatch):
+    """A scheduler and two workers of one test, as tests come in any order; the variable names them."""
+    with two_workers(tmp_path_factory.mktemp("doomed")) as made:
+        monkeypatch.setenv("OVERTONE_CLUSTER", made.address)
+        yield made
 
 
 @pytest.fixture
@@ -186,7 +202,7 @@ def test_an_error_of_the_call_itself_comes_back(on):
         list(parallel.run_all(remote_work.run_out_of_time, [()]))
 
 
-def test_a_worker_killed_and_one_that_joins_late_change_no_byte(on, tmp_path, degrade_settings):
+def test_a_worker_killed_and_one_that_joins_late_change_no_byte(doomed, tmp_path, degrade_settings):
     music, marks = tracks(tmp_path / "music", 24), tmp_path / "marks"
     folders = [tmp_path / "here", tmp_path / "there"]
     for folder in (*folders, marks):
@@ -196,15 +212,15 @@ def test_a_worker_killed_and_one_that_joins_late_change_no_byte(on, tmp_path, de
 
     def numbers(state, name):
         found = (path.name.split("-") for path in marks.glob(f"{state}-*"))
-        return {number for _, process, number in found if int(process) == on.processes[name].pid}
+        return {number for _, process, number in found if int(process) == doomed.processes[name].pid}
 
     work = [(marks, *call, folders[1], degrade_settings()) for call in calls]
     results = parallel.run_all(remote_work.shard_with_pauses, work, folders[1])
     there = [next(results)]
     until(lambda: numbers("began", "a") > numbers("ended", "a"))
-    on.processes["a"].kill()
-    on.worker("c")
-    until(lambda: "c" in on.names())
+    doomed.processes["a"].kill()
+    doomed.worker("c")
+    until(lambda: "c" in doomed.names())
     (marks / "late").touch()
     there += results
     assert there == here
@@ -213,18 +229,16 @@ def test_a_worker_killed_and_one_that_joins_late_change_no_byte(on, tmp_path, de
     assert numbers("ended", "c"), "the late one got its share"
 
 
-def test_calls_that_kill_every_worker_end_in_one_line(on, tmp_path, monkeypatch):
+def test_calls_that_kill_every_worker_end_in_one_line(doomed, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "ALONE", 0.5)
     with pytest.raises(OvertoneError, match=r"scheduler at \S+ has had no worker for 0 s; start some"):
         list(parallel.run_all(remote_work.die, [(1,)]))
 
 
-def test_a_scheduler_that_goes_away_is_one_line(on):
-    on.worker("d")
-    until(lambda: "d" in on.names())
+def test_a_scheduler_that_goes_away_is_one_line(doomed):
     results = parallel.run_all(time.sleep, [(0.01,), (600,)])
     next(results)
-    on.processes["scheduler"].kill()
+    doomed.processes["scheduler"].kill()
     with pytest.raises(OvertoneError, match=r"the Dask scheduler at \S+ went away; start it again"):
         next(results)
 

@@ -49,8 +49,9 @@ def test_all_stages_get_the_same_from_pairs_made_on_the_fly(on_the_fly):
     assert list(systems) == SYSTEMS
     for name, metrics in test["systems"].items():
         for key, interval in metrics.items():
-            # Flatness and comb look at the deepest valleys of a spectrum, where a step is much; and a network
-            # whose batches differed by steps has other weights, which nothing covers up where it stands alone.
+            # Flatness and comb look at the deepest valleys of a spectrum, where a step is much; and a
+            # network whose batches differed by steps has other weights, which nothing covers up where it
+            # stands alone.
             valleys = key in ("flatness_error", "comb_change")
             loose = valleys or name.startswith("network alone")
             # An SNR or a comb may be near 0 dB, of which a share is nothing.
